@@ -1,0 +1,29 @@
+"""Convex solver without a learning rate: D-Adaptation on LIBSVM data, with certificates.
+
+The public names are imported when they are first used, so that ``dadapt --help`` does not pay
+for NumPy.
+"""
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from dadapt_cli.libsvm import read_libsvm as read_libsvm
+
+__version__ = "0.1.0"
+
+_HOMES = {"read_libsvm": "dadapt_cli.libsvm"}
+
+__all__ = ["__version__", "read_libsvm"]
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _HOMES:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    return getattr(import_module(_HOMES[name]), name)
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *_HOMES})

@@ -1,0 +1,7 @@
+"""``dadapt algorithms``."""
+
+NAME = "algorithms"
+
+
+def main() -> None:
+    """List the algorithms."""

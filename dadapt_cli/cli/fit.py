@@ -1,0 +1,7 @@
+"""``dadapt fit``."""
+
+NAME = "fit"
+
+
+def main(data: str) -> None:
+    """Fit logistic regression."""

@@ -1,0 +1,78 @@
+"""The exit codes and the exceptions that carry them; nothing else in the package defines either."""
+
+from __future__ import annotations
+
+from enum import IntEnum
+
+
+class ExitCode(IntEnum):
+    """What the process returns to the shell."""
+
+    OK = 0
+    CHECK = 1
+    """A check that was asked for is not met (``--tol``, the regression gate)."""
+    USAGE = 2
+    DATA = 3
+    IO = 4
+    NUMERICAL = 5
+    BUG = 70
+    HUP = 129
+    INT = 130
+    PIPE = 141
+    TERM = 143
+
+
+class DadaptError(Exception):
+    """Base of every error that is reported to the user as one line.
+
+    The message says what is wrong and what to do about it, on one line.
+    """
+
+    exit_code: ExitCode = ExitCode.BUG
+
+
+class UsageError(DadaptError):
+    """An option or argument that cannot be used as given."""
+
+    exit_code = ExitCode.USAGE
+
+
+class DataError(DadaptError):
+    """Input data that cannot be trusted.
+
+    Parameters
+    ----------
+    message
+        What is wrong, with the offending token by ``repr``, and the remedy.
+    path, line
+        Where; ``line`` counts from 1. Both are put in front of the message.
+    """
+
+    exit_code = ExitCode.DATA
+
+    def __init__(self, message: str, path: str | None = None, line: int | None = None) -> None:
+        place = "" if path is None else f"{path}: " if line is None else f"{path}:{line}: "
+        super().__init__(place + message)
+        self.path = path
+        self.line = line
+
+
+class InputOutputError(DadaptError):
+    """A file that cannot be read or written."""
+
+    exit_code = ExitCode.IO
+
+
+class NumericalError(DadaptError):
+    """A NaN or an infinity where the mathematics allows none."""
+
+    exit_code = ExitCode.NUMERICAL
+
+
+class MissingExtraError(DadaptError):
+    """An optional dependency that is not installed."""
+
+    exit_code = ExitCode.USAGE
+
+    def __init__(self, what: str, extra: str) -> None:
+        super().__init__(f"{what} needs the extra {extra!r}; pip install 'dadapt[{extra}]'")
