@@ -14,12 +14,11 @@ import typer
 
 from dadapt_cli import __version__
 from dadapt_cli.cli import algorithms, fit
-from dadapt_cli.errors import DadaptError, ExitCode, UsageError
+from dadapt_cli.errors import DadaptError, ExitCode
 
 app = typer.Typer(
     name="dadapt",
     help="Fit logistic regression without a learning rate (D-Adaptation), with certificates.",
-    no_args_is_help=True,
     add_completion=False,
     rich_markup_mode=None,
     pretty_exceptions_enable=False,
@@ -59,7 +58,7 @@ def _discard_stdout() -> None:
 
 
 def _finish(argv: list[str]) -> int:
-    code: Any = app(args=argv, prog_name="dadapt", standalone_mode=False)
+    code: Any = app(args=argv or ["--help"], prog_name="dadapt", standalone_mode=False)
     sys.stdout.flush()
     return int(code or ExitCode.OK)
 
@@ -114,9 +113,7 @@ def _other(error: Exception, argv: list[str]) -> int:
             "that DADAPT_DEBUG=1 shows"
         )
         return ExitCode.BUG
-    message = " ".join(explain().split())
-    if message:  # empty when the help was shown in place of an error
-        where = f"dadapt {argv[0]}" if argv and not argv[0].startswith("-") else "dadapt"
-        _say(f"{message} See '{where} -h'.")
-        return UsageError.exit_code
-    return ExitCode.OK
+    context = getattr(error, "ctx", None)
+    where = context.command_path if context is not None else "dadapt"
+    _say(f"{' '.join(explain().split())} See '{where} -h'.")
+    return ExitCode.USAGE
