@@ -84,8 +84,8 @@ def run(argv: list[str]) -> int:
             raise
         _say(str(error))
         return error.exit_code
-    except KeyboardInterrupt:
-        return ExitCode.INT
+    except KeyboardInterrupt as error:
+        return getattr(error, "exit_code", ExitCode.INT)
     except BrokenPipeError:
         _discard_stdout()
         return ExitCode.PIPE

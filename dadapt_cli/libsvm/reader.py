@@ -100,9 +100,7 @@ def load(
     if X.shape[0] == 0:
         raise DataError("no data rows", name)
     X.eliminate_zeros()
-    return LoadedData(
-        sp.csr_array(X), y.astype(np.float64), name, hashlib.sha256(text).hexdigest()
-    )
+    return LoadedData(sp.csr_array(X), y.astype(np.float64), name, hashlib.sha256(text).hexdigest())
 
 
 def read_libsvm(
