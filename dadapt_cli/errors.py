@@ -80,8 +80,8 @@ class NumericalError(DadaptError):
         self.result = result
 
 
-class Interrupted(KeyboardInterrupt):
-    """A signal that ends the program where it stands.
+class Interrupted(BaseException):
+    """A signal that ends the program where it stands; no ``except Exception`` swallows it.
 
     Parameters
     ----------
