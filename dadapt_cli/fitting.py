@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import math
 import os
 import platform
@@ -23,6 +24,8 @@ from dadapt_cli.interrupts import Interrupts
 from dadapt_cli.problem import Problem
 from dadapt_cli.reference import Reference
 from dadapt_cli.run import Record
+
+log = logging.getLogger("dadapt")
 
 SCHEMA = 1
 """Of the records: a renamed or removed key makes it 2."""
@@ -215,15 +218,24 @@ def fit_source(X: Any, y: Array, options: Options, source: Source, watcher: Watc
     """Fit as :func:`fit` does, telling `watcher` about it on the way."""
     begin = time.perf_counter()
     algorithm = options.check()
-    classes = labels.encode(y, positive=options.positive, path=source.path)
-    l2 = 1.0 / X.shape[0] if options.l2 == "1/n" else float(options.l2)
-    problem = Problem(
-        X, classes, l2=l2, bias=options.bias, dtype=options.dtype, threads=options.threads
+    try:
+        problem = _problem(X, y, options)
+    except DataError as error:
+        raise DataError(str(error), source.path) from error
+    classes, l2 = problem.labels, problem.l2
+    log.info(
+        "%s, %d x %d, %d non-zeros, %d thread(s)",
+        "dense" if isinstance(problem.X, np.ndarray) else "sparse",
+        problem.n,
+        problem.p,
+        problem.nonzeros,
+        len(problem.blocks),
     )
     for line in (*classes.notes, *_notes(problem)):
         watcher.note(line)
     known, sha256 = _reference(problem, X, options, source)
     referred = time.perf_counter()
+    log.info("f*: %s, %s (%.2f s)", known.status, known.method or known.reason, referred - begin)
     trace: list[Record] = []
 
     def report(row: Record) -> None:
@@ -302,6 +314,20 @@ def fit_source(X: Any, y: Array, options: Options, source: Source, watcher: Watc
             f"{outcome.reason}; scale the features or take a smaller --d0", result=result
         )
     return result
+
+
+def _problem(X: Any, y: Array, options: Options) -> Problem:
+    """The objective; l2 = 1/n is known once the data are."""
+    if X.ndim != 2:
+        raise DataError(f"X has shape {X.shape}; one row a sample, one column a feature is needed")
+    return Problem(
+        X,
+        labels.encode(y, positive=options.positive),
+        l2=1.0 / max(X.shape[0], 1) if options.l2 == "1/n" else float(options.l2),
+        bias=options.bias,
+        dtype=options.dtype,
+        threads=options.threads,
+    )
 
 
 def _reference(

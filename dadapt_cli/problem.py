@@ -198,7 +198,7 @@ class Problem:
         if not self.softmax:
             self.y = np.where(labels.index == 1, 1.0, -1.0).astype(self.dtype)
         self._scores = np.empty((self.n, *self.shape[1:]), self.dtype)
-        self._blocks = [
+        self.blocks = [
             _Block(
                 self.X[rows], self.y[rows], self._scores[rows],
                 None if dropped is None else dropped[rows],
@@ -232,12 +232,12 @@ class Problem:
     def value_and_gradient(self, w: Array) -> Evaluation:
         """Evaluate f, its gradient and the scores at `w`, shape (p,) or (p, C)."""
         scale = 1.0 / self.n_mean
-        if len(self._blocks) == 1:
-            parts = [self._blocks[0].all(w, scale)]
+        if len(self.blocks) == 1:
+            parts = [self.blocks[0].all(w, scale)]
         else:
             # The main thread takes the first block itself: pool threads alone often share a core.
-            waiting = [self._helpers().submit(b.all, w, scale) for b in self._blocks[1:]]
-            parts = [self._blocks[0].all(w, scale), *(job.result() for job in waiting)]
+            waiting = [self._helpers().submit(b.all, w, scale) for b in self.blocks[1:]]
+            parts = [self.blocks[0].all(w, scale), *(job.result() for job in waiting)]
         loss, g = parts[0]
         for more_loss, more_g in parts[1:]:
             loss += more_loss
@@ -248,7 +248,7 @@ class Problem:
 
     def scores(self, w: Array) -> Array:
         """X @ w as a new array, shape (n,) or (n, C)."""
-        for block in self._blocks:
+        for block in self.blocks:
             block.forward(w)
         return self._scores.copy()
 
@@ -259,7 +259,7 @@ class Problem:
     def mean_loss(self, scores: Array) -> float:
         """Mean loss, without the l2 term, of scores of shape (n,) or (n, C)."""
         total, row = 0.0, 0
-        for block in self._blocks:
+        for block in self.blocks:
             total += block.loss(scores[row : row + len(block.y)])
             row += len(block.y)
         return total / self.n_mean
@@ -267,7 +267,7 @@ class Problem:
     def residuals(self, scores: Array) -> Array:
         """Derivative of the mean loss in the scores, a new array of their shape."""
         self.mean_loss(scores)
-        return np.concatenate([block.residual for block in self._blocks]) / self.n_mean
+        return np.concatenate([block.residual for block in self.blocks]) / self.n_mean
 
     def l2_term(self, w: Array) -> float:
         """(l2/2) ||w||^2."""
@@ -298,7 +298,7 @@ class Problem:
 
     def _helpers(self) -> ThreadPoolExecutor:
         if self._pool is None:
-            self._pool = ThreadPoolExecutor(len(self._blocks) - 1, "dadapt-rows")
+            self._pool = ThreadPoolExecutor(len(self.blocks) - 1, "dadapt-rows")
         return self._pool
 
 
@@ -316,7 +316,9 @@ def _stored(X: Matrix, bias: bool, dtype: np.dtype[Any]) -> Matrix:
         X = np.ascontiguousarray(X, dtype)
     values = X.data if sparse else X
     # Squares must not overflow either: norms of rows and of the gradient are made of them.
-    if not np.isfinite(np.dot(np.abs(values).ravel(), np.abs(values).ravel())):
+    with np.errstate(over="ignore", invalid="ignore"):
+        size = float(np.vdot(values, values))
+    if not np.isfinite(size):
         raise DataError(
             "a value is not finite, or so large that its square overflows; scale the features"
         )
