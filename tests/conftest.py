@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import logging
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -26,6 +27,15 @@ def _own_cache(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.Mon
     """No test reads or leaves anything in the user's cache."""
     monkeypatch.setenv("DADAPT_CACHE", str(tmp_path_factory.mktemp("cache")))
     monkeypatch.delenv("DADAPT_DEBUG", raising=False)
+
+
+@pytest.fixture(autouse=True)
+def _fresh_logger() -> Iterator[None]:
+    """The command line sets the logger up for its process; here many runs share one."""
+    yield
+    log = logging.getLogger("dadapt")
+    log.handlers = []
+    log.setLevel(logging.NOTSET)
 
 
 @pytest.fixture
