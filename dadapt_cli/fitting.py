@@ -7,16 +7,16 @@ import math
 import os
 import platform
 import time
-from collections.abc import Callable
-from dataclasses import asdict, dataclass
+from collections.abc import Callable, Iterable
+from dataclasses import asdict, dataclass, replace
 from typing import Any
 
 import numpy as np
 import scipy
 import scipy.sparse as sp
 
-from dadapt_cli import __version__, algorithms, constants, labels, reference, run
-from dadapt_cli.algorithms import Algorithm, State
+from dadapt_cli import __version__, algorithms, full_batch, labels, metric, reference, run
+from dadapt_cli.algorithms import Algorithm, Info
 from dadapt_cli.arrays import Array
 from dadapt_cli.diagnosis import diagnose
 from dadapt_cli.errors import DataError, NumericalError, UsageError
@@ -41,7 +41,7 @@ class Options:
     algo: str = "dual-avg"
     iterations: int = 1000
     d0: str | float = "auto"
-    bound: str = "I"
+    bound: str | None = None
     gradient_bound: str | float = "auto"
     l2: str | float = 0.0
     bias: bool = False
@@ -52,12 +52,22 @@ class Options:
     every: str | int = "log"
     dtype: str = "float64"
     threads: int | None = None
+    metric: str | None = None
+    memory: int = 1
+    inner: str = "exact"
+    lbfgs_pairs: int = 0
 
-    def check(self) -> Algorithm:
-        """Return the algorithm; raise UsageError at the first option that cannot be used."""
+    def check(self, given: Iterable[str] = ()) -> Algorithm:
+        """Return the algorithm; raise UsageError at the first option that cannot be used.
+
+        `given` names the options that the user gave, with underscores: one that the algorithm
+        does not take is refused, not ignored.
+        """
         algorithm = algorithms.find(self.algo)
-        _choice("bound", self.bound, algorithm.INFO.bounds)
-        _choice("dtype", self.dtype, tuple(SMALLEST_D0))
+        full_batch.refuse(algorithm.INFO, self.algo, given)
+        full_batch.check(self, algorithm.INFO)
+        if self.dtype not in SMALLEST_D0:
+            raise UsageError(f"--dtype {self.dtype!r}; choose from {', '.join(SMALLEST_D0)}")
         _number("iterations", self.iterations, at_least=1)
         _number("d0", self.d0, at_least=SMALLEST_D0[self.dtype], words=("auto",))
         _number("gradient-bound", self.gradient_bound, above=0.0,
@@ -73,10 +83,9 @@ class Options:
             _number("threads", self.threads, at_least=1)
         return algorithm
 
-
-def _choice(name: str, value: Any, choices: tuple[str, ...]) -> None:
-    if value not in choices:
-        raise UsageError(f"--{name} {value!r}; choose from {', '.join(choices)}")
+    def resolved(self, info: Info) -> Options:
+        """With the algorithm's defaults of ``bound`` and ``metric`` filled in."""
+        return replace(self, bound=self.bound or info.bounds[0], metric=self.metric or info.metric)
 
 
 def _number(
@@ -188,7 +197,8 @@ def fit(X: Any, y: Any, **options: Any) -> FitResult:
         Integer labels, shape (n,). Two distinct ones give the binary model, more give softmax.
     **options
         The command line's options with underscores: algo, iterations, d0, bound,
-        gradient_bound, l2, bias, reference, tol, time_limit, positive, every, dtype, threads.
+        gradient_bound, l2, bias, reference, tol, time_limit, positive, every, dtype, threads,
+        metric, memory, inner, lbfgs_pairs.
 
     Returns
     -------
@@ -211,7 +221,9 @@ def fit(X: Any, y: Any, **options: Any) -> FitResult:
         X = np.asarray(X)
         if X.dtype.kind not in "fiub":
             raise DataError(f"X is of type {X.dtype}; numbers are needed")
-    return fit_source(X, np.asarray(y), Options(**options), Source(), Watcher())
+    chosen = Options(**options)
+    chosen.check(options)
+    return fit_source(X, np.asarray(y), chosen, Source(), Watcher())
 
 
 def fit_source(X: Any, y: Array, options: Options, source: Source, watcher: Watcher) -> FitResult:
@@ -233,7 +245,11 @@ def fit_source(X: Any, y: Array, options: Options, source: Source, watcher: Watc
     )
     for line in (*classes.notes, *_notes(problem)):
         watcher.note(line)
+    options = options.resolved(algorithm.INFO)
+    name = str(options.metric)
     known, sha256 = _reference(problem, X, options, source)
+    known = known.in_metric(name)
+    problem = problem.in_metric(metric.scale(problem, name))
     referred = time.perf_counter()
     log.info("f*: %s, %s (%.2f s)", known.status, known.method or known.reason, referred - begin)
     trace: list[Record] = []
@@ -244,8 +260,8 @@ def fit_source(X: Any, y: Array, options: Options, source: Source, watcher: Watc
 
     with np.errstate(all="ignore"):  # what is not finite is found, and told, by the loop
         x0 = problem.zeros()
-        first = problem.value_and_gradient(x0)
-        state = _start(problem, algorithm, options, x0, first.g)
+        first = problem.value_and_gradient(problem.rescaled(x0))
+        state = full_batch.start(problem, algorithm, options, x0, problem.rescaled(first.g))
         start: Record = {
             "event": "start",
             "version": __version__,
@@ -264,11 +280,16 @@ def fit_source(X: Any, y: Array, options: Options, source: Source, watcher: Watc
                 "l2": l2,
                 "bias": options.bias,
             },
-            "options": {**asdict(options), "l2": l2, "threads": problem.threads},
+            "options": {
+                **asdict(options),
+                "l2": l2,
+                "threads": problem.threads,
+                **dict.fromkeys(full_batch.not_taken(algorithm.INFO)),
+            },
             "d0": state.d,
             "d0_certified": options.d0 == "auto",
             "schema": SCHEMA,
-            "metric": "identity",
+            "metric": name,
             "reference": known.record(),
         }
         watcher.record(start)
@@ -298,6 +319,7 @@ def fit_source(X: Any, y: Array, options: Options, source: Source, watcher: Watc
         "environment": environment(problem.threads),
     }
     watcher.record(end)
+    average = state.theorem2_average
     result = FitResult(
         w=outcome.w,
         d=state.d,
@@ -305,7 +327,7 @@ def fit_source(X: Any, y: Array, options: Options, source: Source, watcher: Watc
         reference=start["reference"],
         start=start,
         end=end,
-        theorem2_w=state.theorem2_average,
+        theorem2_w=None if average is None else problem.rescaled(average),
         classes=classes.classes,
         signal=outcome.signal,
     )
@@ -347,20 +369,6 @@ def _reference(
     content = reference.store.content(exact)
     known = reference.find(exact, content, always=wanted == "always")
     return known, source.sha256 or content
-
-
-def _start(problem: Problem, algorithm: Algorithm, options: Options, x0: Array, g0: Array) -> State:
-    """The state before the first step; at an optimal x_0 there is nothing to start."""
-    if not g0.any():
-        d0 = 0.0 if options.d0 == "auto" else float(options.d0)
-        return State(x0=x0, x=x0, s=np.zeros_like(x0), average=x0, d=d0)
-    if options.d0 == "auto":
-        inf = algorithm.INFO.distance == "D_inf"
-        d0 = (constants.certified_start_inf if inf else constants.certified_start)(problem, g0)
-    else:
-        d0 = float(options.d0)
-    G = algorithm.gradient_bound(problem, g0, options.gradient_bound)
-    return algorithm.start(x0, g0, d0=d0, bound=options.bound, G=G)
 
 
 def _notes(problem: Problem) -> list[str]:

@@ -16,15 +16,24 @@ FORMATS = ("table", "jsonl", "json", "csv")
 
 
 def main(
+    context: typer.Context,
     data: Annotated[str, typer.Argument(metavar="DATA", help="A LIBSVM file, or - for stdin.")],
     algo: Annotated[
-        str, typer.Option("--algo", "-a", help="dual-avg, gd or adagrad (dadapt algorithms).")
+        str,
+        typer.Option("--algo", "-a", help="dual-avg, gd, adagrad, safe, orth (dadapt algorithms)."),
     ] = "dual-avg",
     iterations: Annotated[int, typer.Option("--iterations", "-n", help="Steps.")] = 1000,
     d0: Annotated[
         str, typer.Option(help="Initial lower bound on D: auto (certified) or a number.")
     ] = "auto",
-    bound: Annotated[str, typer.Option(help="Numerator of d-hat: I or II.")] = "I",
+    bound: Annotated[
+        str | None,
+        typer.Option(help="d-hat: I (default), II or certified; safe and orth: certified."),
+    ] = None,
+    metric: Annotated[
+        str | None,
+        typer.Option(help="identity (default), half (default of safe, orth) or diagonal."),
+    ] = None,
     gradient_bound: Annotated[
         str, typer.Option(help="G: auto, initial, lipschitz or a number.")
     ] = "auto",
@@ -47,6 +56,13 @@ def main(
     threads: Annotated[
         int | None, typer.Option(help="Row blocks computed at once; default: the cores.")
     ] = None,
+    memory: Annotated[int, typer.Option(help="Last steps that orth searches along.")] = 1,
+    inner: Annotated[
+        str, typer.Option(help="Search of orth: exact, or newton (one Newton step).")
+    ] = "exact",
+    lbfgs_pairs: Annotated[
+        int, typer.Option(help="Pairs of the L-BFGS direction that orth adds; 0: none.")
+    ] = 0,
     output: Annotated[
         str, typer.Option("--format", "-f", help="table, jsonl, json or csv.")
     ] = "table",
@@ -90,8 +106,12 @@ def main(
         every=int(every) if every.isascii() and every.isdigit() else every,
         dtype=dtype,
         threads=threads,
+        metric=metric,
+        memory=memory,
+        inner=inner,
+        lbfgs_pairs=lbfgs_pairs,
     )
-    info = options.check().INFO
+    info = options.check(_given(context)).INFO
     views: list[Any] = [_view(output, info)]
     if plot is not None:
         plotting.check(plot)
@@ -134,6 +154,12 @@ def main(
         return 128 + result.signal
     met = tol is None or result.status in ("tolerance", "optimal")
     return ExitCode.OK if met else ExitCode.CHECK
+
+
+def _given(context: typer.Context) -> list[str]:
+    """Options that the user gave; the defaults of the others are nobody's wish."""
+    sources = {name: context.get_parameter_source(name) for name in context.params}
+    return [name for name, source in sources.items() if source and source.name != "DEFAULT"]
 
 
 def _number_or_word(text: str) -> str | float:

@@ -34,6 +34,7 @@ STATUS = {
     "tolerance": "tolerance reached",
     "time": "time limit reached",
     "optimal": "the gradient is zero",
+    "precision": "f can be lowered no further in this precision",
     "interrupted": "interrupted",
     "failed": "failed",
 }
