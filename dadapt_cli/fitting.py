@@ -16,7 +16,7 @@ import scipy
 import scipy.sparse as sp
 
 from dadapt_cli import __version__, algorithms, full_batch, labels, metric, reference, run
-from dadapt_cli.algorithms import Algorithm, Info
+from dadapt_cli.algorithms import Algorithm, Info, auto
 from dadapt_cli.arrays import Array
 from dadapt_cli.diagnosis import diagnose
 from dadapt_cli.errors import DataError, NumericalError, UsageError
@@ -245,6 +245,11 @@ def fit_source(X: Any, y: Array, options: Options, source: Source, watcher: Watc
     )
     for line in (*classes.notes, *_notes(problem)):
         watcher.note(line)
+    if options.algo == auto.INFO.name:
+        picked, reason = auto.choose(problem)
+        options = replace(options, **picked)
+        algorithm = options.check()
+        watcher.note(f"auto picked {reason}")
     options = options.resolved(algorithm.INFO)
     name = str(options.metric)
     known, sha256 = _reference(problem, X, options, source)

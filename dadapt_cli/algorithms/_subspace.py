@@ -20,10 +20,10 @@ from dadapt_cli import problem as objective
 from dadapt_cli.arrays import Array
 from dadapt_cli.problem import Problem
 
-CHUNK = 8192
-"""Scores that are handled at once: with five directions, 400 kB of float64."""
+CHUNK = 32768
+"""Scores that are handled at once: with five directions, 1.6 MB of float64."""
 
-SHARED_FROM = 100_000
+SHARED_FROM = 500_000
 """Scores from which a second thread gains."""
 
 ARMIJO = 1e-4

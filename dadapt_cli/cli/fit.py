@@ -20,7 +20,9 @@ def main(
     data: Annotated[str, typer.Argument(metavar="DATA", help="A LIBSVM file, or - for stdin.")],
     algo: Annotated[
         str,
-        typer.Option("--algo", "-a", help="dual-avg, gd, adagrad, safe, orth (dadapt algorithms)."),
+        typer.Option(
+            "--algo", "-a", help="dual-avg, gd, adagrad, safe, orth, ... (dadapt algorithms)."
+        ),
     ] = "dual-avg",
     iterations: Annotated[int, typer.Option("--iterations", "-n", help="Steps.")] = 1000,
     d0: Annotated[

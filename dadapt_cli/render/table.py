@@ -9,7 +9,7 @@ from rich.console import Console
 from rich.table import Table as RichTable
 from rich.text import Text
 
-from dadapt_cli.algorithms import Info
+from dadapt_cli.algorithms import Info, find
 from dadapt_cli.render.spark import BARS, sparkline
 
 Record = dict[str, Any]
@@ -74,6 +74,7 @@ class Table:
         """Take the next record."""
         if record["event"] == "start":
             self.start = record
+            self.info = find(record["algorithm"]).INFO  # not known before for --algo auto
             for text in self._heading():
                 self._print(text)
         elif record["event"] == "step":
