@@ -219,6 +219,7 @@ class Problem:
         ]  # fmt: skip
         self._pool: ThreadPoolExecutor | None = None
         self.scale: Array | None = None
+        self.column_squares: Array | None = None  # kept by constants.column_squares
 
     def _row_blocks(self) -> list[slice]:
         """Slices of equal work; one when the problem is too small to share."""
