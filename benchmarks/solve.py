@@ -71,7 +71,6 @@ FILES = {
     "letter": "letter.scale.xz",
     "pendigits": "pendigits.xz",
     "sensorless": "Sensorless.sub2200.xz",
-    "usps": "usps.xz",
     "a1a.t": "a1a.t.xz",
     "a9a.t": "a9a.t.xz",
     "letter.t": "letter.scale.t.xz",
