@@ -7,11 +7,12 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from dadapt_cli import constants, metric
+from dadapt_cli import constants, metric, reference
 from dadapt_cli.fitting import fit
 from dadapt_cli.labels import encode
 from dadapt_cli.libsvm import read_libsvm
 from dadapt_cli.problem import Problem
+from dadapt_cli.reference import newton
 
 from ..conftest import DATA, load_problem, random_problem
 
@@ -145,3 +146,25 @@ def test_tol_is_on_the_gradient_in_the_users_variables(algo: str) -> None:
     assert min(gaps[:-1]) > 1e-4
     at = load_problem(DATA / "vehicle.scale", "1/n").value_and_gradient(result.w)
     assert np.linalg.norm(at.g) ** 2 / (2 / n) <= 1e-4 * (1 + 1e-6)
+
+
+def test_the_reference_of_a_wide_problem_is_from_orth() -> None:
+    """More weights than a Hessian is factored for: certified all the same, in every metric."""
+    problem = random_problem(4, n=300, p=2000, density=0.02, l2=1e-3)
+    known = reference.find(problem, reference.store.content(problem), always=True)
+    assert known.status == "attained"
+    assert str(known.method).startswith("orth")
+    assert known.gap is not None
+    assert known.f_star is not None
+    assert 0 <= known.gap <= 1e-12 * known.f_star
+    w = problem.zeros()
+    for _ in range(20):  # Newton's method with a factored Hessian, as the independent judge
+        at = problem.value_and_gradient(w)
+        w = w + newton.cholesky_step(problem, problem.scores(w), at.g, None)
+    assert abs(problem.value_and_gradient(w).f - known.f_star) <= known.gap + 1e-15
+    for name in metric.METRICS:
+        c = metric.scale(problem, name)
+        D, _, error = known.distances[name]
+        assert D is not None
+        assert error is not None
+        assert abs(np.linalg.norm(w if c is None else w / c) - D) <= error
