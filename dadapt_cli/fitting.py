@@ -6,7 +6,7 @@ import math
 import os
 import platform
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import asdict, dataclass
 from typing import Any
 
@@ -14,7 +14,7 @@ import numpy as np
 import scipy
 import scipy.sparse as sp
 
-from dadapt_cli import __version__, algorithms, constants, labels, reference, run
+from dadapt_cli import __version__, algorithms, applicable, constants, labels, reference, run
 from dadapt_cli.algorithms import Algorithm, State
 from dadapt_cli.arrays import Array
 from dadapt_cli.diagnosis import diagnose
@@ -49,11 +49,28 @@ class Options:
     every: str | int = "log"
     dtype: str = "float64"
     threads: int | None = None
+    epochs: int = 100
+    batch_size: int = 16
+    schedule: str = "paper"
+    seed: int = 0
+    average: str = "none"
+    momentum: float = 0.0
+    betas: tuple[float, float] = (0.9, 0.999)
+    lr: float | None = None
+    variant: str = "paper"
 
-    def check(self) -> Algorithm:
-        """Return the algorithm; raise UsageError at the first option that cannot be used."""
-        algorithm = algorithms.find(self.algo)
-        _choice("bound", self.bound, algorithm.INFO.bounds)
+    def check(self, given: Iterable[str] = ()) -> Algorithm:
+        """Return the algorithm; raise UsageError at the first option that cannot be used.
+
+        `given` names the options that the user gave, with underscores: one that the algorithm
+        does not take is refused, not ignored.
+        """
+        algorithm = algorithms.find(self.algo, self.variant)
+        applicable.refuse(algorithm.INFO, self.algo, given)
+        if algorithm.INFO.minibatch:
+            applicable.check_minibatch(self, algorithm.INFO)
+        else:
+            _choice("bound", self.bound, algorithm.INFO.bounds)
         _choice("dtype", self.dtype, tuple(SMALLEST_D0))
         _number("iterations", self.iterations, at_least=1)
         _number("d0", self.d0, at_least=SMALLEST_D0[self.dtype], words=("auto",))
@@ -112,7 +129,7 @@ class FitResult:
         Weights of the iterate with the least f, shape (p,), or (p, C) for C >= 3 classes; the
         bias, where there is one, is the last row.
     d
-        The last d_k.
+        The last d_k; None for the baselines, which have none.
     trace
         The step records, in order.
     reference
@@ -128,7 +145,7 @@ class FitResult:
     """
 
     w: Array
-    d: float
+    d: float | None
     trace: list[Record]
     reference: Record
     start: Record
@@ -185,7 +202,8 @@ def fit(X: Any, y: Any, **options: Any) -> FitResult:
         Integer labels, shape (n,). Two distinct ones give the binary model, more give softmax.
     **options
         The command line's options with underscores: algo, iterations, d0, bound,
-        gradient_bound, l2, bias, reference, tol, time_limit, positive, every, dtype, threads.
+        gradient_bound, l2, bias, reference, tol, time_limit, positive, every, dtype, threads,
+        epochs, batch_size, schedule, seed, average, momentum, betas, lr, variant.
 
     Returns
     -------
@@ -208,7 +226,9 @@ def fit(X: Any, y: Any, **options: Any) -> FitResult:
         X = np.asarray(X)
         if X.dtype.kind not in "fiub":
             raise DataError(f"X is of type {X.dtype}; numbers are needed")
-    return fit_source(X, np.asarray(y), Options(**options), Source(), Watcher())
+    chosen = Options(**options)
+    chosen.check(options)
+    return fit_source(X, np.asarray(y), chosen, Source(), Watcher())
 
 
 def fit_source(X: Any, y: Array, options: Options, source: Source, watcher: Watcher) -> FitResult:
@@ -220,7 +240,8 @@ def fit_source(X: Any, y: Array, options: Options, source: Source, watcher: Watc
     problem = Problem(
         X, classes, l2=l2, bias=options.bias, dtype=options.dtype, threads=options.threads
     )
-    for line in (*classes.notes, *_notes(problem)):
+    info = algorithm.INFO
+    for line in (*classes.notes, *_notes(problem), *applicable.notes(options, info)):
         watcher.note(line)
     known, sha256 = _reference(problem, X, options, source)
     referred = time.perf_counter()
@@ -252,9 +273,14 @@ def fit_source(X: Any, y: Array, options: Options, source: Source, watcher: Watc
                 "l2": l2,
                 "bias": options.bias,
             },
-            "options": {**asdict(options), "l2": l2, "threads": problem.threads},
+            "options": {
+                **asdict(options),
+                "l2": l2,
+                "threads": problem.threads,
+                **dict.fromkeys(applicable.not_for(info)),
+            },
             "d0": state.d,
-            "d0_certified": options.d0 == "auto",
+            "d0_certified": options.d0 == "auto" and not info.minibatch,
             "schema": SCHEMA,
             "metric": "identity",
             "reference": known.record(),
@@ -262,8 +288,9 @@ def fit_source(X: Any, y: Array, options: Options, source: Source, watcher: Watc
         watcher.record(start)
         if watcher.interrupts is not None:
             watcher.interrupts.patient = True
-        budget = run.Budget(options.iterations, options.tol, options.time_limit, options.every)
-        outcome = run.iterate(
+        loop, count = applicable.loop(options, info)
+        budget = run.Budget(count, options.tol, options.time_limit, options.every)
+        outcome = loop(
             problem, algorithm, state, first, budget, known,
             report=report, progress=watcher.progress, interrupts=watcher.interrupts,
         )  # fmt: skip
@@ -272,11 +299,11 @@ def fit_source(X: Any, y: Array, options: Options, source: Source, watcher: Watc
         "event": "end",
         "status": outcome.status,
         **{name: value for name, value in outcome.row.items() if name not in ("event", "seconds")},
-        "theorem2_k": state.theorem2_k,
+        "theorem2_k": getattr(state, "theorem2_k", None),
         "iterate": outcome.iterate,
         "accuracy": outcome.accuracy,
         "log_loss": run.finite(outcome.log_loss),
-        "diagnosis": diagnose(outcome, algorithm.INFO, known, options.tol),
+        "diagnosis": diagnose(outcome, info, known, options.tol),
         "seconds": {
             "load": source.load_seconds,
             "reference": referred - begin,
@@ -293,13 +320,14 @@ def fit_source(X: Any, y: Array, options: Options, source: Source, watcher: Watc
         reference=start["reference"],
         start=start,
         end=end,
-        theorem2_w=state.theorem2_average,
+        theorem2_w=getattr(state, "theorem2_average", None),
         classes=classes.classes,
         signal=outcome.signal,
     )
     if outcome.reason is not None:
+        smaller = "--lr" if options.lr else "--d0"
         raise NumericalError(
-            f"{outcome.reason}; scale the features or take a smaller --d0", result=result
+            f"{outcome.reason}; scale the features or take a smaller {smaller}", result=result
         )
     return result
 
@@ -323,8 +351,10 @@ def _reference(
     return known, source.sha256 or content
 
 
-def _start(problem: Problem, algorithm: Algorithm, options: Options, x0: Array, g0: Array) -> State:
+def _start(problem: Problem, algorithm: Algorithm, options: Options, x0: Array, g0: Array) -> Any:
     """The state before the first step; at an optimal x_0 there is nothing to start."""
+    if algorithm.INFO.minibatch:
+        return applicable.start(options, algorithm, x0)
     if not g0.any():
         d0 = 0.0 if options.d0 == "auto" else float(options.d0)
         return State(x0=x0, x=x0, s=np.zeros_like(x0), average=x0, d=d0)

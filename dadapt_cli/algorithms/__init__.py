@@ -55,9 +55,7 @@ def find(name: str, variant: str = "paper") -> Algorithm:
     """
     if name in table():
         if variant not in (known := table()[name].INFO.variants):
-            raise UsageError(
-                f"--variant {variant[:40]!r}: {name} has {', '.join(known)}"
-            )
+            raise UsageError(f"--variant {variant[:40]!r}: {name} has {', '.join(known)}")
         return table().get(f"{name}-{variant}", table()[name])
     near = difflib.get_close_matches(name.lower(), names(), n=1, cutoff=0.4)
     hint = f"did you mean {near[0]!r}?" if near else f"there are {', '.join(names())}"

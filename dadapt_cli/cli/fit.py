@@ -15,9 +15,11 @@ FORMATS = ("table", "jsonl", "json", "csv")
 
 
 def main(
+    context: typer.Context,
     data: Annotated[str, typer.Argument(metavar="DATA", help="A LIBSVM file, or - for stdin.")],
     algo: Annotated[
-        str, typer.Option("--algo", "-a", help="dual-avg, gd or adagrad (dadapt algorithms).")
+        str,
+        typer.Option("--algo", "-a", help="dual-avg, gd, adagrad, sgd, adam (dadapt algorithms)."),
     ] = "dual-avg",
     iterations: Annotated[int, typer.Option("--iterations", "-n", help="Steps.")] = 1000,
     d0: Annotated[
@@ -46,6 +48,23 @@ def main(
     threads: Annotated[
         int | None, typer.Option(help="Row blocks computed at once; default: the cores.")
     ] = None,
+    epochs: Annotated[int, typer.Option(help="Of a minibatch algorithm (sgd, adam, ...).")] = 100,
+    batch_size: Annotated[int, typer.Option(help="Samples in a minibatch.")] = 16,
+    schedule: Annotated[
+        str, typer.Option(help="paper (a tenth from epochs 60, 80, 95 on) or constant.")
+    ] = "paper",
+    average: Annotated[
+        str, typer.Option(help="Also average the iterates: none, uniform or weighted by d.")
+    ] = "none",
+    seed: Annotated[int, typer.Option(help="Of the minibatches.")] = 0,
+    momentum: Annotated[float, typer.Option(help="Of sgd and sgd-plain.")] = 0.0,
+    betas: Annotated[str, typer.Option(help="Of adam and adam-plain.")] = "0.9,0.999",
+    lr: Annotated[
+        float | None, typer.Option(help="Learning rate of sgd-plain and adam-plain.")
+    ] = None,
+    variant: Annotated[
+        str, typer.Option(help="paper, pip (package dadaptation) or preprint.")
+    ] = "paper",
     output: Annotated[
         str, typer.Option("--format", "-f", help="table, jsonl, json or csv.")
     ] = "table",
@@ -89,8 +108,17 @@ def main(
         every=int(every) if every.isascii() and every.isdigit() else every,
         dtype=dtype,
         threads=threads,
+        epochs=epochs,
+        batch_size=batch_size,
+        schedule=schedule,
+        average=average,
+        seed=seed,
+        momentum=momentum,
+        betas=_pair(betas),
+        lr=lr,
+        variant=variant,
     )
-    info = options.check().INFO
+    info = options.check(_given(context)).INFO
     views: list[Any] = [_view(output, info)]
     if plot is not None:
         plotting.check(plot)
@@ -109,7 +137,14 @@ def main(
         for view in views:
             view.record(made)
 
-    with Interrupts() as interrupts, Progress(iterations, quiet=quiet) as progress:
+    with (
+        Interrupts() as interrupts,
+        Progress(
+            epochs if info.minibatch else iterations,
+            "epoch" if info.minibatch else "k",
+            quiet=quiet,
+        ) as progress,
+    ):
         begin = time.perf_counter()
         loaded = load(data, dtype=dtype)
         for line in loaded.notes:
@@ -128,6 +163,21 @@ def main(
         return 128 + result.signal
     met = tol is None or result.status in ("tolerance", "optimal")
     return ExitCode.OK if met else ExitCode.CHECK
+
+
+def _given(context: typer.Context) -> list[str]:
+    """Options that the user gave; the defaults of the others are nobody's wish."""
+    sources = {name: context.get_parameter_source(name) for name in context.params}
+    return [name for name, source in sources.items() if source and source.name != "DEFAULT"]
+
+
+def _pair(text: str) -> tuple[float, float]:
+    """Two numbers with a comma between; their range is for the options to check."""
+    try:
+        first, second = map(float, text.split(","))
+    except ValueError:
+        raise UsageError(f"--betas {text[:40]!r}; give two numbers, as 0.9,0.999") from None
+    return first, second
 
 
 def _number_or_word(text: str) -> str | float:
