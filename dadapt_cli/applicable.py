@@ -58,13 +58,13 @@ def check_minibatch(options: Options, info: Info) -> None:
     ):
         if value not in choices:
             raise UsageError(f"--{name} {str(value)[:40]!r}; choose from {', '.join(choices)}")
-    for name, value, least in (
+    for name, count, least in (
         ("epochs", options.epochs, 1),
         ("batch-size", options.batch_size, 1),
         ("seed", options.seed, 0),
     ):
-        if not isinstance(value, int) or isinstance(value, bool) or value < least:
-            raise UsageError(f"--{name} {str(value)[:40]!r}; give an integer of at least {least}")
+        if not isinstance(count, int) or isinstance(count, bool) or count < least:
+            raise UsageError(f"--{name} {str(count)[:40]!r}; give an integer of at least {least}")
     if not _share(options.momentum):
         raise UsageError(f"--momentum {str(options.momentum)[:40]!r}; give a number in [0, 1)")
     betas = options.betas

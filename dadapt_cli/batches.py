@@ -8,6 +8,7 @@ than the calls that slice a sparse matrix. Where not even one batch fits a chunk
 from __future__ import annotations
 
 from collections.abc import Iterator
+from typing import Any
 
 import numpy as np
 
@@ -75,7 +76,8 @@ class Batches:
     def gradient(self, X: Matrix, y: Array | Indices, w: Array) -> Array:
         """Gradient on one batch, mean over the batch plus the l2 term, shape of `w`; new array."""
         residual = X @ w
-        (_softmax if self.problem.softmax else _logistic)(residual, y)
+        link: Any = _softmax if self.problem.softmax else _logistic
+        link(residual, y)
         residual *= 1.0 / len(y)
         g: Array = X.T @ residual
         if self.problem.l2:
