@@ -24,21 +24,30 @@ REPLICAS = 4
 """Axes of the arrays of many replicas."""
 
 
+LONGEST_FLOAT32_SUM = 1024
+"""Features that the replicas' sums of float32 arrays may take in float32: 1e-6 at worst."""
+
+
 @cache
-def _ones(size: int) -> Array:
-    return np.ones((1, size))
+def _ones(size: int, dtype: np.dtype[Any]) -> Array:
+    return np.ones((1, size), dtype)
 
 
-def _sum(values: Array) -> Array:
-    """Sum float64 (S, p, C, L) over p and C, keeping the axes: a product with a row of ones."""
-    S, p, C, L = values.shape
-    return (_ones(p * C) @ values.reshape(S, p * C, L)).reshape(S, 1, 1, L)
+def total(a: Array) -> Scalar:
+    """Sum over all parameters, in float64; replicas first sum over p in the array's precision."""
+    if a.ndim != REPLICAS:
+        return float(np.add.reduce(a, axis=None, dtype=np.float64))
+    S, p, C, L = a.shape
+    if p > LONGEST_FLOAT32_SUM:
+        a = a.astype(np.float64, copy=False)
+    sums = (_ones(p, a.dtype) @ a.reshape(S, p, C * L)).reshape(S, C, L)  # one pass, vectorised
+    return np.add.reduce(sums, axis=1, dtype=np.float64).reshape(S, 1, 1, L)
 
 
 def dot(a: Array, b: Array) -> Scalar:
     """<a, b> over all parameters, multiplied and summed in float64 whatever the arrays are."""
     if a.ndim == REPLICAS:
-        return _sum(np.multiply(a, b, dtype=np.float64))
+        return total(np.multiply(a, b, dtype=np.float64))
     if a.dtype == np.float64:
         return float(np.dot(a.ravel(), b.ravel()))
     return float(np.dot(a.ravel().astype(np.float64), b.ravel().astype(np.float64)))
@@ -49,21 +58,20 @@ def norm(a: Array) -> Scalar:
     return np.sqrt(dot(a, a)) if a.ndim == REPLICAS else math.sqrt(dot(a, a))
 
 
-def norm1(a: Array) -> Scalar:
-    """||a||_1, summed in float64."""
-    if a.ndim == REPLICAS:
-        return _sum(np.abs(a).astype(np.float64, copy=False))
-    return float(np.add.reduce(np.abs(a), axis=None, dtype=np.float64))
+def norm1(a: Array, *, out: Array | None = None) -> Scalar:
+    """||a||_1, summed as :func:`total` does; `out` takes the magnitudes."""
+    return total(np.abs(a, out=out))
 
 
-def times(scalar: Scalar, a: Array) -> Array:
+def times(scalar: Scalar, a: Array, *, out: Array | None = None) -> Array:
     """scalar * a in the array's own dtype; each replica by its own scalar."""
     if not isinstance(scalar, np.ndarray):
-        return a * float(scalar)
+        return np.multiply(a, float(scalar), out=out)
     S, p, C, L = a.shape
     row = np.empty((S, 1, C, L), a.dtype)  # long rows: broadcasting over the last L alone is slow
     row[...] = scalar
-    product: Array = a.reshape(S, p, C * L) * row.reshape(S, 1, C * L)
+    view = None if out is None else out.reshape(S, p, C * L)
+    product = np.multiply(a.reshape(S, p, C * L), row.reshape(S, 1, C * L), out=view)
     return product.reshape(a.shape)
 
 

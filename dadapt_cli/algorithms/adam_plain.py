@@ -33,6 +33,7 @@ class PlainAdam(MinibatchState):
 
     m: Array  # average of g_i with beta1
     v: Array  # average of g_i^2 with beta2
+    t: Array  # work space
     lr: Scalar
     betas: tuple[float, float]
     k: int = 0
@@ -40,8 +41,8 @@ class PlainAdam(MinibatchState):
 
 def start(x0: Array, *, lr: Scalar, betas: tuple[float, float] = (0.9, 0.999)) -> PlainAdam:
     """Before the first step: m_0 = v_0 = 0."""
-    m, v = np.zeros_like(x0), np.zeros_like(x0)
-    return PlainAdam(x0=x0, x=x0.copy(), m=m, v=v, lr=lr, betas=betas)
+    m, v, t = (np.zeros_like(x0) for _ in range(3))
+    return PlainAdam(x0=x0, x=x0.copy(), m=m, v=v, t=t, lr=lr, betas=betas)
 
 
 def step(state: PlainAdam, g: Array, eta: float = 1.0) -> None:
@@ -49,14 +50,16 @@ def step(state: PlainAdam, g: Array, eta: float = 1.0) -> None:
     beta1, beta2 = state.betas
     state.k += 1
     state.step_size = state.lr * eta
+    t = state.t
+    np.multiply(g, 1 - beta1, out=t)
     state.m *= beta1
-    state.m += (1 - beta1) * g  # m_{k+1}
-    g *= g
-    g *= 1 - beta2
+    state.m += t  # m_{k+1}
+    np.multiply(g, g, out=t)
+    t *= 1 - beta2
     state.v *= beta2
-    state.v += g  # v_{k+1}
-    a = np.sqrt(state.v)
-    a *= 1 / math.sqrt(1 - beta2**state.k)
-    a += EPS
-    np.divide(state.m, a, out=a)
-    state.x -= times(state.step_size / (1 - beta1**state.k), a)  # x_{k+1}
+    state.v += t  # v_{k+1}
+    np.sqrt(state.v, out=t)
+    t *= 1 / math.sqrt(1 - beta2**state.k)
+    t += EPS
+    np.divide(state.m, t, out=t)
+    state.x -= times(state.step_size / (1 - beta1**state.k), t, out=t)  # x_{k+1}

@@ -186,13 +186,19 @@ class _Block:
             rows = slice(begin, begin + size)
             y = self.y[rows]
             z = (columns @ self.X[rows].T).reshape(S, C, L, len(y))
-            top = np.maximum.reduce(z, axis=1)
-            own = z[:, y, :, np.arange(len(y))].transpose(1, 2, 0)  # (S, L, b)
-            hit = own == top
-            if np.count_nonzero(z == top[:, None]) > top.size:  # a tie somewhere
-                hit = z.argmax(axis=1) == y
-            right += np.count_nonzero(hit, axis=2)
-            z -= top[:, None]
+            place = (slice(None), y, slice(None), np.arange(len(y)))
+            own = z[place]  # (b, S, L)
+            z[place] = -np.inf
+            rival = np.maximum.reduce(z, axis=1).transpose(2, 0, 1)
+            hit = own > rival
+            tie = np.argwhere(own == rival)
+            for i, s, j in tie:  # the first of the equal classes is predicted
+                hit[i, s, j] = y[i] < z[s, :, j, i].argmax()
+            right += np.count_nonzero(hit, axis=0)
+            top = np.maximum(own, rival)
+            z -= top.transpose(1, 2, 0)[:, None]
             np.exp(z, out=z)
-            loss += (np.log(np.add.reduce(z, axis=1)) + (top - own)).sum(axis=2, dtype=np.float64)
+            others = np.add.reduce(z, axis=1).transpose(2, 0, 1)
+            gap = own - top
+            loss += (np.log1p(others + np.expm1(gap)) - gap).sum(axis=0, dtype=np.float64)
         return right / self.n, loss / self.n
