@@ -10,8 +10,10 @@ Seeds are worked on in blocks whose state stays in the cache.
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from importlib import import_module
 from typing import Any
 
 import numpy as np
@@ -19,6 +21,7 @@ import numpy as np
 from dadapt_cli.algorithms import MinibatchAlgorithm
 from dadapt_cli.arrays import Array, Indices
 from dadapt_cli.batches import chunk_rows, schedule
+from dadapt_cli.problem import Problem
 
 BLOCK_WEIGHTS = 48_000
 """Weights of the replicas that run side by side (measured, benchmarks/minibatch.py)."""
@@ -44,6 +47,12 @@ class Samples:
     X: Array
     y: Indices
     n_classes: int
+
+    @classmethod
+    def of(cls, problem: Problem) -> Samples:
+        """The samples of a softmax problem without an l2 term, dense."""
+        X = problem.X if isinstance(problem.X, np.ndarray) else problem.X.toarray()
+        return cls(X, problem.labels.index, problem.n_classes)
 
 
 @dataclass(frozen=True)
@@ -101,30 +110,38 @@ def sweep(
     L = len(values) if axis is not None else 1
     size = max(1, BLOCK_WEIGHTS // (samples.X.shape[1] * samples.n_classes * L))
     blocks = [seeds[i : i + size] for i in range(0, len(seeds), size)]
+    share = 1.0 / (epochs * len(blocks))
     start_settings = dict(settings or {})
     if axis is not None:
         start_settings[axis] = np.asarray(values, np.float64).reshape(1, 1, 1, L)
-    curves: list[tuple[Array, Array, Array]] = []
     weights: list[Array] = []
-    for number, block_seeds in enumerate(blocks):
-        block = _Block(samples, block_seeds, L, batch_size)
-        state = algorithm.start(block.zeros(), **start_settings)
-        rows: list[tuple[Array, Array, Array]] = []
-        for epoch in range(1, epochs + 1):
-            eta = schedule(schedule_name, epoch)
-            for X, own in block.epoch():
-                algorithm.step(state, block.gradient(X, own, state.x), eta)
-            d = np.nan if state.d is None else np.broadcast_to(state.d, (len(block_seeds), 1, 1, L))
-            d = np.broadcast_to(np.reshape(d, (-1, 1 if state.d is None else L)),
-                                (len(block_seeds), L))
-            rows.append((*block.judge(state.x), np.array(d)))
-            if progress is not None:
-                progress((number + epoch / epochs) / len(blocks))
-        curves.append(tuple(np.array(c) for c in zip(*rows, strict=True)))
-        if keep_weights:
-            weights.append(state.x)
-    accuracy, log_loss, d = (np.concatenate(c, axis=1) for c in zip(*curves, strict=True))
-    return Curves(accuracy, log_loss, d, np.concatenate(weights) if keep_weights else None)
+    kept: list[tuple[Array, ...]] = []
+    with _one_blas_thread(), np.errstate(under="ignore"):
+        for number, block_seeds in enumerate(blocks):
+            block = _Block(samples, block_seeds, L, batch_size)
+            state = algorithm.start(block.zeros(), **start_settings)
+            d = np.full((epochs, block.S, L), np.nan)
+            accuracy, log_loss = np.empty_like(d), np.empty_like(d)
+            for epoch in range(epochs):
+                eta = schedule(schedule_name, epoch + 1)
+                for X, own in block.epoch():
+                    algorithm.step(state, block.gradient(X, own, state.x), eta)
+                accuracy[epoch], log_loss[epoch] = block.judge(state.x)
+                if state.d is not None:
+                    d[epoch] = np.reshape(state.d, (-1, L))
+                if progress is not None:
+                    progress((number * epochs + epoch + 1) * share)
+            kept.append((accuracy, log_loss, d))
+            weights.append(state.x if keep_weights else np.empty(0))
+    joined = [np.concatenate(parts, axis=1) for parts in zip(*kept, strict=True)]
+    return Curves(*joined, weights=np.concatenate(weights) if keep_weights else None)
+
+
+def _one_blas_thread() -> contextlib.AbstractContextManager[Any]:
+    """Products with a batch are too small to share: BLAS threads would wait for one another."""
+    control: Any = import_module("threadpoolctl")  # comes with scikit-learn
+    limits: contextlib.AbstractContextManager[Any] = control.threadpool_limits(1, "blas")
+    return limits
 
 
 class _Block:
