@@ -133,8 +133,8 @@ def sweep(
                     progress((number * epochs + epoch + 1) * share)
             kept.append((accuracy, log_loss, d))
             weights.append(state.x if keep_weights else np.empty(0))
-    joined = [np.concatenate(parts, axis=1) for parts in zip(*kept, strict=True)]
-    return Curves(*joined, weights=np.concatenate(weights) if keep_weights else None)
+    accuracy, log_loss, d = (np.concatenate(parts, axis=1) for parts in zip(*kept, strict=True))
+    return Curves(accuracy, log_loss, d, np.concatenate(weights) if keep_weights else None)
 
 
 def _one_blas_thread() -> contextlib.AbstractContextManager[Any]:

@@ -29,7 +29,8 @@ COLUMNS = (
     ("s", "seconds", ".2f"),
 )
 ORDER = ("epoch", "k", "d", "share",
-         "suboptimality_last", "suboptimality_average", "suboptimality_best", "f_last", "f_average", "f_best", "bound", "grad_norm", "seconds")  # fmt: skip
+         "suboptimality_last", "suboptimality_average", "suboptimality_best",
+         "f_last", "f_average", "f_best", "bound", "grad_norm", "seconds")  # fmt: skip
 
 STATUS = {
     "iterations": "all iterations made",
