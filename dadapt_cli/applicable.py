@@ -5,7 +5,6 @@ An option that an algorithm would ignore is refused.
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable, Iterable
 from functools import partial
 from typing import TYPE_CHECKING, Any
@@ -14,6 +13,7 @@ from dadapt_cli import epochs, run
 from dadapt_cli.algorithms import Algorithm, Info
 from dadapt_cli.arrays import Array
 from dadapt_cli.batches import SCHEDULES
+from dadapt_cli.checks import choice, number
 from dadapt_cli.epochs import AVERAGES, Plan
 from dadapt_cli.errors import UsageError
 from dadapt_cli.run import Outcome
@@ -52,19 +52,16 @@ def refuse(info: Info, algo: str, given: Iterable[str]) -> None:
 
 def check_minibatch(options: Options, info: Info) -> None:
     """Raise UsageError at the first minibatch option that cannot be used as given."""
-    for name, value, choices in (
-        ("schedule", options.schedule, SCHEDULES),
-        ("average", options.average, AVERAGES),
-    ):
-        if value not in choices:
-            raise UsageError(f"--{name} {str(value)[:40]!r}; choose from {', '.join(choices)}")
+    choice("schedule", options.schedule, SCHEDULES)
+    choice("average", options.average, AVERAGES)
     for name, count, least in (
         ("epochs", options.epochs, 1),
         ("batch-size", options.batch_size, 1),
         ("seed", options.seed, 0),
     ):
-        if not isinstance(count, int) or isinstance(count, bool) or count < least:
-            raise UsageError(f"--{name} {str(count)[:40]!r}; give an integer of at least {least}")
+        number(name, count, at_least=least)
+        if count != int(count):
+            raise UsageError(f"--{name} {count}; give an integer")
     if not _share(options.momentum):
         raise UsageError(f"--momentum {str(options.momentum)[:40]!r}; give a number in [0, 1)")
     betas = options.betas
@@ -74,16 +71,11 @@ def check_minibatch(options: Options, info: Info) -> None:
         return
     if options.lr is None:
         raise UsageError(f"--algo {options.algo} needs --lr, a learning rate")
-    if not _is_number(options.lr) or not 0 < options.lr < math.inf:
-        raise UsageError(f"--lr {str(options.lr)[:40]!r}; give a number above 0")
-
-
-def _is_number(value: Any) -> bool:
-    return isinstance(value, (int, float)) and not isinstance(value, bool)
+    number("lr", options.lr, above=0.0)
 
 
 def _share(value: Any) -> bool:
-    return _is_number(value) and 0 <= value < 1
+    return isinstance(value, (int, float)) and not isinstance(value, bool) and 0 <= value < 1
 
 
 def plan(options: Options, info: Info) -> Plan:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import math
+import logging
 import os
 import platform
 import time
@@ -17,12 +17,15 @@ import scipy.sparse as sp
 from dadapt_cli import __version__, algorithms, applicable, constants, labels, reference, run
 from dadapt_cli.algorithms import Algorithm, State
 from dadapt_cli.arrays import Array
+from dadapt_cli.checks import choice, number
 from dadapt_cli.diagnosis import diagnose
 from dadapt_cli.errors import DataError, NumericalError, UsageError
 from dadapt_cli.interrupts import Interrupts
 from dadapt_cli.problem import Problem
 from dadapt_cli.reference import Reference
 from dadapt_cli.run import Record
+
+log = logging.getLogger("dadapt")
 
 SCHEMA = 1
 """Of the records: a renamed or removed key makes it 2."""
@@ -70,53 +73,22 @@ class Options:
         if algorithm.INFO.minibatch:
             applicable.check_minibatch(self, algorithm.INFO)
         else:
-            _choice("bound", self.bound, algorithm.INFO.bounds)
-        _choice("dtype", self.dtype, tuple(SMALLEST_D0))
-        _number("iterations", self.iterations, at_least=1)
-        _number("d0", self.d0, at_least=SMALLEST_D0[self.dtype], words=("auto",))
-        _number("gradient-bound", self.gradient_bound, above=0.0,
+            choice("bound", self.bound, algorithm.INFO.bounds)
+        choice("dtype", self.dtype, tuple(SMALLEST_D0))
+        number("iterations", self.iterations, at_least=1)
+        number("d0", self.d0, at_least=SMALLEST_D0[self.dtype], words=("auto",))
+        number("gradient-bound", self.gradient_bound, above=0.0,
                 words=("auto", "initial", "lipschitz"))  # fmt: skip
-        _number("l2", self.l2, at_least=0.0, words=("1/n",))
-        _number("reference", self.reference, words=("auto", "always", "none"))
-        _number("every", self.every, at_least=1, words=("log",))
+        number("l2", self.l2, at_least=0.0, words=("1/n",))
+        number("reference", self.reference, words=("auto", "always", "none"))
+        number("every", self.every, at_least=1, words=("log",))
         if self.tol is not None:
-            _number("tol", self.tol, above=0.0)
+            number("tol", self.tol, above=0.0)
         if self.time_limit is not None:
-            _number("time-limit", self.time_limit, above=0.0)
+            number("time-limit", self.time_limit, above=0.0)
         if self.threads is not None:
-            _number("threads", self.threads, at_least=1)
+            number("threads", self.threads, at_least=1)
         return algorithm
-
-
-def _choice(name: str, value: Any, choices: tuple[str, ...]) -> None:
-    if value not in choices:
-        raise UsageError(f"--{name} {value!r}; choose from {', '.join(choices)}")
-
-
-def _number(
-    name: str,
-    value: Any,
-    *,
-    at_least: float | None = None,
-    above: float | None = None,
-    words: tuple[str, ...] = (),
-) -> None:
-    """Raise unless `value` is one of `words` or a finite number in range."""
-    if isinstance(value, str) and value in words:
-        return
-    wanted = "a finite number"
-    if at_least is not None:
-        wanted = f"a number of at least {at_least:g}"
-    if above is not None:
-        wanted = f"a number above {above:g}"
-    given = isinstance(value, (int, float, np.integer, np.floating)) and not isinstance(value, bool)
-    if (
-        not given
-        or not math.isfinite(value)
-        or (at_least is not None and value < at_least)
-        or (above is not None and value <= above)
-    ):
-        raise UsageError(f"--{name} {str(value)[:40]!r}; give {' or '.join([*words, wanted])}")
 
 
 @dataclass
@@ -235,16 +207,25 @@ def fit_source(X: Any, y: Array, options: Options, source: Source, watcher: Watc
     """Fit as :func:`fit` does, telling `watcher` about it on the way."""
     begin = time.perf_counter()
     algorithm = options.check()
-    classes = labels.encode(y, positive=options.positive, path=source.path)
-    l2 = 1.0 / X.shape[0] if options.l2 == "1/n" else float(options.l2)
-    problem = Problem(
-        X, classes, l2=l2, bias=options.bias, dtype=options.dtype, threads=options.threads
+    try:
+        problem = _problem(X, y, options)
+    except DataError as error:
+        raise DataError(str(error), source.path) from error
+    classes, l2 = problem.labels, problem.l2
+    log.info(
+        "%s, %d x %d, %d non-zeros, %d thread(s)",
+        "dense" if isinstance(problem.X, np.ndarray) else "sparse",
+        problem.n,
+        problem.p,
+        problem.nonzeros,
+        len(problem.blocks),
     )
     info = algorithm.INFO
     for line in (*classes.notes, *_notes(problem), *applicable.notes(options, info)):
         watcher.note(line)
     known, sha256 = _reference(problem, X, options, source)
     referred = time.perf_counter()
+    log.info("f*: %s, %s (%.2f s)", known.status, known.method or known.reason, referred - begin)
     trace: list[Record] = []
 
     def report(row: Record) -> None:
@@ -330,6 +311,20 @@ def fit_source(X: Any, y: Array, options: Options, source: Source, watcher: Watc
             f"{outcome.reason}; scale the features or take a smaller {smaller}", result=result
         )
     return result
+
+
+def _problem(X: Any, y: Array, options: Options) -> Problem:
+    """The objective; l2 = 1/n is known once the data are."""
+    if X.ndim != 2:
+        raise DataError(f"X has shape {X.shape}; one row a sample, one column a feature is needed")
+    return Problem(
+        X,
+        labels.encode(y, positive=options.positive),
+        l2=1.0 / max(X.shape[0], 1) if options.l2 == "1/n" else float(options.l2),
+        bias=options.bias,
+        dtype=options.dtype,
+        threads=options.threads,
+    )
 
 
 def _reference(

@@ -38,7 +38,7 @@ class Labels:
         return len(self.classes)
 
 
-def encode(y: Array, *, positive: int | None = None, path: str | None = None) -> Labels:
+def encode(y: Array, *, positive: int | None = None) -> Labels:
     """Number the classes of `y`.
 
     Parameters
@@ -47,8 +47,6 @@ def encode(y: Array, *, positive: int | None = None, path: str | None = None) ->
         Labels, shape (n,): integers of magnitude at most 2^53, stored as floats or integers.
     positive
         This label against all the others: a binary problem.
-    path
-        Named in the errors.
 
     Raises
     ------
@@ -59,29 +57,29 @@ def encode(y: Array, *, positive: int | None = None, path: str | None = None) ->
     """
     y = np.asarray(y)
     if y.ndim != 1:
-        raise DataError(f"labels have shape {y.shape}; one label a row is needed", path)
+        raise DataError(f"labels have shape {y.shape}; one label a row is needed")
     if y.dtype.kind == "b":
         y = y.astype(np.int64)
     if y.dtype.kind not in "iuf":
-        raise DataError(f"labels are of type {y.dtype}; number the classes", path)
+        raise DataError(f"labels are of type {y.dtype}; number the classes")
     bad = np.flatnonzero(~np.isfinite(y) | (np.abs(y) > LARGEST_LABEL))
     if bad.size:
         raise DataError(
             f"row {bad[0] + 1} has the label {float(y[bad[0]])!r}; "
-            "labels are integers of at most 2^53",
-            path,
+            "labels are integers of at most 2^53"
         )
     bad = np.flatnonzero(y != np.floor(y))
     if bad.size:
         raise DataError(
             f"row {bad[0] + 1} has the label {float(y[bad[0]])!r}, no integer: regression data? "
-            "Classification needs integer labels",
-            path,
+            "Classification needs integer labels"
         )
+    if not len(y):
+        raise DataError("no data rows")
     values, index = np.unique(y, return_inverse=True)
     if len(values) < 2:
         raise DataError(
-            f"all {len(y)} rows have the label {int(values[0])}; two classes are needed", path
+            f"all {len(y)} rows have the label {int(values[0])}; two classes are needed"
         )
     names: tuple[int | str, ...] = tuple(int(v) for v in values)
     if positive is not None:

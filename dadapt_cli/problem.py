@@ -30,9 +30,10 @@ from typing import Any
 import numpy as np
 import scipy.sparse as sp
 
-from dadapt_cli.arrays import Array, Indices, Mask, Matrix
+from dadapt_cli.arrays import Array, Mask, Matrix
 from dadapt_cli.errors import DataError
 from dadapt_cli.labels import Labels
+from dadapt_cli.links import Logistic, Softmax
 
 DENSE_FROM = 0.25
 """Density from which a dense matrix is faster (measured, benchmarks/gradient.py)."""
@@ -60,55 +61,15 @@ class Evaluation:
     scores: Array
 
 
-def logistic(z: Array, y: Array, residual: Array) -> float:
-    """Sum of log(1 + exp(-y z)); `residual` becomes its derivative in z.
-
-    Exact to rounding for every margin: with m = y z and e = exp(-|m|) the loss is
-    log1p(e) + max(-m, 0) and the derivative -y (e or 1)/(1 + e), so nothing overflows and
-    nothing cancels. Shapes (n,); `y` holds -1 and 1.
-    """
-    m = np.multiply(y, z, out=residual)
-    e = np.exp(-np.abs(m))
-    loss = float(np.log1p(e).sum(dtype=np.float64) - np.minimum(m, 0.0).sum(dtype=np.float64))
-    numerator = np.where(m > 0, e, 1.0).astype(z.dtype, copy=False)
-    np.divide(numerator, e + 1.0, out=residual)
-    np.multiply(residual, y, out=residual)
-    np.negative(residual, out=residual)
-    return loss
-
-
-def softmax(z: Array, y: Indices, residual: Array) -> float:
-    """Sum of log(sum_c exp(z_c)) - z_y; `residual` becomes its derivative in z.
-
-    With a the class of the largest score and o the sum of exp(z_c - z_a) over the others, the
-    loss is log1p(o) + (z_a - z_y): small losses keep their relative accuracy. For a = y the own
-    residual is -o/(1 + o), not a difference of nearly equal numbers. Shapes (n, C), `y` (n,);
-    scores of -inf drop a class from its row.
-    """
-    rows = np.arange(len(z))
-    top = z.argmax(axis=1)
-    z_top = z[rows, top]
-    np.subtract(z, z_top[:, None], out=residual)
-    own = residual[rows, y]  # z_y - z_a <= 0
-    np.exp(residual, out=residual)
-    residual[rows, top] = 0.0
-    others = residual.sum(axis=1)
-    loss = float(np.log1p(others).sum(dtype=np.float64) - own.sum(dtype=np.float64))
-    residual[rows, top] = 1.0
-    residual /= (others + 1.0)[:, None]
-    residual[rows, y] -= 1.0
-    right = top == y
-    residual[rows[right], y[right]] = -(others / (others + 1.0))[right]
-    return loss
-
-
 class _Block:
     """Some consecutive rows of the data and the work space for them."""
 
-    def __init__(self, X: Matrix, y: Array | Indices, scores: Array, dropped: Mask | None) -> None:
+    def __init__(
+        self, X: Matrix, link: Logistic | Softmax, scores: Array, dropped: Mask | None
+    ) -> None:
         self.X = X
         self.XT = X.T  # for CSR a CSC view of the same arrays: no copy, and as fast
-        self.y = y
+        self.link = link
         self.scores = scores
         self.dropped = dropped
         self.residual = np.empty_like(scores)
@@ -120,21 +81,14 @@ class _Block:
             self.scores[self.dropped] = -np.inf
 
     def loss(self, scores: Array) -> float:
-        """Sum of the losses at the block's rows; leaves their derivatives in `residual`."""
-        link: Any = logistic if scores.ndim == 1 else softmax
-        return float(link(scores, self.y, self.residual))
+        """Sum of the losses at the block's rows; leaves the mean's derivatives in `residual`."""
+        return self.link(scores, self.residual)
 
-    def backward(self, scale: float) -> Array:
-        """Gradient of the block's part of the mean loss."""
-        self.residual *= scale
-        gradient: Array = self.XT @ self.residual
-        return gradient
-
-    def all(self, w: Array, scale: float) -> tuple[float, Array]:
-        """Loss and gradient in one go."""
+    def all(self, w: Array) -> tuple[float, Array]:
+        """Sum of the losses, and the gradient of the block's part of the mean."""
         self.forward(w)
         loss = self.loss(self.scores)
-        return loss, self.backward(scale)
+        return loss, self.XT @ self.residual
 
 
 class Problem:
@@ -198,14 +152,19 @@ class Problem:
         if not self.softmax:
             self.y = np.where(labels.index == 1, 1.0, -1.0).astype(self.dtype)
         self._scores = np.empty((self.n, *self.shape[1:]), self.dtype)
-        self._blocks = [
+        self.blocks = [
             _Block(
-                self.X[rows], self.y[rows], self._scores[rows],
+                self.X[rows], self._link(rows), self._scores[rows],
                 None if dropped is None else dropped[rows],
             )
             for rows in self._row_blocks()
         ]  # fmt: skip
         self._pool: ThreadPoolExecutor | None = None
+
+    def _link(self, rows: slice) -> Logistic | Softmax:
+        if self.softmax:
+            return Softmax(self.y[rows], self.n_classes, self.n_mean)
+        return Logistic(self.y[rows], self.n_mean)
 
     def _row_blocks(self) -> list[slice]:
         """Slices of equal work; one when the problem is too small to share."""
@@ -231,24 +190,23 @@ class Problem:
 
     def value_and_gradient(self, w: Array) -> Evaluation:
         """Evaluate f, its gradient and the scores at `w`, shape (p,) or (p, C)."""
-        scale = 1.0 / self.n_mean
-        if len(self._blocks) == 1:
-            parts = [self._blocks[0].all(w, scale)]
+        if len(self.blocks) == 1:
+            parts = [self.blocks[0].all(w)]
         else:
             # The main thread takes the first block itself: pool threads alone often share a core.
-            waiting = [self._helpers().submit(b.all, w, scale) for b in self._blocks[1:]]
-            parts = [self._blocks[0].all(w, scale), *(job.result() for job in waiting)]
+            waiting = [self._helpers().submit(b.all, w) for b in self.blocks[1:]]
+            parts = [self.blocks[0].all(w), *(job.result() for job in waiting)]
         loss, g = parts[0]
         for more_loss, more_g in parts[1:]:
             loss += more_loss
             g += more_g
         if self.l2:
             g += self.l2 * w
-        return Evaluation(loss * scale + self.l2_term(w), g, self._scores)
+        return Evaluation(loss / self.n_mean + self.l2_term(w), g, self._scores)
 
     def scores(self, w: Array) -> Array:
         """X @ w as a new array, shape (n,) or (n, C)."""
-        for block in self._blocks:
+        for block in self.blocks:
             block.forward(w)
         return self._scores.copy()
 
@@ -259,15 +217,15 @@ class Problem:
     def mean_loss(self, scores: Array) -> float:
         """Mean loss, without the l2 term, of scores of shape (n,) or (n, C)."""
         total, row = 0.0, 0
-        for block in self._blocks:
-            total += block.loss(scores[row : row + len(block.y)])
-            row += len(block.y)
+        for block in self.blocks:
+            total += block.loss(scores[row : row + len(block.scores)])
+            row += len(block.scores)
         return total / self.n_mean
 
     def residuals(self, scores: Array) -> Array:
         """Derivative of the mean loss in the scores, a new array of their shape."""
         self.mean_loss(scores)
-        return np.concatenate([block.residual for block in self._blocks]) / self.n_mean
+        return np.concatenate([block.residual for block in self.blocks])
 
     def l2_term(self, w: Array) -> float:
         """(l2/2) ||w||^2."""
@@ -298,7 +256,7 @@ class Problem:
 
     def _helpers(self) -> ThreadPoolExecutor:
         if self._pool is None:
-            self._pool = ThreadPoolExecutor(len(self._blocks) - 1, "dadapt-rows")
+            self._pool = ThreadPoolExecutor(len(self.blocks) - 1, "dadapt-rows")
         return self._pool
 
 
@@ -316,7 +274,9 @@ def _stored(X: Matrix, bias: bool, dtype: np.dtype[Any]) -> Matrix:
         X = np.ascontiguousarray(X, dtype)
     values = X.data if sparse else X
     # Squares must not overflow either: norms of rows and of the gradient are made of them.
-    if not np.isfinite(np.dot(np.abs(values).ravel(), np.abs(values).ravel())):
+    with np.errstate(over="ignore", invalid="ignore"):
+        size = float(np.vdot(values, values))
+    if not np.isfinite(size):
         raise DataError(
             "a value is not finite, or so large that its square overflows; scale the features"
         )

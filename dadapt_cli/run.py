@@ -132,6 +132,7 @@ def iterate(
     begin = time.perf_counter()
     next_progress = begin + PROGRESS_SECONDS
     average_scores = np.zeros_like(first.scores)  # X @ average is the same average of X @ x_k
+    work = np.empty_like(average_scores)
     best, growth, k, now, row = _Best(), 0, 0, first, Record()
     unreported: Record | None = None
     reason: str | None = None
@@ -163,7 +164,9 @@ def iterate(
         except NumericalError as error:
             reason = f"iteration {k + 1}: {error}"
             break
-        average_scores += state.fraction * (now.scores - average_scores)
+        np.subtract(now.scores, average_scores, out=work)
+        work *= state.fraction
+        average_scores += work
         k += 1
         if state.d > before:
             growth = k

@@ -77,7 +77,7 @@ def step(state: AdaGrad, g: Array) -> None:
     move = state.s / state.a
     state.s_norm = norm1(state.s)
     state.d_hat = None
-    if state.s_norm > 0:
+    if state.s_norm != 0:  # also when it is no number: the ratchet refuses that
         if state.option == "I":
             state.d_hat = (dot(state.s, move) - state.num1) / (2 * state.s_norm)
         else:

@@ -74,7 +74,7 @@ def step(state: DualAveraging, g: Array) -> None:
     state.gamma = state.step_size = 1.0 / math.sqrt(state.S2)  # gamma_{k+1}
     state.s_norm = norm(state.s)
     state.d_hat = None
-    if state.s_norm > 0:
+    if state.s_norm != 0:  # also when it is no number: the ratchet refuses that
         if state.option == "I":
             state.d_hat = (state.gamma * state.s_norm**2 - state.num1) / (2 * state.s_norm)
         else:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import sys
 from typing import Annotated, Any
 
@@ -133,22 +134,21 @@ def main(
     if trace_file is not None:
         views.append(trace_file)
 
-    def record(made: machine.Record) -> None:
-        for view in views:
-            view.record(made)
+    rounds, unit = (epochs, "epoch") if info.minibatch else (iterations, "k")
+    progress = Progress(rounds, unit, quiet=quiet)
 
-    with (
-        Interrupts() as interrupts,
-        Progress(
-            epochs if info.minibatch else iterations,
-            "epoch" if info.minibatch else "k",
-            quiet=quiet,
-        ) as progress,
-    ):
+    def record(made: machine.Record) -> None:
+        silent = output == "table" and made["event"] == "step"
+        with contextlib.nullcontext() if silent else progress.hidden():
+            for view in views:
+                view.record(made)
+
+    with Interrupts() as interrupts, progress:
         begin = time.perf_counter()
         loaded = load(data, dtype=dtype)
         for line in loaded.notes:
             note(f"{data}: {line}")
+        log.info("%s: sha256 of the text %s", data, loaded.sha256)
         source = Source(data, loaded.sha256, time.perf_counter() - begin)
         progress.say("computing f* (--reference none skips it)")
         try:
@@ -158,7 +158,7 @@ def main(
             if trace_file is not None:
                 trace_file.close()
         if plot is not None:
-            plotting.draw(plot, result.start, result.trace, info.distance)
+            plotting.draw(plot, result.start, result.trace, info.distance, info.d_means)
     if result.signal is not None:
         return 128 + result.signal
     met = tol is None or result.status in ("tolerance", "optimal")

@@ -132,8 +132,10 @@ def read(path: Path, dtype: str) -> tuple[Samples, str]:
         Not LIBSVM data, or only two classes: the paper's problems have more.
     """
     loaded = load(path, dtype=dtype)
-    problem = Problem(loaded.X, labels.encode(loaded.y, path=str(path)), bias=True,
-                      dtype=np.dtype(dtype))  # fmt: skip
+    try:
+        problem = Problem(loaded.X, labels.encode(loaded.y), bias=True, dtype=np.dtype(dtype))
+    except DataError as error:
+        raise DataError(str(error), str(path)) from error
     if not problem.softmax:
         raise DataError("two classes; the experiments need three or more", str(path))
     return Samples.of(problem), loaded.sha256

@@ -31,35 +31,42 @@ def check(path: str) -> None:
         raise MissingExtraError("--plot", "plot")
 
 
-def draw(path: str, start: Record, steps: Sequence[Record], distance: str) -> None:
-    """Draw one run into a PNG or SVG file, whole or not at all."""
+def _line(axes: Any, steps: Sequence[Record], key: str, **style: Any) -> None:
+    """Draw the positive values after x_0 on logarithmic axes; nothing when there are none."""
+    points = [(s["k"], s[key]) for s in steps if s["k"] > 0 and s[key] is not None and s[key] > 0]
+    if points:
+        axes.loglog(*zip(*points, strict=True), **style)
+
+
+def draw(path: str, start: Record, steps: Sequence[Record], distance: str, meaning: str) -> None:
+    """Draw one run into a PNG or SVG file, whole or not at all.
+
+    `distance` is ``D`` or ``D_inf``, whichever d is compared with; `meaning` says what d is.
+    """
     import matplotlib
     from matplotlib.figure import Figure
 
-    rows = [step for step in steps if step["k"] > 0]
-    k = [step["k"] for step in rows]
     known = start["reference"]
     figure = Figure(figsize=(10, 4.2), layout="constrained")
     left, right = figure.subplots(1, 2)
-    left.plot(k, [step["d"] for step in rows], marker=".", label="$d_k$")
-    if known[distance] is not None:
+    _line(left, steps, "d", label="$d_k$", marker=".")
+    if known[distance] and left.lines:
         name = "D" if distance == "D" else r"D_\infty"
         left.axhline(known[distance], color="black", linestyle="--", linewidth=1, label=f"${name}$")
-    left.set(xlabel="iteration k", ylabel="distance", xscale="log", yscale="log",
-             title="lower bound on the distance to the solution")  # fmt: skip
-    left.legend()
-    relative = known["f_star"] is not None
-    kind, label = ("suboptimality", "$f - f^*$") if relative else ("f", "f")
-    for name, style in (("average", "-"), ("last", "-"), ("best", ":")):
-        values = [step[f"{kind}_{name}"] for step in rows]
-        points = [(i, v) for i, v in zip(k, values, strict=True) if v is not None and v > 0]
-        right.plot([i for i, _ in points], [v for _, v in points], style, marker=".", label=name)
-    bounds = [(step["k"], step["bound"]) for step in rows if step["bound"] is not None]
-    if relative and bounds:
-        right.plot([i for i, _ in bounds], [v for _, v in bounds], color="gray", linestyle="--",
-                   linewidth=1, label="proven bound (average)")  # fmt: skip
-    right.set(xlabel="iteration k", ylabel=label, xscale="log", yscale="log", title="suboptimality")
-    right.legend()
+    kind, label = ("f", "f") if known["f_star"] is None else ("suboptimality", "$f - f^*$")
+    _line(right, steps, f"{kind}_average", label="average", marker=".")
+    _line(right, steps, f"{kind}_last", label="last", marker=".")
+    _line(right, steps, f"{kind}_best", label="best", marker=".", linestyle=":")
+    if kind == "suboptimality":
+        _line(
+            right, steps, "bound", label="proven bound", color="gray", linestyle="--", linewidth=1
+        )
+    left.set(ylabel="distance", title=f"$d_k$, {meaning}")
+    right.set(ylabel=label, title="suboptimality")
+    for axes in (left, right):
+        axes.set_xlabel("iteration k")
+        if axes.lines:
+            axes.legend()
     data = start["data"]
     figure.suptitle(f"{Path(data['path'] or 'data').name}, {start['algorithm']}", parse_math=False)
     suffix = Path(path).suffix.lower()[1:]

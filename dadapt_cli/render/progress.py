@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import sys
+from collections.abc import Iterator
 from types import TracebackType
 
 from rich.console import Console
@@ -23,6 +25,16 @@ class Progress:
         """Show what is being done."""
         if self.status is not None:
             self.status.update(what)
+
+    @contextlib.contextmanager
+    def hidden(self) -> Iterator[None]:
+        """Clear the line while something else is printed on the same screen."""
+        if self.status is None or not sys.stdout.isatty():
+            yield
+            return
+        self.status.stop()
+        yield
+        self.status.start()
 
     def __call__(self, k: int, d: float, f: float) -> None:
         """Show where the loop is."""

@@ -6,7 +6,6 @@ from collections.abc import Sequence
 from typing import Any, TextIO
 
 from rich.console import Console
-from rich.padding import Padding
 from rich.table import Table as RichTable
 from rich.text import Text
 
@@ -19,7 +18,7 @@ Record = dict[str, Any]
 COLUMNS = (
     ("epoch", "epoch", "d"),
     ("k", "k", "d"),
-    ("d_k", "d", ".4g"),
+    ("d_k", "d", "#.4g"),
     ("f-f* last", "suboptimality_last", ".1e"),
     ("average", "suboptimality_average", ".1e"),
     ("best", "suboptimality_best", ".1e"),
@@ -140,7 +139,9 @@ class Table:
             table.add_column(name, justify="right", no_wrap=True)
         for step in self.steps:
             table.add_row(*(_number(step.get(key), form) for _, key, form in columns))
-        self.console.print(Padding(table, (1, 0)))
+        self._print("")
+        self.console.print(table)
+        self._print("")
         if self.console.is_terminal and len(self.steps) > 2 and self._can_draw():
             for name, key in (("d_k ", "d"), ("f-f*", "suboptimality_last")):
                 if line := sparkline([step[key] for step in self.steps]):
