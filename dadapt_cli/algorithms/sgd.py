@@ -26,7 +26,7 @@ INFO = Info(
     symbols="s_k, lambda_k, z_k, d_k, d-hat_k",
     d_means="an estimate of D = ||x_0 - x*||_2, no lower bound",
     options="--epochs, --batch-size, --schedule, --average, --seed, --momentum; "
-    "--variant preprint: the numerator of version 2 (pip and paper coincide)",
+    "--variant: all coincide",
     distance="D",
     bounds=(),
     minibatch=True,
@@ -41,16 +41,19 @@ class SGD(MinibatchState):
 
     s: Array  # s_k = sum_{i<k} lambda_i g_i
     momentum: float
-    preprint: bool
     g0_norm: Scalar = 0.0  # ||g_0|| of the first minibatch gradient that is not 0
     num: Scalar = 0.0  # sum lambda_i <g_i, s_i>
-    squares: Scalar = 0.0  # sum lambda_i^2 ||g_i||^2, preprint only
 
 
-def start(x0: Array, *, d0: Scalar, momentum: float = 0.0, variant: str = "paper") -> SGD:
+def start(
+    x0: Array,
+    *,
+    d0: Scalar,
+    momentum: float = 0.0,
+    variant: str = "paper",  # the preprint's numerator ||s||^2 - sum lambda^2 ||g||^2 is 2 num
+) -> SGD:
     """Before the first step: s_0 = 0."""
-    return SGD(x0=x0, x=x0.copy(), s=np.zeros_like(x0), d=d0, momentum=momentum,
-               preprint=variant == "preprint")  # fmt: skip
+    return SGD(x0=x0, x=x0.copy(), s=np.zeros_like(x0), d=d0, momentum=momentum)
 
 
 def step(state: SGD, g: Array, eta: float = 1.0) -> None:
@@ -59,12 +62,8 @@ def step(state: SGD, g: Array, eta: float = 1.0) -> None:
         state.g0_norm = first(state.g0_norm, norm(g))
     lam = state.step_size = ratio(state.d * eta, state.g0_norm)  # lambda_k
     state.num += lam * dot(g, state.s)
-    if state.preprint:
-        state.squares += lam**2 * dot(g, g)
     state.s += times(lam, g)  # s_{k+1}
-    s_norm = norm(state.s)
-    num = s_norm**2 - state.squares if state.preprint else 2 * state.num
-    state.d_hat = ratio(num, s_norm)
+    state.d_hat = ratio(2 * state.num, norm(state.s))
     if eta > 0:
         state.d = ratchet(state.d, state.d_hat)  # d_{k+1}
     if state.momentum:
