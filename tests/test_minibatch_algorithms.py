@@ -104,7 +104,9 @@ def test_agrees_with_torch(name: str, settings: dict[str, Any], reference: str) 
     optimizer = next(getattr(p, reference) for p in peers if hasattr(p, reference))(
         [w], **{"lr": 1.0, **settings}
     )
-    state = algorithm.start(problem.zeros(), **settings, **({} if "lr" in settings else {"d0": 1e-6}))
+    state = algorithm.start(
+        problem.zeros(), **settings, **({} if "lr" in settings else {"d0": 1e-6})
+    )
     batches = Batches(problem, 16, 3)
     steps = 0
     while steps < 200:

@@ -11,6 +11,7 @@ Seeds are worked on in blocks whose state stays in the cache.
 from __future__ import annotations
 
 import contextlib
+import math
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from importlib import import_module
@@ -25,6 +26,11 @@ from dadapt_cli.problem import Problem
 
 BLOCK_WEIGHTS = 48_000
 """Weights of the replicas that run side by side (measured, benchmarks/minibatch.py)."""
+
+STARTS = ("linear", "zero")
+
+LINEAR_START = 1
+"""Sets the generator of the start apart from that of the batches."""
 
 SCORES_AT_ONCE = 2**16
 """Scores to judge at once at an epoch's end."""
@@ -88,10 +94,11 @@ def sweep(
     epochs: int = 100,
     batch_size: int = 16,
     schedule_name: str = "paper",
+    start: str = "zero",
     keep_weights: bool = False,
     progress: Callable[[float], None] | None = None,
 ) -> Curves:
-    """Run an algorithm from 0 with every seed and every setting.
+    """Run an algorithm with every seed and every setting.
 
     Parameters
     ----------
@@ -99,6 +106,8 @@ def sweep(
         The setting that varies (``lr``, ``d0``) and its L values; None: L = 1.
     settings
         The other settings, the same for all replicas.
+    start
+        x_0: ``zero``, or ``linear`` as :func:`linear_start` has it.
     progress
         Called after each epoch with the share of the work that is done.
 
@@ -119,7 +128,7 @@ def sweep(
     with _one_blas_thread(), np.errstate(under="ignore"):
         for number, block_seeds in enumerate(blocks):
             block = _Block(samples, block_seeds, L, batch_size)
-            state = algorithm.start(block.zeros(), **start_settings)
+            state = algorithm.start(block.start(start), **start_settings)
             d = np.full((epochs, block.S, L), np.nan)
             accuracy, log_loss = np.empty_like(d), np.empty_like(d)
             for epoch in range(epochs):
@@ -137,6 +146,15 @@ def sweep(
     return Curves(accuracy, log_loss, d, np.concatenate(weights) if keep_weights else None)
 
 
+def linear_start(seed: int, p: int, C: int) -> Array:
+    """Weights (p, C) as PyTorch's nn.Linear draws them, the last row being the bias.
+
+    Uniform in +-1/sqrt(p - 1), from a generator of their own: the batches of a seed stay the same.
+    """
+    bound = 1.0 / math.sqrt(max(p - 1, 1))
+    return np.random.default_rng((seed, LINEAR_START)).uniform(-bound, bound, (p, C))
+
+
 def _one_blas_thread() -> contextlib.AbstractContextManager[Any]:
     """Products with a batch are too small to share: BLAS threads would wait for one another."""
     control: Any = import_module("threadpoolctl")  # comes with scikit-learn
@@ -149,15 +167,19 @@ class _Block:
 
     def __init__(self, samples: Samples, seeds: Sequence[int], L: int, batch_size: int) -> None:
         self.X, self.y, self.C, self.L = samples.X, samples.y, samples.n_classes, L
-        self.S = len(seeds)
+        self.seeds, self.S = seeds, len(seeds)
         self.n, self.p = samples.X.shape
         self.size = min(batch_size, self.n)
         self.generators = [np.random.default_rng(seed) for seed in seeds]
         self.chunk = chunk_rows(self.S * self.p * samples.X.itemsize, self.size)
 
-    def zeros(self) -> Array:
-        """The start x_0 = 0."""
-        return np.zeros((self.S, self.p, self.C, self.L), self.X.dtype)
+    def start(self, kind: str) -> Array:
+        """x_0 of every replica; the settings of a seed share theirs."""
+        x0 = np.zeros((self.S, self.p, self.C, self.L), self.X.dtype)
+        if kind == "linear":
+            for i, seed in enumerate(self.seeds):
+                x0[i] = linear_start(seed, self.p, self.C)[:, :, None]
+        return x0
 
     def epoch(self) -> Iterator[tuple[Array, Indices]]:
         """Batches: samples (S, p, b) and where the scores (S, C, L, b) of their classes lie."""
