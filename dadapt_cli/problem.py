@@ -112,6 +112,8 @@ class Problem:
         Classes to leave out of single samples, (n, C); softmax only (see :meth:`restrict`).
     n_mean
         Number of samples the mean is over, if not n.
+    weights
+        How often each row counts, (n,); by default once.
 
     Raises
     ------
@@ -131,6 +133,7 @@ class Problem:
         threads: int | None = None,
         dropped: Mask | None = None,
         n_mean: int | None = None,
+        weights: Array | None = None,
     ) -> None:
         if X.ndim != 2 or X.shape[0] != len(labels.index):
             raise DataError(f"{X.shape} data for {len(labels.index)} labels; one label a row")
@@ -147,6 +150,7 @@ class Problem:
         _refuse_too_many_weights(self.shape)
         self.X: Matrix = _stored(X, bias, self.dtype)
         self.dropped = dropped
+        self.weights = weights
         self.threads = threads or _cores()
         self.y: Any = labels.index
         if not self.softmax:
@@ -162,9 +166,10 @@ class Problem:
         self._pool: ThreadPoolExecutor | None = None
 
     def _link(self, rows: slice) -> Logistic | Softmax:
+        weights = None if self.weights is None else self.weights[rows]
         if self.softmax:
-            return Softmax(self.y[rows], self.n_classes, self.n_mean)
-        return Logistic(self.y[rows], self.n_mean)
+            return Softmax(self.y[rows], self.n_classes, self.n_mean, weights)
+        return Logistic(self.y[rows], self.n_mean, weights)
 
     def _row_blocks(self) -> list[slice]:
         """Slices of equal work; one when the problem is too small to share."""
@@ -234,7 +239,7 @@ class Problem:
     def accuracy(self, scores: Array) -> float:
         """Share of samples whose class has the largest score; a tie goes to the first class."""
         predicted = scores.argmax(axis=1) if self.softmax else (scores > 0).astype(np.intp)
-        return float(np.mean(predicted == self.labels.index))
+        return float(np.average(predicted == self.labels.index, weights=self.weights))
 
     def with_l2(self, l2: float) -> Problem:
         """Return the same objective with another l2 term; data and work space are shared."""
