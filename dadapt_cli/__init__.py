@@ -11,12 +11,13 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from dadapt_cli.libsvm import read_libsvm as read_libsvm
+    from dadapt_cli.libsvm import write_libsvm as write_libsvm
 
 __version__ = "0.1.0"
 
-_HOMES = {"read_libsvm": "dadapt_cli.libsvm"}
+_HOMES = {"read_libsvm": "dadapt_cli.libsvm", "write_libsvm": "dadapt_cli.libsvm"}
 
-__all__ = ["__version__", "read_libsvm"]
+__all__ = ["__version__", "read_libsvm", "write_libsvm"]
 
 
 def __getattr__(name: str) -> Any:

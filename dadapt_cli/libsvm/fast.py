@@ -80,15 +80,17 @@ class _Piece:
         self.at = np.flatnonzero(~is_digit[_PAD:])
         self.byte = padded[_PAD:].take(self.at)
 
-    def number(self, end: Array, length: Array, longest: int) -> Array:
-        """Value of the digits [end - length, end), at most ``longest`` <= 20, as uint64."""
+    def number(self, end: Array, length: Array) -> Array:
+        """Value of the digits [end - length, end), at most 20, as an unsigned integer."""
+        longest, shortest = int(length.max()), int(length.min())
         value = self.quad[_PAD - 1 :].take(end)
         if longest <= 4:
             return value
         value = value.astype(np.uint32 if longest <= 8 else np.uint64)
-        for group in range(1, -(-longest // 4)):
+        for group in range(1, min(5, -(-longest // 4))):
             higher = self.quad[_PAD - 1 - 4 * group :].take(end).astype(value.dtype)
-            higher *= length > 4 * group
+            if shortest <= 4 * group:
+                higher *= length > 4 * group
             higher *= value.dtype.type(10 ** (4 * group))
             value += higher
         return value
@@ -122,41 +124,50 @@ def parse(text: bytes) -> Rows | None:
     with_features = (byte[label_end] == _BLANK) & (byte[label_end + 1] != _NEWLINE)
     counts = np.zeros(len(newlines), np.int64)
     if not len(colon):
-        bare = newlines == label_end
-        bare |= (newlines == label_end + 1) & (at[newlines] == at[label_end] + 1)
-        bare &= (byte[label_end] == _BLANK) | (newlines == label_end)
-        return Rows(label, counts, np.empty(0, np.int64), np.empty(0)) if bare.all() else None
+        bare = _line_ends(piece, newlines, label_end)
+        return Rows(label, counts, np.empty(0, np.int32), np.empty(0)) if bare else None
     parsed = _values(piece, colon)
     if parsed is None:
         return None
-    value, last = parsed
+    value, last, end_at = parsed
     # The chain: a colon follows the end of the value before it, or else the end of a label.
     first = np.flatnonzero(colon[1:] != last[:-1] + 1)
     first += 1
     first = np.concatenate(([0], first))
-    ends = label_end.copy()
     if len(first) != np.count_nonzero(with_features):
         return None
     if not np.array_equal(colon[first], label_end[with_features] + 1):
         return None
-    ends[with_features] = last[np.append(first[1:], len(colon)) - 1]
-    trailing = newlines != ends
-    if trailing.any():
-        final, end = newlines[trailing], ends[trailing]
-        if not ((final == end + 1) & (at[final] == at[end] + 1) & (byte[end] == _BLANK)).all():
-            return None
-    before = colon - 1
-    if (byte.take(before) != _BLANK).any():
+    beyond = np.append(first[1:], len(colon))
+    ends = label_end.copy()
+    ends[with_features] = last[beyond - 1]
+    if not _line_ends(piece, newlines, ends):
         return None
-    colon_at = at.take(colon)
-    length = colon_at - at.take(before)
+    # All values end at a blank, but for those that a newline ends.
+    closed = np.count_nonzero(byte.take(last) == _BLANK)
+    if closed + np.count_nonzero((ends == newlines) & with_features) != len(colon):
+        return None
+    length = at.take(colon)
+    colon_at = length.copy()
+    length[1:] -= end_at[:-1]
+    length[first] = colon_at[first] - at[colon[first] - 1]
     length -= 1
     longest = int(length.max())
     if length.min() < 1 or longest > 16:
         return None
-    index = piece.number(colon_at, length, longest)
-    counts[with_features] = np.diff(np.append(first, len(colon)))
+    index = piece.number(colon_at, length)
+    counts[with_features] = beyond - first
     return Rows(label, counts, index.astype(np.int32 if longest < 10 else np.int64), value)
+
+
+def _line_ends(piece: _Piece, newlines: Array, ends: Array) -> bool:
+    """Whether the last token of each line is ended by the newline, or a blank right before it."""
+    trailing = newlines != ends
+    if not trailing.any():
+        return True
+    newline, end = newlines[trailing], ends[trailing]
+    adjacent = (newline == end + 1) & (piece.at[newline] == piece.at[end] + 1)
+    return bool((adjacent & (piece.byte[end] == _BLANK)).all())
 
 
 def _labels(piece: _Piece, newlines: Array) -> tuple[Array, Array] | None:
@@ -174,7 +185,7 @@ def _labels(piece: _Piece, newlines: Array) -> tuple[Array, Array] | None:
     longest = int(length.max())
     if longest > 16 or (length < 1)[(stop == _BLANK) | (stop == _NEWLINE)].any():
         return None
-    label = piece.number(at[end], length, longest).astype(np.float64)
+    label = piece.number(at[end], length).astype(np.float64)
     np.negative(label, out=label, where=minus)
     known: dict[bytes, float] = {}
     for row in odd.tolist():  # labels such as 1.0; few distinct ones in any file
@@ -190,8 +201,11 @@ def _labels(piece: _Piece, newlines: Array) -> tuple[Array, Array] | None:
     return (label, end) if (np.abs(label) <= MAX_LABEL).all() else None
 
 
-def _values(piece: _Piece, colon: Array) -> tuple[Array, Array] | None:
-    """Read the number after each colon; also where, in the list of non-digits, each one ends."""
+def _values(piece: _Piece, colon: Array) -> tuple[Array, Array, Array] | None:
+    """Read the number after each colon.
+
+    Also where each one ends, in the list of non-digits and in the text.
+    """
     at, byte = piece.at, piece.byte
     begin = at.take(colon)
     begin += 1
@@ -223,13 +237,15 @@ def _values(piece: _Piece, colon: Array) -> tuple[Array, Array] | None:
     most = int(digits.max())
     if digits.min() < 1:
         return None
-    whole = piece.number(point_at, point_at - begin, min(most, 20))
+    whole = piece.number(point_at, digits if places is None else point_at - begin)
     if places is None:
         mantissa, scale = whole, np.zeros(1, np.int64)
     else:
         fewest, longest = int(places.min()), int(places.max())
         scale = places[:1] if fewest == longest else places
-        mantissa = piece.number(end_at, places, min(longest, 20))
+        mantissa = piece.number(end_at, places)
+        if points < len(point):
+            mantissa *= point  # without a point, the digits before the end are the whole part
         if most > 4:
             mantissa = mantissa.astype(np.uint32 if most <= 9 else np.uint64, copy=False)
         if whole.any():
@@ -261,7 +277,7 @@ def _values(piece: _Piece, colon: Array) -> tuple[Array, Array] | None:
         value[slow] = [_float(text[a:b]) for a, b in spans]
         if not np.isfinite(value[slow]).all():
             return None
-    return value, last
+    return value, last, end_at
 
 
 def _float(token: bytes) -> float:
@@ -353,10 +369,11 @@ def is_ordered(rows: Rows, previous: int, lowest: int, highest: int) -> bool:
     ``previous`` is the index that the first one of the first row must exceed.
     """
     indices = rows.indices
-    falling = np.flatnonzero(indices[1:] <= indices[:-1])
+    falling = indices[1:] <= indices[:-1]
     starts = np.cumsum(rows.counts[:-1])
     starts = starts[(starts > 0) & (starts < len(indices))]
-    if len(falling) and not np.isin(falling + 1, starts).all():
+    falling[starts - 1] = False
+    if falling.any():
         return False
     smallest = min(int(indices[0]), int(indices[starts].min(initial=indices[0])))
     if smallest < lowest or int(indices.max()) > highest:

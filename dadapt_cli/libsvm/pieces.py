@@ -79,9 +79,12 @@ def cut(blocks: Iterable[bytes], whole_lines: bool) -> Iterator[Piece]:
         if not end and ended and len(buffer) - start <= PIECE:
             end = len(buffer)
         elif not end:
-            end, in_comment = (0, False) if whole_lines else _inside(buffer, start)
-            end = end or buffer.find(b"\n", start + PIECE) + 1 or (len(buffer) if ended else 0)
-            if not end:
+            inside = None if whole_lines else _inside(buffer, start)
+            if inside is not None:
+                end, in_comment = inside
+            else:
+                end = buffer.find(b"\n", start + PIECE) + 1 or (len(buffer) if ended else 0)
+            if not end and inside is None:
                 wanted = len(buffer) - start + 1
                 if wanted > LONGEST_TOKEN and not whole_lines:
                     raise UncuttableError
@@ -93,11 +96,11 @@ def cut(blocks: Iterable[bytes], whole_lines: bool) -> Iterator[Piece]:
             continues = not text.endswith(b"\n")
 
 
-def _inside(buffer: bytes, start: int) -> tuple[int, bool]:
-    """Where to cut a line longer than a piece (0: nowhere), and whether a comment begins there."""
+def _inside(buffer: bytes, start: int) -> tuple[int, bool] | None:
+    """Where to cut a line longer than a piece, and whether a comment begins there."""
     window = buffer[start : start + PIECE]
     comment = window.find(b"#")
     if comment >= 0:
         return start + comment, True
     between = _BETWEEN_PAIRS.match(window)
-    return (start + between.end() if between else 0), False
+    return None if between is None else (start + between.end(), False)

@@ -11,12 +11,11 @@ import zlib
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from threading import Thread
 from typing import Any, BinaryIO
 
-from dadapt_cli.errors import DataError, InputOutputError, UsageError
+from dadapt_cli.errors import InputOutputError, UsageError
 
-BLOCK = 8 * 2**20
+BLOCK = 2**20
 MAX_BYTES = 8 * 2**30
 MAX_RATIO = 200.0
 
@@ -38,6 +37,10 @@ _FOREIGN = {
     b"\x1f\x9d": ("compress (.Z) data", "uncompress -c"),
     b"\x5d\x00\x00": ("old lzma data", "xz --format=lzma -dc"),
 }
+
+
+class BadStreamError(Exception):
+    """Compressed data that is damaged, too large or of a kind not read here, and what to do."""
 
 
 def open_input(path: str) -> BinaryIO:
@@ -74,6 +77,8 @@ class Source:
         The most a compressed file may expand to, in bytes.
     max_ratio
         The most bytes of text for a byte of compressed data, once there is 1 MiB of text.
+    digest
+        Whether to hash the text.
 
     Attributes
     ----------
@@ -85,20 +90,25 @@ class Source:
         Bytes read so far, before and after decompression.
     """
 
-    def __init__(self, path: str, *, max_bytes: int = MAX_BYTES, max_ratio: float = MAX_RATIO):
+    def __init__(
+        self,
+        path: str,
+        *,
+        max_bytes: int = MAX_BYTES,
+        max_ratio: float = MAX_RATIO,
+        digest: bool = True,
+    ) -> None:
         self.path = path
         self.compression: str | None = None
         self.size: int | None = None
         self.consumed = self.produced = 0
         self._max_bytes, self._max_ratio = max_bytes, max_ratio
-        self._sha256 = hashlib.sha256()
-        self._hashing: Thread | None = None
+        self._sha256 = hashlib.sha256() if digest else None
 
     @property
     def sha256(self) -> str:
-        """Hash of the text of the blocks read so far."""
-        self._wait()
-        return self._sha256.hexdigest()
+        """Hash of the text of the blocks read so far; empty when none was wanted."""
+        return "" if self._sha256 is None else self._sha256.hexdigest()
 
     def share(self, parsed: int) -> float | None:
         """The part of the file that ``parsed`` bytes of text are; None when its size is unknown."""
@@ -107,11 +117,11 @@ class Source:
         return min(1.0, parsed / self.produced * self.consumed / self.size)
 
     def blocks(self) -> Iterator[bytes]:
-        """Yield the text, uncompressed, in blocks of at most 8 MiB.
+        """Yield the text, uncompressed, in blocks of at most 1 MiB.
 
         Raises
         ------
-        DataError
+        BadStreamError
             The compressed data is corrupt, cut off, too large, or of a kind not read here.
         InputOutputError, UsageError
             The file cannot be opened or read.
@@ -121,9 +131,8 @@ class Source:
             head = self._read(file, _INPUT)
             for magic, (what, tool) in _FOREIGN.items():
                 if head.startswith(magic):
-                    raise DataError(
-                        f"{what} {head[:6]!r}, which is not read here; unpack it with {tool!r}",
-                        self.path,
+                    raise BadStreamError(
+                        f"{what} {head[:6]!r}, which is not read here; unpack it with {tool!r}"
                     )
             found = next((known for magic, known in _DECOMPRESSORS.items()
                           if head.startswith(magic)), None)  # fmt: skip
@@ -134,7 +143,8 @@ class Source:
                 blocks = self._unpacked(file, head)
             for block in blocks:
                 self.produced += len(block)
-                self._hash(block)
+                if self._sha256 is not None:
+                    self._sha256.update(block)
                 yield block
 
     def _plain(self, file: BinaryIO, head: bytes) -> Iterator[bytes]:
@@ -149,10 +159,9 @@ class Source:
             make = next((make for magic, (_, make) in _DECOMPRESSORS.items()
                          if data.startswith(magic)), None)  # fmt: skip
             if make is None:
-                raise DataError(
+                raise BadStreamError(
                     f"trailing garbage {data[:12]!r} after the {self.compression} data; "
-                    "fetch the file again",
-                    self.path,
+                    "fetch the file again"
                 )
             stream = make()
             while not stream.eof:
@@ -165,8 +174,8 @@ class Source:
                 if hungry and not stream.eof:
                     data = self._read(file, _INPUT)
                     if not data:
-                        raise DataError(
-                            "compressed file ends early; fetch the file again", self.path
+                        raise BadStreamError(
+                            "compressed file ends early; fetch the file again"
                         )
             data = self._after(file, stream.unused_data)
 
@@ -182,24 +191,21 @@ class Source:
         try:
             return bytes(stream.decompress(data, BLOCK))
         except (zlib.error, lzma.LZMAError, OSError, EOFError, ValueError) as error:
-            raise DataError(
-                f"the {self.compression} data is corrupt ({error}); fetch the file again",
-                self.path,
+            raise BadStreamError(
+                f"the {self.compression} data is corrupt ({error}); fetch the file again"
             ) from error
 
     def _check_size(self, more: int) -> None:
         total = self.produced + more
         if total > self._max_bytes:
-            raise DataError(
+            raise BadStreamError(
                 f"the {self.compression} data expands to more than {self._max_bytes} bytes; "
-                "raise --max-bytes if you trust the file",
-                self.path,
+                "raise --max-bytes if you trust the file"
             )
         if total > _RATIO_FROM and total > self._max_ratio * self.consumed:
-            raise DataError(
+            raise BadStreamError(
                 f"the {self.compression} data expands {total / self.consumed:.0f} times, more "
-                f"than {self._max_ratio:g}; raise --max-ratio if you trust the file",
-                self.path,
+                f"than {self._max_ratio:g}; raise --max-ratio if you trust the file"
             )
 
     def _read(self, file: BinaryIO, count: int) -> bytes:
@@ -210,20 +216,6 @@ class Source:
             raise InputOutputError(f"{self.path}: {reason}; give a readable file") from error
         self.consumed += len(data)
         return data
-
-    def _hash(self, block: bytes) -> None:
-        """Hash beside the parsing: hashlib lets go of the interpreter's lock."""
-        self._wait()
-        if len(block) < 2**16:
-            self._sha256.update(block)
-        else:
-            self._hashing = Thread(target=self._sha256.update, args=(block,), daemon=True)
-            self._hashing.start()
-
-    def _wait(self) -> None:
-        if self._hashing is not None:
-            self._hashing.join()
-            self._hashing = None
 
 
 @contextmanager
