@@ -146,7 +146,9 @@ class Assembler:
             self._checked = True
             if needed > _CHECKED_FROM:
                 left = int(needed * (1 - share))
-                memory.require(left, f"the rest of the matrix of some {cells:.2g} nonzeros", self._path)
+                memory.require(
+                    left, f"the rest of the matrix of some {cells:.2g} nonzeros", self._path
+                )
 
     def finish(self, n_features: int | None) -> tuple[sp.csr_array, Array]:
         """Return the matrix, its indices sorted and without explicit zeros, and the labels."""

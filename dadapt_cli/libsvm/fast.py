@@ -105,7 +105,7 @@ def parse(text: bytes) -> Rows | None:
     Parameters
     ----------
     text
-        Lines of LIBSVM text, each ended by ``\\n``.
+        Lines of LIBSVM text, each ended by a newline.
 
     Returns
     -------
@@ -320,7 +320,7 @@ def _scaled(
         value /= _POWERS.take(np.clip(-power10, 0, 22))
         value *= _POWERS.take(np.clip(power10, 0, 22))
         slow = (digits > 15) | (np.abs(power10) > 22)
-    many = np.flatnonzero((digits > 15) & (digits <= 19) & (-22 <= power10) & (power10 <= 0))
+    many = np.flatnonzero((digits > 15) & (digits <= 19) & (power10 >= -22) & (power10 <= 0))
     if len(many):
         power = power10 if len(power10) == 1 else power10[many]
         value[many], proved = _divide(mantissa[many].astype(np.uint64), _POWERS[-power])

@@ -110,7 +110,7 @@ class _Reading:
         return rows, text.count(b"\n")
 
     def _ordered(self, rows: Rows | None, previous: int) -> Rows | None:
-        """The rows with their indices in order and in range, None when they are not."""
+        """Return the rows if their indices are in order and in range, else None."""
         if rows is None or not len(rows.indices):
             return rows
         if self.rules.lenient:

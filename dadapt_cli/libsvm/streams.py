@@ -111,7 +111,7 @@ class Source:
         return "" if self._sha256 is None else self._sha256.hexdigest()
 
     def share(self, parsed: int) -> float | None:
-        """The part of the file that ``parsed`` bytes of text are; None when its size is unknown."""
+        """Tell which part of the file ``parsed`` bytes of text are; None when its size is unknown."""
         if not self.size:
             return None
         return min(1.0, parsed / self.produced * self.consumed / self.size)
@@ -174,9 +174,7 @@ class Source:
                 if hungry and not stream.eof:
                     data = self._read(file, _INPUT)
                     if not data:
-                        raise BadStreamError(
-                            "compressed file ends early; fetch the file again"
-                        )
+                        raise BadStreamError("compressed file ends early; fetch the file again")
             data = self._after(file, stream.unused_data)
 
     def _after(self, file: BinaryIO, rest: bytes) -> bytes:

@@ -16,9 +16,7 @@ from dadapt_cli.libsvm.fast import MAX_INDEX, MAX_LABEL, Array
 _ROWS = 4096  # converted to Python numbers at a time
 
 
-def write_libsvm(
-    path: str | os.PathLike[str], X: Any, y: Any, *, zero_based: bool = False
-) -> None:
+def write_libsvm(path: str | os.PathLike[str], X: Any, y: Any, *, zero_based: bool = False) -> None:
     """Write X and y, atomically.
 
     Numbers are written in the fewest digits that give the same float back; entries that are

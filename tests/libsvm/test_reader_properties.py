@@ -10,10 +10,10 @@ import pytest
 import scipy.sparse as sp
 from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
-from plain_parser import parse
 
 from dadapt_cli.errors import DataError
 from dadapt_cli.libsvm import load, pieces, write_libsvm
+from tests.libsvm.plain_parser import parse
 
 CASES = int(os.environ.get("DADAPT_CASES", "300"))
 many = settings(
@@ -43,8 +43,13 @@ def agree(path, text: bytes, **options) -> None:
         expected = {j - shift: v for j, v in row.items() if v}
         assert data.X.indices[span].tolist() == list(expected)
         got = data.X.data[span].tolist()
-        assert [struct.pack("d", v) for v in got] == [struct.pack("d", v) for v in expected.values()]
-    assert data.X.shape == (len(rows), max((max(r) for r in rows if r), default=shift - 1) + 1 - shift)
+        assert [struct.pack("d", v) for v in got] == [
+            struct.pack("d", v) for v in expected.values()
+        ]
+    assert data.X.shape == (
+        len(rows),
+        max((max(r) for r in rows if r), default=shift - 1) + 1 - shift,
+    )
     assert data.X.has_sorted_indices
     assert data.X.indices.dtype == data.X.indptr.dtype == np.int32
 
@@ -74,12 +79,18 @@ plain = st.one_of(
 
 @st.composite
 def lines(draw) -> bytes:
-    label = draw(st.sampled_from([b"1", b"-1", b"+1", b"0", b"2.0", b"1e1", b"a", b"9007199254740993"]))
+    label = draw(
+        st.sampled_from([b"1", b"-1", b"+1", b"0", b"2.0", b"1e1", b"a", b"9007199254740993"])
+    )
     count = draw(st.integers(0, 6))
-    indices = sorted(draw(st.lists(st.integers(1, 2**31 + 3) | st.integers(1, 200), max_size=count)))
+    indices = sorted(
+        draw(st.lists(st.integers(1, 2**31 + 3) | st.integers(1, 200), max_size=count))
+    )
     blank = draw(st.sampled_from([b" "] * 6 + [b"\t", b"  "]))
     pairs = [b"%d:%s" % (i, draw(plain)) for i in indices]
-    ending = draw(st.sampled_from([b"\n"] * 8 + [b" \n", b"\r\n", b" # note 1:2\n", b"\n\n", b"\r"]))
+    ending = draw(
+        st.sampled_from([b"\n"] * 8 + [b" \n", b"\r\n", b" # note 1:2\n", b"\n\n", b"\r"])
+    )
     query = [b"qid:7"] if draw(st.integers(0, 15)) == 0 else []
     return blank.join([label, *query, *pairs]) + ending
 
@@ -92,7 +103,10 @@ def mutated(draw) -> bytes:
     text = bytearray(draw(valid))
     for _ in range(draw(st.integers(0, 3))):
         place = draw(st.integers(0, len(text)))
-        piece = draw(st.binary(max_size=2) | st.sampled_from([*b" :.-+e\n\r\t#,0_q"]).map(lambda b: bytes([b])))
+        piece = draw(
+            st.binary(max_size=2)
+            | st.sampled_from([*b" :.-+e\n\r\t#,0_q"]).map(lambda b: bytes([b]))
+        )
         cut = draw(st.integers(0, 3))
         text[place : place + cut] = piece
     return bytes(text)
