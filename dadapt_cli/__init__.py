@@ -10,14 +10,21 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from dadapt_cli.fitting import FitResult as FitResult
+    from dadapt_cli.fitting import fit as fit
     from dadapt_cli.libsvm import read_libsvm as read_libsvm
     from dadapt_cli.libsvm import write_libsvm as write_libsvm
 
 __version__ = "0.1.0"
 
-_HOMES = {"read_libsvm": "dadapt_cli.libsvm", "write_libsvm": "dadapt_cli.libsvm"}
+_HOMES = {
+    "FitResult": "dadapt_cli.fitting",
+    "fit": "dadapt_cli.fitting",
+    "read_libsvm": "dadapt_cli.libsvm",
+    "write_libsvm": "dadapt_cli.libsvm",
+}
 
-__all__ = ["__version__", "read_libsvm", "write_libsvm"]
+__all__ = ["FitResult", "__version__", "fit", "read_libsvm", "write_libsvm"]
 
 
 def __getattr__(name: str) -> Any:

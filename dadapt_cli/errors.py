@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from enum import IntEnum
+from typing import Any
 
 
 class ExitCode(IntEnum):
@@ -64,9 +65,33 @@ class InputOutputError(DadaptError):
 
 
 class NumericalError(DadaptError):
-    """A NaN or an infinity where the mathematics allows none."""
+    """A NaN or an infinity where the mathematics allows none.
+
+    Attributes
+    ----------
+    result
+        The last finite state (:class:`~dadapt_cli.fitting.FitResult`), where there is one.
+    """
 
     exit_code = ExitCode.NUMERICAL
+
+    def __init__(self, message: str, result: Any = None) -> None:
+        super().__init__(message)
+        self.result = result
+
+
+class Interrupted(BaseException):
+    """A signal that ends the program where it stands; no ``except Exception`` swallows it.
+
+    Parameters
+    ----------
+    signum
+        INT, TERM or HUP.
+    """
+
+    def __init__(self, signum: int) -> None:
+        super().__init__(f"signal {signum}")
+        self.exit_code = ExitCode(128 + signum)
 
 
 class MissingExtraError(DadaptError):

@@ -10,7 +10,28 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import BinaryIO
 
-from dadapt_cli.errors import InputOutputError
+from dadapt_cli.errors import InputOutputError, UsageError
+
+
+def check_output(path: str, data: str) -> None:
+    """Fail before the work starts when `path` cannot be written, or is the data itself.
+
+    Raises
+    ------
+    UsageError
+        The file is the one that is read.
+    InputOutputError
+        A folder, or a folder that does not exist or takes no files.
+    """
+    target = Path(path)
+    if data != "-" and target.exists() and Path(data).exists() and target.samefile(data):
+        raise UsageError(f"{path}: is the data; name another file for the output")
+    if target.is_dir():
+        raise InputOutputError(f"{path}: is a folder; name a file in it")
+    if not target.parent.is_dir():
+        raise InputOutputError(f"{path}: there is no folder {str(target.parent)!r}; make it first")
+    if not os.access(target if target.exists() else target.parent, os.W_OK):
+        raise InputOutputError(f"{path}: no permission to write there")
 
 
 @contextmanager

@@ -8,13 +8,16 @@ from __future__ import annotations
 import contextlib
 import os
 import sys
+from collections.abc import Callable
+from functools import partial, wraps
 from typing import Annotated, Any
 
 import typer
 
 from dadapt_cli import __version__
 from dadapt_cli.cli import algorithms, fit
-from dadapt_cli.errors import DadaptError, ExitCode
+from dadapt_cli.cli.messages import say
+from dadapt_cli.errors import DadaptError, ExitCode, Interrupted
 
 app = typer.Typer(
     name="dadapt",
@@ -24,8 +27,20 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
+
+
+def _deferred(main: Callable[..., Any]) -> Callable[..., Any]:
+    """Let the parser only parse: it would turn a closed pipe inside a command into exit code 1."""
+
+    @wraps(main)
+    def parsed(**arguments: Any) -> Callable[[], Any]:
+        return partial(main, **arguments)
+
+    return parsed
+
+
 for command in (fit, algorithms):
-    app.command(command.NAME)(command.main)
+    app.command(command.NAME)(_deferred(command.main))
 
 
 def _print_version(wanted: bool) -> None:
@@ -44,13 +59,6 @@ def _root(
     pass
 
 
-def _say(message: str) -> None:
-    """Put one line on standard error; control characters in it are shown, not obeyed."""
-    line = "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in message)
-    with contextlib.suppress(OSError):  # nobody is left to tell when stderr is gone too
-        print(f"dadapt: {line}", file=sys.stderr, flush=True)
-
-
 def _discard_stdout() -> None:
     """Keep the interpreter from reporting, while it shuts down, that stdout cannot be flushed."""
     with contextlib.suppress(OSError, ValueError):
@@ -58,7 +66,8 @@ def _discard_stdout() -> None:
 
 
 def _finish(argv: list[str]) -> int:
-    code: Any = app(args=argv or ["--help"], prog_name="dadapt", standalone_mode=False)
+    parsed: Any = app(args=argv or ["--help"], prog_name="dadapt", standalone_mode=False)
+    code = parsed() if callable(parsed) else parsed  # help and version leave nothing to call
     sys.stdout.flush()
     return int(code or ExitCode.OK)
 
@@ -77,43 +86,41 @@ def run(argv: list[str]) -> int:
         The exit code (:class:`~dadapt_cli.errors.ExitCode`). No exception leaves this function
         unless ``DADAPT_DEBUG=1`` asks for the traceback.
     """
+    debug = os.environ.get("DADAPT_DEBUG") == "1"
     try:
         return _finish(argv)
-    except DadaptError as error:
-        if os.environ.get("DADAPT_DEBUG") == "1":
-            raise
-        _say(str(error))
+    except Interrupted as error:
         return error.exit_code
     except KeyboardInterrupt:
         return ExitCode.INT
     except BrokenPipeError:
         _discard_stdout()
         return ExitCode.PIPE
-    except MemoryError as error:
-        _say(f"out of memory ({error or 'no size given'}); use a machine with more, or less data")
-        return ExitCode.IO
-    except OSError as error:
-        if os.environ.get("DADAPT_DEBUG") == "1":
+    except Exception as error:
+        if debug:
             raise
-        _discard_stdout()
-        _say(f"{error.filename or 'output'}: {error.strerror or error}")
+        return _explain(error)
+
+
+def _explain(error: Exception) -> int:
+    """Say in one line what went wrong; return the exit code."""
+    if isinstance(error, DadaptError):
+        say(str(error))
+        return error.exit_code
+    if isinstance(error, MemoryError):
+        say(f"out of memory ({error or 'no size given'}); use less data or a larger machine")
         return ExitCode.IO
-    except Exception as error:  # noqa: BLE001 - the last resort, as the message says
-        return _other(error, argv)
-
-
-def _other(error: Exception, argv: list[str]) -> int:
-    """Turn the parser's own complaints into usage errors, and the rest into exit code 70."""
-    explain = getattr(error, "format_message", None)
-    if explain is None:
-        if os.environ.get("DADAPT_DEBUG") == "1":
-            raise error
-        _say(
-            f"internal error: {type(error).__name__}: {error}; please report it with the traceback "
-            "that DADAPT_DEBUG=1 shows"
-        )
-        return ExitCode.BUG
-    context = getattr(error, "ctx", None)
-    where = context.command_path if context is not None else "dadapt"
-    _say(f"{' '.join(explain().split())} See '{where} -h'.")
-    return ExitCode.USAGE
+    if isinstance(error, OSError):
+        _discard_stdout()
+        say(f"{error.filename or 'output'}: {error.strerror or error}")
+        return ExitCode.IO
+    if explain := getattr(error, "format_message", None):  # the parser's own complaints
+        context = getattr(error, "ctx", None)
+        where = context.command_path if context is not None else "dadapt"
+        say(f"{' '.join(explain().split())} See '{where} -h'.")
+        return ExitCode.USAGE
+    say(
+        f"internal error: {type(error).__name__}: {error}; please report it with the traceback "
+        "that DADAPT_DEBUG=1 shows"
+    )
+    return ExitCode.BUG

@@ -1,7 +1,156 @@
 """``dadapt fit``."""
 
+from __future__ import annotations
+
+import contextlib
+import sys
+from typing import Annotated, Any
+
+import typer
+
+from dadapt_cli.errors import ExitCode, UsageError
+
 NAME = "fit"
 
+FORMATS = ("table", "jsonl", "json", "csv")
 
-def main(data: str) -> None:
-    """Fit logistic regression."""
+
+def main(
+    data: Annotated[str, typer.Argument(metavar="DATA", help="A LIBSVM file, or - for stdin.")],
+    algo: Annotated[
+        str, typer.Option("--algo", "-a", help="dual-avg, gd or adagrad (dadapt algorithms).")
+    ] = "dual-avg",
+    iterations: Annotated[int, typer.Option("--iterations", "-n", help="Steps.")] = 1000,
+    d0: Annotated[
+        str, typer.Option(help="Initial lower bound on D: auto (certified) or a number.")
+    ] = "auto",
+    bound: Annotated[str, typer.Option(help="Numerator of d-hat: I or II.")] = "I",
+    gradient_bound: Annotated[
+        str, typer.Option(help="G: auto, initial, lipschitz or a number.")
+    ] = "auto",
+    l2: Annotated[str, typer.Option(help="Weight of (l2/2)||w||^2: a number or 1/n.")] = "0",
+    bias: Annotated[bool, typer.Option(help="Append a constant feature 1.")] = False,
+    reference: Annotated[
+        str, typer.Option(help="f* and its certificate: auto, always, none or a number.")
+    ] = "auto",
+    tol: Annotated[
+        float | None, typer.Option(help="Stop at this certified suboptimality; else exit 1.")
+    ] = None,
+    time_limit: Annotated[float | None, typer.Option(help="Seconds.")] = None,
+    positive: Annotated[
+        int | None, typer.Option(metavar="LABEL", help="This label against the rest.")
+    ] = None,
+    every: Annotated[
+        str, typer.Option(help="Reported iterations: log (1, 2, 5, 10, ...) or each K-th.")
+    ] = "log",
+    dtype: Annotated[str, typer.Option(help="float64, or float32 for the arrays.")] = "float64",
+    threads: Annotated[
+        int | None, typer.Option(help="Row blocks computed at once; default: the cores.")
+    ] = None,
+    output: Annotated[
+        str, typer.Option("--format", "-f", help="table, jsonl, json or csv.")
+    ] = "table",
+    trace: Annotated[
+        str | None, typer.Option(metavar="FILE", help="Also write the JSONL records.")
+    ] = None,
+    plot: Annotated[
+        str | None, typer.Option(metavar="FILE", help="Draw the run: PNG or SVG.")
+    ] = None,
+    quiet: Annotated[bool, typer.Option("--quiet", "-q", help="Only results.")] = False,
+    verbose: Annotated[bool, typer.Option("--verbose", "-v", help="More on stderr.")] = False,
+) -> int:
+    """Fit logistic regression, binary or softmax, without a learning rate.
+
+    Prints how d_k grows towards D = ||x_0 - x*|| and how the suboptimality falls.
+    """
+    import logging
+    import time
+
+    from dadapt_cli.cli.messages import LogLines, say
+    from dadapt_cli.files import check_output
+    from dadapt_cli.fitting import Options, Source, Watcher, fit_source
+    from dadapt_cli.interrupts import Interrupts
+    from dadapt_cli.libsvm import load
+    from dadapt_cli.render import machine
+    from dadapt_cli.render import plot as plotting
+    from dadapt_cli.render.progress import Progress
+
+    options = Options(
+        algo=algo,
+        iterations=iterations,
+        d0=_number_or_word(d0),
+        bound=bound,
+        gradient_bound=_number_or_word(gradient_bound),
+        l2=_number_or_word(l2),
+        bias=bias,
+        reference=_number_or_word(reference),
+        tol=tol,
+        time_limit=time_limit,
+        positive=positive,
+        every=int(every) if every.isascii() and every.isdigit() else every,
+        dtype=dtype,
+        threads=threads,
+    )
+    info = options.check().INFO
+    views: list[Any] = [_view(output, info)]
+    if plot is not None:
+        plotting.check(plot)
+    for path in (trace, plot):
+        if path is not None:
+            check_output(path, data)
+    log = logging.getLogger("dadapt")
+    log.handlers = [LogLines()]
+    log.setLevel(logging.ERROR if quiet else logging.INFO if verbose else logging.WARNING)
+    note = (lambda line: None) if quiet else say
+    trace_file = machine.Trace(trace) if trace is not None else None
+    if trace_file is not None:
+        views.append(trace_file)
+
+    progress = Progress(iterations, quiet=quiet)
+
+    def record(made: machine.Record) -> None:
+        silent = output == "table" and made["event"] == "step"
+        with contextlib.nullcontext() if silent else progress.hidden():
+            for view in views:
+                view.record(made)
+
+    with Interrupts() as interrupts, progress:
+        begin = time.perf_counter()
+        loaded = load(data, dtype=dtype)
+        for line in loaded.notes:
+            note(f"{data}: {line}")
+        log.info("%s: sha256 of the text %s", data, loaded.sha256)
+        source = Source(data, loaded.sha256, time.perf_counter() - begin)
+        progress.say("computing f* (--reference none skips it)")
+        try:
+            watcher = Watcher(record, note, progress, interrupts)
+            result = fit_source(loaded.X, loaded.y, options, source, watcher)
+        finally:
+            if trace_file is not None:
+                trace_file.close()
+        if plot is not None:
+            plotting.draw(plot, result.start, result.trace, info.distance, info.d_means)
+    if result.signal is not None:
+        return 128 + result.signal
+    met = tol is None or result.status in ("tolerance", "optimal")
+    return ExitCode.OK if met else ExitCode.CHECK
+
+
+def _number_or_word(text: str) -> str | float:
+    """A float where Python reads one; which words are allowed is for the options to say."""
+    try:
+        return float(text) if "_" not in text else text
+    except ValueError:
+        return text
+
+
+def _view(output: str, info: Any) -> Any:
+    """What shows the records on standard output."""
+    from dadapt_cli.render import machine, table
+
+    if output not in FORMATS:
+        raise UsageError(f"--format {output[:40]!r}; choose from {', '.join(FORMATS)}")
+    if output == "table":
+        return table.Table(sys.stdout, info)
+    kinds: dict[str, Any] = {"jsonl": machine.JsonLines, "json": machine.Document}
+    return kinds.get(output, machine.Csv)(sys.stdout)

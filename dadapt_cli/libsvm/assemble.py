@@ -156,7 +156,7 @@ class Assembler:
         indptr = np.zeros(len(ends) + 1, ends.dtype)
         indptr[1:] = ends
         del ends, self._ends
-        columns = self._largest + 1 if n_features is None else n_features
+        columns = max(1, self._largest + 1) if n_features is None else n_features
         indices = self._indices.finish().astype(indptr.dtype, copy=False)
         X = sp.csr_array(
             (self._values.finish(), indices, indptr), shape=(len(indptr) - 1, columns), copy=False

@@ -185,8 +185,8 @@ def load(
     zero_based
         Whether the first feature has index 0; never guessed.
     n_features
-        The number of columns; by default the largest index in the file. An index beyond it is
-        an error.
+        The number of columns; by default what the largest index in the file asks for, at least
+        one. An index beyond it is an error.
     dtype
         Of the values: float64 or float32.
     lenient

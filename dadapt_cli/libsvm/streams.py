@@ -111,7 +111,7 @@ class Source:
         return "" if self._sha256 is None else self._sha256.hexdigest()
 
     def share(self, parsed: int) -> float | None:
-        """Tell which part of the file ``parsed`` bytes of text are; None when its size is unknown."""
+        """Part of the file that ``parsed`` bytes of text are; None when its size is unknown."""
         if not self.size:
             return None
         return min(1.0, parsed / self.produced * self.consumed / self.size)

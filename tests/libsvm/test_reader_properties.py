@@ -46,10 +46,8 @@ def agree(path, text: bytes, **options) -> None:
         assert [struct.pack("d", v) for v in got] == [
             struct.pack("d", v) for v in expected.values()
         ]
-    assert data.X.shape == (
-        len(rows),
-        max((max(r) for r in rows if r), default=shift - 1) + 1 - shift,
-    )
+    columns = max((max(row) for row in rows if row), default=shift) + 1 - shift
+    assert data.X.shape == (len(rows), columns)
     assert data.X.has_sorted_indices
     assert data.X.indices.dtype == data.X.indptr.dtype == np.int32
 

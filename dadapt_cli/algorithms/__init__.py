@@ -1,0 +1,45 @@
+"""The algorithms: one module each, found by being there."""
+
+from __future__ import annotations
+
+import difflib
+from functools import cache
+from importlib import import_module
+from pkgutil import iter_modules
+from typing import cast
+
+from dadapt_cli.algorithms._base import Algorithm, Info, State
+from dadapt_cli.errors import UsageError
+
+__all__ = ["Algorithm", "Info", "State", "find", "names", "table"]
+
+
+@cache
+def table() -> dict[str, Algorithm]:
+    """Algorithms by name, in the paper's order."""
+    modules = [
+        cast(Algorithm, import_module(f"{__name__}.{found.name}"))
+        for found in iter_modules(__path__)
+        if not found.name.startswith("_")
+    ]
+    return {m.INFO.name: m for m in sorted(modules, key=lambda m: m.INFO.title)}
+
+
+def names() -> list[str]:
+    """The names, in the paper's order."""
+    return list(table())
+
+
+def find(name: str) -> Algorithm:
+    """Return the algorithm called `name`.
+
+    Raises
+    ------
+    UsageError
+        No such algorithm; the message suggests the nearest name.
+    """
+    if name in table():
+        return table()[name]
+    near = difflib.get_close_matches(name.lower(), names(), n=1, cutoff=0.4)
+    hint = f"did you mean {near[0]!r}?" if near else f"there are {', '.join(names())}"
+    raise UsageError(f"unknown algorithm {name[:40]!r}; {hint}")

@@ -1,0 +1,28 @@
+"""Lines for people, on standard error."""
+
+from __future__ import annotations
+
+import contextlib
+import logging
+import sys
+
+
+def printable(text: str) -> str:
+    """Escape what a terminal would obey (control characters) and what it cannot show."""
+    encoding = sys.stderr.encoding or "ascii"
+    shown = "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in text)
+    return shown.encode(encoding, "backslashreplace").decode(encoding)
+
+
+def say(message: str) -> None:
+    """Put one line on standard error."""
+    with contextlib.suppress(OSError):  # nobody is left to tell when stderr is gone too
+        print(f"dadapt: {printable(message)}", file=sys.stderr, flush=True)
+
+
+class LogLines(logging.Handler):
+    """The library's warnings as such lines."""
+
+    def emit(self, record: logging.LogRecord) -> None:
+        """Put one log record on standard error."""
+        say(record.getMessage())

@@ -1,0 +1,129 @@
+"""Constants of a problem: smoothness L, gradient bounds G, and the certified start d0.
+
+Each is computed with at most a few passes over the data. The smoothness constants are upper
+bounds that hold for certain; power iteration, a lower bound, is never used.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import scipy.sparse as sp
+
+from dadapt_cli.arrays import Array, Matrix
+from dadapt_cli.problem import Problem
+
+COLLATZ_WIELANDT_ROUNDS = 3
+"""Products with |X|'|X|; more of them gain less than a percent on non-negative data."""
+
+
+@dataclass(frozen=True)
+class Smoothness:
+    """An upper bound on the Lipschitz constant of the gradient, and where it comes from.
+
+    Attributes
+    ----------
+    L
+        ||grad f(v) - grad f(w)||_2 <= L ||v - w||_2, in units of f per squared weight.
+    method
+        ``frobenius`` or ``collatz-wielandt``, whichever is smaller.
+    """
+
+    L: float
+    method: str
+
+
+def magnitudes(X: Matrix) -> Matrix:
+    """|X|, entry by entry; X itself when nothing is negative."""
+    if isinstance(X, np.ndarray):
+        return X if X.min(initial=0) >= 0 else np.abs(X)
+    if X.data.min(initial=0) >= 0:
+        return X
+    return sp.csr_array((np.abs(X.data), X.indices, X.indptr), shape=X.shape)
+
+
+def _curvature(problem: Problem) -> float:
+    """Largest second derivative of one sample's loss: 1/4, softmax 1/2 (of diag(q) - q q')."""
+    return 0.5 if problem.softmax else 0.25
+
+
+def _row_sums(X: Matrix, power: int) -> Array:
+    """sum_j |x_ij|^power for each row, float64."""
+    if isinstance(X, np.ndarray):
+        return np.asarray((np.abs(X) ** power).sum(axis=1, dtype=np.float64))
+    values = np.abs(X.data.astype(np.float64)) ** power
+    return np.asarray(sp.csr_array((values, X.indices, X.indptr), shape=X.shape).sum(axis=1))
+
+
+def _rounding(problem: Problem) -> float:
+    """Factor that covers the rounding of sums of at most n + p non-negative terms."""
+    return 1.0 + (problem.n + problem.p) * float(np.finfo(problem.dtype).eps)
+
+
+def smoothness(problem: Problem) -> Smoothness:
+    r"""Upper bound L on the smoothness of f.
+
+    The Hessian is at most c X'X/n + l2 I with c = 1/4 (softmax 1/2). Its largest eigenvalue is
+    bounded by the Frobenius norm, c ||X||_F^2/n + l2, and for every v > 0 by Collatz-Wielandt,
+    max_j (M v)_j / v_j with M = c |X|'|X|/n + l2 I. Both are valid whatever the rounding of v;
+    the rounding of the sums themselves (n + p non-negative terms) is added.
+    """
+    c = _curvature(problem) / problem.n
+    frobenius = c * float(_row_sums(problem.X, 2).sum()) + problem.l2
+    size = magnitudes(problem.X)
+    v: Any = np.ones(problem.p)
+    bound = math.inf
+    for _ in range(COLLATZ_WIELANDT_ROUNDS):
+        used = v > 0  # a column of zeros has only the l2 term, which no bound falls below
+        Mv = c * np.asarray(size.T @ (size @ v), np.float64) + problem.l2 * v
+        bound = min(bound, float(np.max(Mv[used] / v[used], initial=problem.l2)))
+        v = Mv / max(float(Mv.max()), np.finfo(float).tiny)
+    rounding = _rounding(problem)
+    if bound < frobenius:
+        return Smoothness(bound * rounding, "collatz-wielandt")
+    return Smoothness(frobenius * rounding, "frobenius")
+
+
+def lipschitz(problem: Problem) -> float:
+    """G: a Lipschitz constant of the mean loss, mean_i ||x_i||_2, softmax sqrt(2) times that.
+
+    With l2 > 0, f as a whole is Lipschitz on no unbounded set and G bounds the loss term only.
+    """
+    mean = float(np.sqrt(_row_sums(problem.X, 2)).mean())
+    return math.sqrt(2.0) * mean if problem.softmax else mean
+
+
+def lipschitz_coordinates(problem: Problem) -> Array:
+    """Bounds on |g_j|: mean_i |x_ij|, in the shape of the weights (the same for each class)."""
+    size = magnitudes(problem.X)
+    mean = np.asarray(size.T @ np.ones(problem.n, problem.dtype), np.float64) / problem.n
+    return np.repeat(mean[:, None], problem.n_classes, axis=1) if problem.softmax else mean
+
+
+def certified_start(problem: Problem, g0: Array) -> float:
+    """d0 = ||g_0||_2/L <= D: the gradient must fall from ||g_0|| to 0 within the distance D."""
+    return float(np.linalg.norm(g0.astype(np.float64))) / smoothness(problem).L
+
+
+def certified_start_inf(problem: Problem, g0: Array) -> float:
+    r"""A lower bound on D_inf = ||x_0 - x*||_inf, in the same way.
+
+    ||g_0||_1 <= L_inf D_inf with L_inf = mean_i ||x_i||_1^2/4 + l2 p (softmax without the 1/4
+    and l2 p C); and for two classes, entry by entry, |g_0j| <= D_inf sum_i |H_ji|
+    <= D_inf ((|X|'|X| 1)_j/(4 n) + l2). The larger bound is taken.
+    """
+    size = np.abs(g0.astype(np.float64))
+    row_norms = _row_sums(problem.X, 1)
+    mean_square = float((row_norms**2).mean())
+    smooth = (1.0 if problem.softmax else 0.25) * mean_square + problem.l2 * g0.size
+    rounding = _rounding(problem)
+    bound = float(size.sum()) / (smooth * rounding)
+    if not problem.softmax:
+        X = magnitudes(problem.X)
+        row = np.asarray(X.T @ row_norms, np.float64) / (4.0 * problem.n) + problem.l2
+        ratios = np.divide(size, row * rounding, out=np.zeros_like(size), where=row > 0)
+        bound = max(bound, float(ratios.max()))
+    return bound

@@ -1,0 +1,385 @@
+"""``fit``: options, problem, reference, start, loop, and the records around them."""
+
+from __future__ import annotations
+
+import logging
+import math
+import os
+import platform
+import time
+from collections.abc import Callable
+from dataclasses import asdict, dataclass
+from typing import Any
+
+import numpy as np
+import scipy
+import scipy.sparse as sp
+
+from dadapt_cli import __version__, algorithms, constants, labels, reference, run
+from dadapt_cli.algorithms import Algorithm, State
+from dadapt_cli.arrays import Array
+from dadapt_cli.diagnosis import diagnose
+from dadapt_cli.errors import DataError, NumericalError, UsageError
+from dadapt_cli.interrupts import Interrupts
+from dadapt_cli.problem import Problem
+from dadapt_cli.reference import Reference
+from dadapt_cli.run import Record
+
+log = logging.getLogger("dadapt")
+
+SCHEMA = 1
+"""Of the records: a renamed or removed key makes it 2."""
+
+SMALLEST_D0 = {"float64": 1e-100, "float32": 1e-30}
+"""Below it the entries of s = d0 g underflow and d would stay at d0 without a word."""
+
+
+@dataclass(frozen=True)
+class Options:
+    """The options of a fit, as on the command line; see INTERFACE and ``dadapt fit -h``."""
+
+    algo: str = "dual-avg"
+    iterations: int = 1000
+    d0: str | float = "auto"
+    bound: str = "I"
+    gradient_bound: str | float = "auto"
+    l2: str | float = 0.0
+    bias: bool = False
+    reference: str | float = "auto"
+    tol: float | None = None
+    time_limit: float | None = None
+    positive: int | None = None
+    every: str | int = "log"
+    dtype: str = "float64"
+    threads: int | None = None
+
+    def check(self) -> Algorithm:
+        """Return the algorithm; raise UsageError at the first option that cannot be used."""
+        algorithm = algorithms.find(self.algo)
+        _choice("bound", self.bound, algorithm.INFO.bounds)
+        _choice("dtype", self.dtype, tuple(SMALLEST_D0))
+        _number("iterations", self.iterations, at_least=1)
+        _number("d0", self.d0, at_least=SMALLEST_D0[self.dtype], words=("auto",))
+        _number("gradient-bound", self.gradient_bound, above=0.0,
+                words=("auto", "initial", "lipschitz"))  # fmt: skip
+        _number("l2", self.l2, at_least=0.0, words=("1/n",))
+        _number("reference", self.reference, words=("auto", "always", "none"))
+        _number("every", self.every, at_least=1, words=("log",))
+        if self.tol is not None:
+            _number("tol", self.tol, above=0.0)
+        if self.time_limit is not None:
+            _number("time-limit", self.time_limit, above=0.0)
+        if self.threads is not None:
+            _number("threads", self.threads, at_least=1)
+        return algorithm
+
+
+def _choice(name: str, value: Any, choices: tuple[str, ...]) -> None:
+    if value not in choices:
+        raise UsageError(f"--{name} {value!r}; choose from {', '.join(choices)}")
+
+
+def _number(
+    name: str,
+    value: Any,
+    *,
+    at_least: float | None = None,
+    above: float | None = None,
+    words: tuple[str, ...] = (),
+) -> None:
+    """Raise unless `value` is one of `words` or a finite number in range."""
+    if isinstance(value, str) and value in words:
+        return
+    wanted = "a finite number"
+    if at_least is not None:
+        wanted = f"a number of at least {at_least:g}"
+    if above is not None:
+        wanted = f"a number above {above:g}"
+    given = isinstance(value, (int, float, np.integer, np.floating)) and not isinstance(value, bool)
+    if (
+        not given
+        or not math.isfinite(value)
+        or (at_least is not None and value < at_least)
+        or (above is not None and value <= above)
+    ):
+        raise UsageError(f"--{name} {str(value)[:40]!r}; give {' or '.join([*words, wanted])}")
+
+
+@dataclass
+class FitResult:
+    """What a fit leaves.
+
+    Attributes
+    ----------
+    w
+        Weights of the iterate with the least f, shape (p,), or (p, C) for C >= 3 classes; the
+        bias, where there is one, is the last row.
+    d
+        The last d_k.
+    trace
+        The step records, in order.
+    reference
+        f*, D and their certificate, as in the start record.
+    start, end
+        The first and the last record.
+    theorem2_w
+        The iterate that Theorem 2 returns, when its step was taken, else None.
+    classes
+        The labels; with two of them the second is the positive one.
+    signal
+        The signal that interrupted the run, or None.
+    """
+
+    w: Array
+    d: float
+    trace: list[Record]
+    reference: Record
+    start: Record
+    end: Record
+    theorem2_w: Array | None
+    classes: tuple[int | str, ...]
+    signal: int | None
+
+    @property
+    def status(self) -> str:
+        """Why the run ended, as in the end record."""
+        return str(self.end["status"])
+
+
+@dataclass(frozen=True)
+class Source:
+    """Where the data came from, for the records."""
+
+    path: str | None = None
+    sha256: str | None = None
+    load_seconds: float = 0.0
+
+
+@dataclass
+class Watcher:
+    """Who is told what while a fit runs.
+
+    Attributes
+    ----------
+    record
+        Called with each record as it is made.
+    note
+        Called with each line the user should read.
+    progress
+        Called now and then with k, d and f.
+    interrupts
+        Asked after each iteration.
+    """
+
+    record: Callable[[Record], None] = lambda record: None
+    note: Callable[[str], None] = lambda line: None
+    progress: Callable[[int, float, float], None] | None = None
+    interrupts: Interrupts | None = None
+
+
+def fit(X: Any, y: Any, **options: Any) -> FitResult:
+    """Fit logistic regression without a learning rate.
+
+    Parameters
+    ----------
+    X
+        Samples, shape (n, p): a SciPy sparse matrix or array, or anything NumPy takes.
+    y
+        Integer labels, shape (n,). Two distinct ones give the binary model, more give softmax.
+    **options
+        The command line's options with underscores: algo, iterations, d0, bound,
+        gradient_bound, l2, bias, reference, tol, time_limit, positive, every, dtype, threads.
+
+    Returns
+    -------
+    FitResult
+        Weights, trace and certificates.
+
+    Raises
+    ------
+    UsageError
+        An option that does not exist or cannot be used as given.
+    DataError
+        Data that cannot be used.
+    NumericalError
+        A NaN or an infinity turned up; ``error.result`` holds the last finite state.
+    """
+    known = set(Options.__dataclass_fields__)
+    if unknown := sorted(set(options) - known):
+        raise UsageError(f"unknown option {unknown[0]!r}; there are {', '.join(sorted(known))}")
+    if not sp.issparse(X):
+        X = np.asarray(X)
+        if X.dtype.kind not in "fiub":
+            raise DataError(f"X is of type {X.dtype}; numbers are needed")
+    return fit_source(X, np.asarray(y), Options(**options), Source(), Watcher())
+
+
+def fit_source(X: Any, y: Array, options: Options, source: Source, watcher: Watcher) -> FitResult:
+    """Fit as :func:`fit` does, telling `watcher` about it on the way."""
+    begin = time.perf_counter()
+    algorithm = options.check()
+    try:
+        problem = _problem(X, y, options)
+    except DataError as error:
+        raise DataError(str(error), source.path) from error
+    classes, l2 = problem.labels, problem.l2
+    log.info(
+        "%s, %d x %d, %d non-zeros, %d thread(s)",
+        "dense" if isinstance(problem.X, np.ndarray) else "sparse",
+        problem.n,
+        problem.p,
+        problem.nonzeros,
+        len(problem.blocks),
+    )
+    for line in (*classes.notes, *_notes(problem)):
+        watcher.note(line)
+    known, sha256 = _reference(problem, X, options, source)
+    referred = time.perf_counter()
+    log.info("f*: %s, %s (%.2f s)", known.status, known.method or known.reason, referred - begin)
+    trace: list[Record] = []
+
+    def report(row: Record) -> None:
+        trace.append(row)
+        watcher.record(row)
+
+    with np.errstate(all="ignore"):  # what is not finite is found, and told, by the loop
+        x0 = problem.zeros()
+        first = problem.value_and_gradient(x0)
+        state = _start(problem, algorithm, options, x0, first.g)
+        start: Record = {
+            "event": "start",
+            "version": __version__,
+            "algorithm": options.algo,
+            "data": {
+                "path": source.path,
+                "sha256": sha256,
+                "samples": problem.n,
+                "features": X.shape[1],
+                "nonzeros": int(X.nnz) if sp.issparse(X) else int(np.count_nonzero(X)),
+                "classes": classes.n_classes,
+                "labels": list(classes.classes),
+            },
+            "objective": {
+                "loss": "softmax" if problem.softmax else "logistic",
+                "l2": l2,
+                "bias": options.bias,
+            },
+            "options": {**asdict(options), "l2": l2, "threads": problem.threads},
+            "d0": state.d,
+            "d0_certified": options.d0 == "auto",
+            "schema": SCHEMA,
+            "metric": "identity",
+            "reference": known.record(),
+        }
+        watcher.record(start)
+        if watcher.interrupts is not None:
+            watcher.interrupts.patient = True
+        budget = run.Budget(options.iterations, options.tol, options.time_limit, options.every)
+        outcome = run.iterate(
+            problem, algorithm, state, first, budget, known,
+            report=report, progress=watcher.progress, interrupts=watcher.interrupts,
+        )  # fmt: skip
+    now = time.perf_counter()
+    end = {
+        "event": "end",
+        "status": outcome.status,
+        **{name: value for name, value in outcome.row.items() if name not in ("event", "seconds")},
+        "theorem2_k": state.theorem2_k,
+        "iterate": outcome.iterate,
+        "accuracy": outcome.accuracy,
+        "log_loss": run.finite(outcome.log_loss),
+        "diagnosis": diagnose(outcome, algorithm.INFO, known, options.tol),
+        "seconds": {
+            "load": source.load_seconds,
+            "reference": referred - begin,
+            "solve": now - referred,
+            "total": source.load_seconds + now - begin,
+        },
+        "environment": environment(problem.threads),
+    }
+    watcher.record(end)
+    result = FitResult(
+        w=outcome.w,
+        d=state.d,
+        trace=trace,
+        reference=start["reference"],
+        start=start,
+        end=end,
+        theorem2_w=state.theorem2_average,
+        classes=classes.classes,
+        signal=outcome.signal,
+    )
+    if outcome.reason is not None:
+        raise NumericalError(
+            f"{outcome.reason}; scale the features or take a smaller --d0", result=result
+        )
+    return result
+
+
+def _problem(X: Any, y: Array, options: Options) -> Problem:
+    """The objective; l2 = 1/n is known once the data are."""
+    if X.ndim != 2:
+        raise DataError(f"X has shape {X.shape}; one row a sample, one column a feature is needed")
+    return Problem(
+        X,
+        labels.encode(y, positive=options.positive),
+        l2=1.0 / max(X.shape[0], 1) if options.l2 == "1/n" else float(options.l2),
+        bias=options.bias,
+        dtype=options.dtype,
+        threads=options.threads,
+    )
+
+
+def _reference(
+    problem: Problem, X: Any, options: Options, source: Source
+) -> tuple[Reference, str | None]:
+    """The reference, of the float64 objective whatever the run's dtype, and the data's hash."""
+    wanted = options.reference
+    if not isinstance(wanted, str):
+        return reference.given(float(wanted)), source.sha256
+    if wanted == "none":
+        return reference.none("not asked for"), source.sha256
+    exact = problem
+    if problem.dtype != np.float64:
+        exact = Problem(
+            X, problem.labels, l2=problem.l2, bias=options.bias, threads=options.threads
+        )
+    content = reference.store.content(exact)
+    known = reference.find(exact, content, always=wanted == "always")
+    return known, source.sha256 or content
+
+
+def _start(problem: Problem, algorithm: Algorithm, options: Options, x0: Array, g0: Array) -> State:
+    """The state before the first step; at an optimal x_0 there is nothing to start."""
+    if not g0.any():
+        d0 = 0.0 if options.d0 == "auto" else float(options.d0)
+        return State(x0=x0, x=x0, s=np.zeros_like(x0), average=x0, d=d0)
+    if options.d0 == "auto":
+        inf = algorithm.INFO.distance == "D_inf"
+        d0 = (constants.certified_start_inf if inf else constants.certified_start)(problem, g0)
+    else:
+        d0 = float(options.d0)
+    G = algorithm.gradient_bound(problem, g0, options.gradient_bound)
+    return algorithm.start(x0, g0, d0=d0, bound=options.bound, G=G)
+
+
+def _notes(problem: Problem) -> list[str]:
+    """What is unusual about the data, one line each."""
+    rows = problem.X.any(axis=1) if isinstance(problem.X, np.ndarray) else np.diff(problem.X.indptr)
+    empty = int(np.count_nonzero(np.asarray(rows) == 0))
+    if empty == problem.n:
+        return ["no row has a feature: every w has the same loss, log K for K classes"]
+    return [f"{empty} of {problem.n} rows have no features"] if empty else []
+
+
+def environment(threads: int) -> Record:
+    """What the digits may depend on: versions, processor and threads."""
+    return {
+        "python": platform.python_version(),
+        "numpy": np.__version__,
+        "scipy": scipy.__version__,
+        "platform": platform.platform(),
+        "machine": platform.machine(),
+        "cpus": os.cpu_count(),
+        "threads": threads,
+    }

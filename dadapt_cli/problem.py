@@ -1,0 +1,354 @@
+r"""The objective: mean logistic loss with an l2 term.
+
+With n samples :math:`x_i \in R^p`, binary labels :math:`y_i = \pm 1` and weights w of shape (p,)
+
+.. math:: f(w) = \frac1n \sum_i \log(1 + e^{-y_i \langle x_i, w\rangle})
+                 + \frac{\lambda}{2} \|w\|_2^2 ,
+
+and with C >= 3 classes, weights W of shape (p, C), all C columns kept, scores Z = X W,
+
+.. math:: f(W) = \frac1n \sum_i \Bigl(\log \sum_c e^{Z_{ic}} - Z_{i y_i}\Bigr)
+                 + \frac{\lambda}{2} \|W\|_F^2 .
+
+The gradient is :math:`X^T R + \lambda w`, with the residuals :math:`R = \partial f/\partial Z`:
+:math:`-y_i \sigma(-y_i z_i)/n` for two classes, (softmax - one-hot)/n for more.
+
+One evaluation is two matrix products and one link function with a single exponential per score.
+Rows are handled in blocks of equal non-zeros, one block a thread; partial sums are added in block
+order, so results depend on the number of threads but never on timing.
+"""
+
+from __future__ import annotations
+
+import copy
+import itertools
+import os
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import scipy.sparse as sp
+
+from dadapt_cli.arrays import Array, Indices, Mask, Matrix
+from dadapt_cli.errors import DataError
+from dadapt_cli.labels import Labels
+
+DENSE_FROM = 0.25
+"""Density from which a dense matrix is faster (measured, benchmarks/gradient.py)."""
+
+THREADS_FROM = 200_000
+"""Stored entries times classes from which a second thread gains (measured, ditto)."""
+
+
+@dataclass(frozen=True)
+class Evaluation:
+    """f, its gradient and the scores at one point.
+
+    Attributes
+    ----------
+    f
+        Value of the objective.
+    g
+        Gradient, shape of the weights. A new array each time.
+    scores
+        X @ w, shape (n,) or (n, C). Work space: the next evaluation overwrites it.
+    """
+
+    f: float
+    g: Array
+    scores: Array
+
+
+def logistic(z: Array, y: Array, residual: Array) -> float:
+    """Sum of log(1 + exp(-y z)); `residual` becomes its derivative in z.
+
+    Exact to rounding for every margin: with m = y z and e = exp(-|m|) the loss is
+    log1p(e) + max(-m, 0) and the derivative -y (e or 1)/(1 + e), so nothing overflows and
+    nothing cancels. Shapes (n,); `y` holds -1 and 1.
+    """
+    m = np.multiply(y, z, out=residual)
+    e = np.exp(-np.abs(m))
+    loss = float(np.log1p(e).sum(dtype=np.float64) - np.minimum(m, 0.0).sum(dtype=np.float64))
+    numerator = np.where(m > 0, e, 1.0).astype(z.dtype, copy=False)
+    np.divide(numerator, e + 1.0, out=residual)
+    np.multiply(residual, y, out=residual)
+    np.negative(residual, out=residual)
+    return loss
+
+
+def softmax(z: Array, y: Indices, residual: Array) -> float:
+    """Sum of log(sum_c exp(z_c)) - z_y; `residual` becomes its derivative in z.
+
+    With a the class of the largest score and o the sum of exp(z_c - z_a) over the others, the
+    loss is log1p(o) + (z_a - z_y): small losses keep their relative accuracy. For a = y the own
+    residual is -o/(1 + o), not a difference of nearly equal numbers. Shapes (n, C), `y` (n,);
+    scores of -inf drop a class from its row.
+    """
+    rows = np.arange(len(z))
+    top = z.argmax(axis=1)
+    z_top = z[rows, top]
+    np.subtract(z, z_top[:, None], out=residual)
+    own = residual[rows, y]  # z_y - z_a <= 0
+    np.exp(residual, out=residual)
+    residual[rows, top] = 0.0
+    others = residual.sum(axis=1)
+    loss = float(np.log1p(others).sum(dtype=np.float64) - own.sum(dtype=np.float64))
+    residual[rows, top] = 1.0
+    residual /= (others + 1.0)[:, None]
+    residual[rows, y] -= 1.0
+    right = top == y
+    residual[rows[right], y[right]] = -(others / (others + 1.0))[right]
+    return loss
+
+
+class _Block:
+    """Some consecutive rows of the data and the work space for them."""
+
+    def __init__(self, X: Matrix, y: Array | Indices, scores: Array, dropped: Mask | None) -> None:
+        self.X = X
+        self.XT = X.T  # for CSR a CSC view of the same arrays: no copy, and as fast
+        self.y = y
+        self.scores = scores
+        self.dropped = dropped
+        self.residual = np.empty_like(scores)
+
+    def forward(self, w: Array) -> None:
+        """Compute the scores."""
+        self.scores[...] = self.X @ w
+        if self.dropped is not None:
+            self.scores[self.dropped] = -np.inf
+
+    def loss(self, scores: Array) -> float:
+        """Sum of the losses at the block's rows; leaves their derivatives in `residual`."""
+        link: Any = logistic if scores.ndim == 1 else softmax
+        return float(link(scores, self.y, self.residual))
+
+    def backward(self, scale: float) -> Array:
+        """Gradient of the block's part of the mean loss."""
+        self.residual *= scale
+        gradient: Array = self.XT @ self.residual
+        return gradient
+
+    def all(self, w: Array, scale: float) -> tuple[float, Array]:
+        """Loss and gradient in one go."""
+        self.forward(w)
+        loss = self.loss(self.scores)
+        return loss, self.backward(scale)
+
+
+class Problem:
+    """The objective on given data.
+
+    Parameters
+    ----------
+    X
+        Samples, shape (n, p): sparse or dense. Stored sparse or dense by density.
+    labels
+        Classes and the class number of each sample.
+    l2
+        Weight of the l2 term, >= 0.
+    bias
+        Append a constant feature 1; it is regularised like any other weight.
+    dtype
+        float64, or float32 for the arrays; losses and scalars are summed in float64.
+    threads
+        Number of row blocks, at most; default: the cores there are. Small problems use one.
+    dropped
+        Classes to leave out of single samples, (n, C); softmax only (see :meth:`restrict`).
+    n_mean
+        Number of samples the mean is over, if not n.
+
+    Raises
+    ------
+    DataError
+        Shapes that do not fit, values that are not finite or whose squares overflow, or
+        weights too many for the memory there is.
+    """
+
+    def __init__(
+        self,
+        X: Matrix,
+        labels: Labels,
+        *,
+        l2: float = 0.0,
+        bias: bool = False,
+        dtype: Any = np.float64,
+        threads: int | None = None,
+        dropped: Mask | None = None,
+        n_mean: int | None = None,
+    ) -> None:
+        if X.ndim != 2 or X.shape[0] != len(labels.index):
+            raise DataError(f"{X.shape} data for {len(labels.index)} labels; one label a row")
+        self.labels = labels
+        self.l2 = float(l2)
+        self.bias = bias
+        self.dtype = np.dtype(dtype)
+        self.n: int = X.shape[0]
+        self.n_mean = n_mean or self.n
+        self.p: int = X.shape[1] + bias
+        self.n_classes = labels.n_classes
+        self.softmax = self.n_classes > 2
+        self.shape: tuple[int, ...] = (self.p, self.n_classes) if self.softmax else (self.p,)
+        _refuse_too_many_weights(self.shape)
+        self.X: Matrix = _stored(X, bias, self.dtype)
+        self.dropped = dropped
+        self.threads = threads or _cores()
+        self.y: Any = labels.index
+        if not self.softmax:
+            self.y = np.where(labels.index == 1, 1.0, -1.0).astype(self.dtype)
+        self._scores = np.empty((self.n, *self.shape[1:]), self.dtype)
+        self.blocks = [
+            _Block(
+                self.X[rows], self.y[rows], self._scores[rows],
+                None if dropped is None else dropped[rows],
+            )
+            for rows in self._row_blocks()
+        ]  # fmt: skip
+        self._pool: ThreadPoolExecutor | None = None
+
+    def _row_blocks(self) -> list[slice]:
+        """Slices of equal work; one when the problem is too small to share."""
+        stored = self.nonzeros
+        parts = self.threads if stored * self.shape[-1] ** self.softmax >= THREADS_FROM else 1
+        if isinstance(self.X, np.ndarray):  # BLAS shares dense products among its own threads
+            parts = 1
+        if parts == 1:
+            return [slice(0, self.n)]
+        wanted = np.linspace(0, stored, parts + 1)[1:-1]
+        cuts = np.searchsorted(self.X.indptr, wanted)
+        edges = np.unique([0, *cuts.tolist(), self.n]).tolist()
+        return [slice(a, b) for a, b in itertools.pairwise(edges)]
+
+    @property
+    def nonzeros(self) -> int:
+        """Stored entries of the data, the bias feature included."""
+        return int(self.X.nnz) if sp.issparse(self.X) else int(np.count_nonzero(self.X))
+
+    def zeros(self) -> Array:
+        """The start x_0 = 0, shape (p,) or (p, C)."""
+        return np.zeros(self.shape, self.dtype)
+
+    def value_and_gradient(self, w: Array) -> Evaluation:
+        """Evaluate f, its gradient and the scores at `w`, shape (p,) or (p, C)."""
+        scale = 1.0 / self.n_mean
+        if len(self.blocks) == 1:
+            parts = [self.blocks[0].all(w, scale)]
+        else:
+            # The main thread takes the first block itself: pool threads alone often share a core.
+            waiting = [self._helpers().submit(b.all, w, scale) for b in self.blocks[1:]]
+            parts = [self.blocks[0].all(w, scale), *(job.result() for job in waiting)]
+        loss, g = parts[0]
+        for more_loss, more_g in parts[1:]:
+            loss += more_loss
+            g += more_g
+        if self.l2:
+            g += self.l2 * w
+        return Evaluation(loss * scale + self.l2_term(w), g, self._scores)
+
+    def scores(self, w: Array) -> Array:
+        """X @ w as a new array, shape (n,) or (n, C)."""
+        for block in self.blocks:
+            block.forward(w)
+        return self._scores.copy()
+
+    def value(self, scores: Array, w: Array) -> float:
+        """f at a point whose scores are known: O(n C), no matrix product."""
+        return self.mean_loss(scores) + self.l2_term(w)
+
+    def mean_loss(self, scores: Array) -> float:
+        """Mean loss, without the l2 term, of scores of shape (n,) or (n, C)."""
+        total, row = 0.0, 0
+        for block in self.blocks:
+            total += block.loss(scores[row : row + len(block.y)])
+            row += len(block.y)
+        return total / self.n_mean
+
+    def residuals(self, scores: Array) -> Array:
+        """Derivative of the mean loss in the scores, a new array of their shape."""
+        self.mean_loss(scores)
+        return np.concatenate([block.residual for block in self.blocks]) / self.n_mean
+
+    def l2_term(self, w: Array) -> float:
+        """(l2/2) ||w||^2."""
+        return 0.5 * self.l2 * float(np.vdot(w, w)) if self.l2 else 0.0
+
+    def accuracy(self, scores: Array) -> float:
+        """Share of samples whose class has the largest score; a tie goes to the first class."""
+        predicted = scores.argmax(axis=1) if self.softmax else (scores > 0).astype(np.intp)
+        return float(np.mean(predicted == self.labels.index))
+
+    def with_l2(self, l2: float) -> Problem:
+        """Return the same objective with another l2 term; data and work space are shared."""
+        twin = copy.copy(self)
+        twin.l2 = l2
+        return twin
+
+    def restrict(self, kept: Mask) -> Problem:
+        """Return the objective with only the kept loss terms, the mean still over n.
+
+        `kept` has shape (n,) for two classes, (n, C) for more (True in each row's own class):
+        the terms log(1 + exp(-m)) or exp(-m_c), with m_c = z_y - z_c, that stay. No l2 term.
+        """
+        same = {"dtype": self.dtype, "threads": self.threads, "n_mean": self.n}
+        if self.softmax:
+            return Problem(self.X, self.labels, dropped=~kept, **same)
+        fewer = Labels(self.labels.classes, self.labels.index[kept])
+        return Problem(self.X[kept], fewer, **same)
+
+    def _helpers(self) -> ThreadPoolExecutor:
+        if self._pool is None:
+            self._pool = ThreadPoolExecutor(len(self.blocks) - 1, "dadapt-rows")
+        return self._pool
+
+
+def _cores() -> int:
+    if hasattr(os, "sched_getaffinity"):
+        return len(os.sched_getaffinity(0))
+    return os.cpu_count() or 1
+
+
+def _stored(X: Matrix, bias: bool, dtype: np.dtype[Any]) -> Matrix:
+    """The data as the products want it: dense from DENSE_FROM on, else CSR with int32 indices."""
+    n, p = X.shape
+    sparse = sp.issparse(X)
+    if not sparse:
+        X = np.ascontiguousarray(X, dtype)
+    values = X.data if sparse else X
+    # Squares must not overflow either: norms of rows and of the gradient are made of them.
+    with np.errstate(over="ignore", invalid="ignore"):
+        size = float(np.vdot(values, values))
+    if not np.isfinite(size):
+        raise DataError(
+            "a value is not finite, or so large that its square overflows; scale the features"
+        )
+    stored = X.nnz if sparse else np.count_nonzero(X)
+    if stored >= DENSE_FROM * n * p:
+        dense = X.toarray() if sparse else X
+        if bias:
+            dense = np.hstack([dense, np.ones((n, 1))])
+        return np.ascontiguousarray(dense, dtype)
+    X = sp.csr_array(X, dtype=dtype)
+    if bias:
+        X = sp.csr_array(sp.hstack([X, np.ones((n, 1), dtype)], format="csr"))
+    if max(X.nnz, *X.shape) < 2**31 and X.indices.dtype != np.int32:
+        X = sp.csr_array(
+            (X.data, X.indices.astype(np.int32), X.indptr.astype(np.int32)), shape=X.shape
+        )
+    return X
+
+
+def _refuse_too_many_weights(shape: tuple[int, ...]) -> None:
+    """Fail before allocating when the algorithms' vectors cannot fit the memory."""
+    vectors = 8  # x, x_0, s, average, best, gradient and two temporaries
+    needed = vectors * 8 * int(np.prod(shape, dtype=object))
+    try:
+        there = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
+    except (AttributeError, ValueError, OSError):  # no such figure on this system
+        return
+    if needed > there:
+        size = " x ".join(f"{v}" for v in shape)
+        raise DataError(
+            f"{size} weights need {needed / 2**30:.1f} GiB of memory, there are "
+            f"{there / 2**30:.1f}; is a feature index wrong?"
+        )

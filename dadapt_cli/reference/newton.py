@@ -1,0 +1,184 @@
+"""Minimise a :class:`~dadapt_cli.problem.Problem` to rounding level, for its reference.
+
+L-BFGS comes near, Newton's method finishes: with a Cholesky factor of the Hessian up to
+LARGEST_DENSE unknowns, with conjugate gradients on Hessian products beyond.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import scipy.sparse as sp
+
+from dadapt_cli.arrays import Array
+from dadapt_cli.problem import Problem
+
+LARGEST_DENSE = 1500
+"""Unknowns up to which the Hessian is formed and factored."""
+
+NEWTON_STEPS = 60
+
+
+@dataclass(frozen=True)
+class Minimum:
+    """A point at which Newton's method could no longer improve, with f, gradient and scores."""
+
+    w: Array
+    f: float
+    g: Array
+    scores: Array
+    method: str
+
+
+def minimise(
+    problem: Problem, start: Array, *, null_space: Array | None = None, warm: bool = True
+) -> Minimum:
+    """Minimise f from `start`.
+
+    Parameters
+    ----------
+    problem
+        Any l2 >= 0; with l2 = 0 a minimiser must exist. float64.
+    start
+        Weights, shape (p,) or (p, C).
+    null_space
+        Orthonormal columns, (unknowns, r), along which f is constant (l2 = 0). Steps are
+        orthogonal to them, so a start orthogonal to them leads to the minimiser of least norm.
+    warm
+        Whether L-BFGS goes first.
+
+    Returns
+    -------
+    Minimum
+        Whatever was reached; the caller computes the certificate.
+    """
+    unknowns = start.size
+    dense = unknowns <= LARGEST_DENSE
+    w = _lbfgs(problem, start) if warm else start
+    now = problem.value_and_gradient(w)
+    grad_norm = np.linalg.norm(now.g)
+    for _ in range(NEWTON_STEPS):
+        if dense:
+            step = cholesky_step(problem, now.scores, now.g, null_space)
+        else:
+            step = _conjugate_gradient_step(problem, now.scores, now.g)
+        slope = float(np.vdot(now.g, step))
+        if not np.isfinite(slope) or slope >= 0:
+            break
+        t, following = 1.0, problem.value_and_gradient(w + step)
+        # Near the optimum f no longer resolves the decrease; then a smaller gradient decides.
+        while not (
+            following.f <= now.f + 1e-4 * t * slope
+            or (abs(slope) <= 1e-12 * abs(now.f) and np.linalg.norm(following.g) < grad_norm)
+        ):
+            t *= 0.5
+            if t < 1e-10:
+                break
+            following = problem.value_and_gradient(w + t * step)
+        new_norm = np.linalg.norm(following.g)
+        if t < 1e-10 or not (following.f < now.f or new_norm < grad_norm):
+            break
+        settled = new_norm > 0.5 * grad_norm and abs(slope) <= 1e-15 * abs(now.f)
+        w, now, grad_norm = w + t * step, following, new_norm
+        if settled or grad_norm == 0:
+            break
+    now = problem.value_and_gradient(w)
+    method = "newton-cholesky" if dense else "newton-cg"
+    return Minimum(w, now.f, now.g, now.scores.copy(), method)
+
+
+def _lbfgs(problem: Problem, start: Array) -> Array:
+    from scipy.optimize import minimize
+
+    def f_and_g(flat: Array) -> tuple[float, Array]:
+        at = problem.value_and_gradient(flat.reshape(problem.shape))
+        return at.f, at.g.ravel()
+
+    options = {"maxiter": 200, "maxcor": 20, "ftol": 1e-12, "gtol": 0.0}
+    found: Any = minimize(f_and_g, start.ravel(), jac=True, method="L-BFGS-B", options=options)
+    return np.asarray(found.x).reshape(problem.shape)
+
+
+def second_derivatives(problem: Problem, scores: Array) -> Array:
+    """Diagonal of the loss's curvature: sigma(1 - sigma), or the softmax probabilities q."""
+    residual = problem.residuals(scores) * problem.n_mean
+    if problem.softmax:
+        residual[np.arange(problem.n), problem.labels.index] += 1.0
+        return residual
+    positive = np.abs(residual)  # sigma(-m)
+    return positive * (1.0 - positive)
+
+
+def hessian(problem: Problem, scores: Array) -> Array:
+    """Hessian at given scores, (p, p) or (p C, p C) with the weights' own (row-major) order."""
+    q = second_derivatives(problem, scores)
+    X: Any = problem.X
+    p, n_classes = problem.p, problem.n_classes
+    if not problem.softmax:
+        H = _gram(X, q)
+    else:
+        H4 = np.empty((p, n_classes, p, n_classes))
+        for a in range(n_classes):
+            for b in range(a + 1):
+                block = _gram(X, q[:, a] * ((a == b) - q[:, b]))
+                H4[:, a, :, b] = block
+                H4[:, b, :, a] = block
+        H = H4.reshape(p * n_classes, p * n_classes)
+    H /= problem.n_mean
+    H[np.diag_indices_from(H)] += problem.l2
+    return H
+
+
+def _gram(X: Any, weights: Array) -> Array:
+    """X' diag(weights) X as a dense matrix."""
+    if sp.issparse(X):
+        scaled = sp.csr_array(
+            (X.data * np.repeat(weights, np.diff(X.indptr)), X.indices, X.indptr), shape=X.shape
+        )
+        return np.asarray((X.T @ scaled).toarray())
+    return np.asarray(X.T @ (X * weights[:, None]))
+
+
+def cholesky_step(problem: Problem, scores: Array, g: Array, null_space: Array | None) -> Array:
+    """-H^-1 g; along `null_space`, where H is zero, H is replaced by a multiple of 1."""
+    from scipy.linalg import LinAlgError, cho_factor, cho_solve
+
+    H = hessian(problem, scores)
+    scale = float(H.trace()) / len(H)
+    flat = g.ravel()
+    if null_space is not None:
+        H += scale * (null_space @ null_space.T)
+        flat = flat - null_space @ (null_space.T @ flat)
+    lift = 0.0
+    for _ in range(20):
+        try:
+            factor = cho_factor(H)
+            break
+        except LinAlgError:  # numerically singular: lift the diagonal just enough
+            more = max(10 * lift, 1e-15 * scale)
+            H[np.diag_indices_from(H)] += more - lift
+            lift = more
+    else:
+        return np.zeros_like(g)
+    return -np.asarray(cho_solve(factor, flat)).reshape(g.shape)
+
+
+def _conjugate_gradient_step(problem: Problem, scores: Array, g: Array) -> Array:
+    """Newton step by conjugate gradients on Hessian-vector products."""
+    from scipy.sparse.linalg import LinearOperator, cg
+
+    q = second_derivatives(problem, scores)
+    X: Any = problem.X
+
+    def product(flat: Array) -> Array:
+        v = flat.reshape(problem.shape)
+        z = X @ v
+        z = q * (z - (q * z).sum(axis=1, keepdims=True)) if problem.softmax else q * z
+        return np.asarray(X.T @ z / problem.n_mean + problem.l2 * v).ravel()
+
+    operator = LinearOperator((g.size, g.size), matvec=product, dtype=np.float64)
+    rtol = min(0.1, float(np.sqrt(np.linalg.norm(g))))
+    step, _ = cg(operator, -g.ravel(), rtol=rtol, maxiter=500)
+    return np.asarray(step).reshape(g.shape)

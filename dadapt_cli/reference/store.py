@@ -1,0 +1,95 @@
+"""References kept between runs, by the content of the data and the objective.
+
+A file holds the reference and a digest of itself; one that is damaged, of another version, or
+under another key is ignored and computed anew, never trusted.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import math
+import os
+import sys
+from dataclasses import asdict, fields
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import scipy.sparse as sp
+
+from dadapt_cli.errors import InputOutputError
+from dadapt_cli.files import atomic_write
+from dadapt_cli.problem import Problem
+from dadapt_cli.reference.record import Reference
+
+VERSION = 1
+"""Of the computation: a change that makes better references makes the old ones invalid."""
+
+
+def folder() -> Path:
+    """``DADAPT_CACHE``, or the platform's cache folder."""
+    if chosen := os.environ.get("DADAPT_CACHE"):
+        return Path(chosen)
+    if sys.platform == "darwin":
+        return Path.home() / "Library" / "Caches" / "dadapt"
+    if os.name == "nt":
+        return Path(os.environ.get("LOCALAPPDATA", Path.home() / "AppData" / "Local")) / "dadapt"
+    return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "dadapt"
+
+
+def content(problem: Problem) -> str:
+    """SHA-256 of the data as stored (the bias feature included) and the class numbers."""
+    X: Any = problem.X
+    parts = [X.data, X.indices, X.indptr] if sp.issparse(X) else [X]
+    digest = hashlib.sha256()
+    for part in [*parts, problem.labels.index]:
+        array = np.ascontiguousarray(part)
+        digest.update(f"{array.dtype} {array.shape}".encode())
+        digest.update(array.data.cast("B"))
+    return digest.hexdigest()
+
+
+def key(problem: Problem, content: str) -> str:
+    """SHA-256 of the data's hash and the objective."""
+    objective = [VERSION, content, problem.p, problem.n_classes, problem.l2.hex()]
+    return hashlib.sha256(json.dumps(objective).encode()).hexdigest()
+
+
+def _path(key: str) -> Path:
+    return folder() / "references" / f"{key}.json"
+
+
+def read(key: str) -> Reference | None:
+    """The kept reference, or None where there is none that can be trusted."""
+    try:
+        document = json.loads(_path(key).read_bytes())
+        body = document["reference"]
+        trusted = document["digest"] == _digest(key, body)
+        names = {field.name for field in fields(Reference)}
+        if not trusted or set(body) != names:
+            return None
+        numbers = [v for v in body.values() if isinstance(v, float)]
+        return Reference(**body) if all(math.isfinite(v) for v in numbers) else None
+    except (OSError, ValueError, KeyError, TypeError):  # not there, or not one of ours
+        return None
+
+
+def write(key: str, reference: Reference) -> None:
+    """Keep `reference`; a cache that cannot be written costs time later, nothing else."""
+    body = asdict(reference)
+    text = json.dumps({"reference": body, "digest": _digest(key, body)}, indent=1)
+    try:
+        _path(key).parent.mkdir(parents=True, exist_ok=True)
+        with atomic_write(_path(key)) as handle:
+            handle.write(text.encode())
+    except (OSError, InputOutputError) as error:
+        import logging
+
+        logging.getLogger("dadapt").warning("the reference is not kept: %s", error)
+
+
+def _digest(key: str, body: dict[str, Any]) -> str:
+    return hashlib.sha256(
+        f"{VERSION} {key} {json.dumps(body, sort_keys=True)}".encode()
+    ).hexdigest()

@@ -1,0 +1,106 @@
+"""Records for machines: JSON lines, one JSON document, CSV, and the trace file."""
+
+from __future__ import annotations
+
+import csv
+import json
+import os
+from pathlib import Path
+from typing import Any, TextIO
+
+from dadapt_cli.errors import InputOutputError
+
+Record = dict[str, Any]
+
+
+def line(record: Record) -> str:
+    """One record as one line; NaN and infinity are refused."""
+    return json.dumps(record, allow_nan=False) + "\n"
+
+
+class JsonLines:
+    """Each record as it is made."""
+
+    def __init__(self, stream: TextIO) -> None:
+        self.stream = stream
+
+    def record(self, record: Record) -> None:
+        """Write it and let a reader see it at once."""
+        self.stream.write(line(record))
+        self.stream.flush()
+
+
+class Document:
+    """One JSON document, written with the end record."""
+
+    def __init__(self, stream: TextIO) -> None:
+        self.stream = stream
+        self.parts: Record = {"start": None, "steps": [], "end": None}
+
+    def record(self, record: Record) -> None:
+        """Collect it; write everything at the end."""
+        if record["event"] == "step":
+            self.parts["steps"].append(record)
+            return
+        self.parts[record["event"]] = record
+        if record["event"] == "end":
+            json.dump(self.parts, self.stream, indent=1, allow_nan=False)
+            self.stream.write("\n")
+            self.stream.flush()
+
+
+class Csv:
+    """The steps, with their names as the header; an unknown number is an empty field."""
+
+    def __init__(self, stream: TextIO) -> None:
+        self.stream = stream
+        self.writer: Any = None
+
+    def record(self, record: Record) -> None:
+        """Write a step; the start and end records have no place in a table of steps."""
+        if record["event"] != "step":
+            return
+        if self.writer is None:
+            self.writer = csv.DictWriter(self.stream, list(record), lineterminator="\n")
+            self.writer.writeheader()
+        self.writer.writerow(record)
+        self.stream.flush()
+
+
+class Trace:
+    """A JSONL file that grows row by row, so that ``tail -f`` and a crash see whole lines.
+
+    Raises
+    ------
+    InputOutputError
+        The disk does not take a row; the file is cut back to its last whole line.
+    """
+
+    def __init__(self, path: str) -> None:
+        self.path = path
+        self.size = 0
+        self.descriptor: int | None = None
+
+    def record(self, record: Record) -> None:
+        """Append one line; the file is begun anew with the first."""
+        try:
+            if self.descriptor is None:
+                flags = os.O_WRONLY | os.O_CREAT | os.O_TRUNC
+                self.descriptor = os.open(self.path, flags, 0o666)
+            left = memoryview(line(record).encode())
+            whole = self.size + len(left)
+            while left:
+                left = left[os.write(self.descriptor, left) :]
+            self.size = whole
+        except OSError as error:
+            if self.descriptor is not None and Path(self.path).is_file():
+                os.ftruncate(self.descriptor, self.size)
+            raise InputOutputError(
+                f"{self.path}: {error.strerror}; the trace ends there"
+            ) from error
+
+    def close(self) -> None:
+        """Close the file."""
+        if self.descriptor is not None:
+            os.close(self.descriptor)
+            self.descriptor = None

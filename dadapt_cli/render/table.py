@@ -1,0 +1,182 @@
+"""The table for people: the problem, the trajectory, and what it means."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any, TextIO
+
+from rich.console import Console
+from rich.table import Table as RichTable
+from rich.text import Text
+
+from dadapt_cli.algorithms import Info
+from dadapt_cli.render.spark import BARS, sparkline
+
+Record = dict[str, Any]
+
+# header, record key, format; what is dropped first when the screen is narrow comes last here
+COLUMNS = (
+    ("k", "k", "d"),
+    ("d_k", "d", "#.4g"),
+    ("f-f* last", "suboptimality_last", ".1e"),
+    ("average", "suboptimality_average", ".1e"),
+    ("best", "suboptimality_best", ".1e"),
+    ("d/D", "share", ".3f"),
+    ("bound", "bound", ".1e"),
+    ("||g||", "grad_norm", ".1e"),
+    ("s", "seconds", ".2f"),
+)
+ORDER = ("k", "d", "share", "suboptimality_last", "suboptimality_average", "suboptimality_best",
+         "f_last", "f_average", "f_best", "bound", "grad_norm", "seconds")  # fmt: skip
+
+STATUS = {
+    "iterations": "all iterations made",
+    "tolerance": "tolerance reached",
+    "time": "time limit reached",
+    "optimal": "the gradient is zero",
+    "interrupted": "interrupted",
+    "failed": "failed",
+}
+
+
+def _number(value: float | None, form: str) -> str:
+    return "" if value is None else format(value, form)
+
+
+def _columns(steps: Sequence[Record], width: int) -> list[tuple[str, str, str]]:
+    """The columns that hold something and fit the screen, in reading order."""
+    used = [c for c in COLUMNS if any(step.get(c[1]) is not None for step in steps)]
+    if not any(c[1] == "suboptimality_last" for c in used):  # without f*: f itself
+        f = [(n, f"f_{n}", ".6f") for n in ("last", "average", "best")]
+        f[0] = ("f last", "f_last", ".6f")
+        used[2:2] = [c for c in f if any(step.get(c[1]) is not None for step in steps)]
+    while len(used) > 3 and _needed(used, steps) > width:
+        used.pop()
+    return sorted(used, key=lambda c: ORDER.index(c[1]))
+
+
+def _needed(columns: Sequence[tuple[str, str, str]], steps: Sequence[Record]) -> int:
+    cells = [[name, *(_number(s.get(key), form) for s in steps)] for name, key, form in columns]
+    return sum(max(map(len, column)) for column in cells) + 2 * len(cells)
+
+
+class Table:
+    """Prints the problem at the start and everything else with the end record."""
+
+    def __init__(self, stream: TextIO, info: Info) -> None:
+        self.console = Console(file=stream, highlight=False, markup=False, emoji=False)
+        self.info = info
+        self.start: Record = {}
+        self.steps: list[Record] = []
+
+    def record(self, record: Record) -> None:
+        """Take the next record."""
+        if record["event"] == "start":
+            self.start = record
+            for text in self._heading():
+                self._print(text)
+        elif record["event"] == "step":
+            D = self.start["reference"][self.info.distance]
+            self.steps.append({**record, "share": record["d"] / D if D else None})
+        else:
+            self._print_steps()
+            self._print_summary(record)
+
+    def _print(self, text: str | Text, style: str = "") -> None:
+        self.console.print(text, style=style, soft_wrap=not self.console.is_terminal)
+
+    def _heading(self) -> list[Text]:
+        start = self.start
+        data, objective, known = start["data"], start["objective"], start["reference"]
+        labels = ", ".join(str(label) for label in data["labels"][:8])
+        more = ", ..." if len(data["labels"]) > 8 else ""
+        path = data["path"] or "data"
+        name = path if path.isprintable() else repr(path)
+        positive = f" ({data['labels'][1]} is the positive one)" if data["classes"] == 2 else ""
+        lines = [
+            Text.assemble(
+                (name, "bold"),
+                f": {data['samples']} samples, {data['features']} features, "
+                f"{data['nonzeros']} non-zeros, labels {labels}{more}{positive}",
+            ),
+            Text(
+                f"{objective['loss']} loss"
+                + (f" + l2/2 ||w||^2, l2 = {objective['l2']:.4g}" if objective["l2"] else "")
+                + (", bias feature" if objective["bias"] else "")
+                + f"; {self.info.title}"
+            ),
+        ]
+        if known["f_star"] is None:
+            lines.append(Text(f"f* unknown: {known['reason']}"))
+        else:
+            D = known[self.info.distance]
+            certified = (
+                "given" if known["status"] == "given" else f"certified to {known['gap']:.1e}"
+            )
+            distance = "" if D is None else f", {self.info.distance} = {D:.6g}"
+            if known["status"] == "not-attained":
+                distance = f" (an infimum, not attained), {self.info.distance} = infinity"
+            lines.append(Text(f"f* = {known['f_star']:.15g} ({certified}){distance}"))
+        origin = "given with --d0"
+        if start["d0_certified"]:
+            origin = f"from the smoothness of f: certified not to exceed {self.info.distance}"
+        lines.append(Text(f"d0 = {start['d0']:.6g} ({origin}); d_k is {self.info.d_means}"))
+        return lines
+
+    def _print_steps(self) -> None:
+        table = RichTable(box=None, pad_edge=False, padding=(0, 1), header_style="bold")
+        columns = _columns(self.steps, self.console.width)
+        for name, _, _ in columns:
+            table.add_column(name, justify="right", no_wrap=True)
+        for step in self.steps:
+            table.add_row(*(_number(step.get(key), form) for _, key, form in columns))
+        self._print("")
+        self.console.print(table)
+        self._print("")
+        if self.console.is_terminal and len(self.steps) > 2 and self._can_draw():
+            for name, key in (("d_k ", "d"), ("f-f*", "suboptimality_last")):
+                if line := sparkline([step[key] for step in self.steps]):
+                    self._print(f"{name} {line}  (log scale, one bar a row)")
+            self._print("")
+
+    def _can_draw(self) -> bool:
+        try:
+            BARS.encode(self.console.encoding)
+        except UnicodeEncodeError:
+            return False
+        return True
+
+    def _print_summary(self, end: Record) -> None:
+        seconds = end["seconds"]
+        self._print(
+            f"{STATUS[end['status']]}: k = {end['k']}, {seconds['total']:.2f} s "
+            f"(load {seconds['load']:.2f}, reference {seconds['reference']:.2f}, "
+            f"solve {seconds['solve']:.2f})"
+        )
+        loss = "unknown" if end["log_loss"] is None else f"{end['log_loss']:.6f}"
+        self._print(
+            f"least f at the {end['iterate']} iterate: training accuracy "
+            f"{100 * end['accuracy']:.2f} %, log-loss {loss}"
+        )
+        if end["theorem2_k"] is not None:
+            self._print(f"Theorem 2 returns the average of x_0..x_{end['theorem2_k']}")
+        for line in end["diagnosis"]:
+            self._print(line)
+
+
+def algorithms(infos: Sequence[Info]) -> None:
+    """Print what ``dadapt algorithms`` shows."""
+    console = Console(highlight=False, markup=False, emoji=False)
+    for info in infos:
+        console.print(Text.assemble((info.name, "bold"), f"  {info.title}"))
+        for name, text in (
+            ("theorem", info.theorem),
+            ("symbols", info.symbols),
+            ("d is", info.d_means),
+            ("options", info.options),
+        ):
+            grid = RichTable.grid(padding=(0, 1))
+            grid.add_column(width=9)
+            grid.add_column()
+            grid.add_row(f"  {name}", text)
+            console.print(grid)

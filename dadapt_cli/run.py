@@ -1,0 +1,278 @@
+"""The loop: steps, budgets, stopping, and the rows of the trace. Only here is there a clock."""
+
+from __future__ import annotations
+
+import math
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+
+from dadapt_cli.algorithms import Algorithm, State
+from dadapt_cli.arrays import Array
+from dadapt_cli.errors import NumericalError
+from dadapt_cli.interrupts import Interrupts
+from dadapt_cli.problem import Evaluation, Problem
+from dadapt_cli.reference import Reference
+
+Record = dict[str, Any]
+"""One JSON object of INTERFACE: keys in order, None for what is infinite or unknown."""
+
+PROGRESS_SECONDS = 0.1
+
+
+@dataclass(frozen=True)
+class Budget:
+    """When to stop, and which iterations to report.
+
+    Attributes
+    ----------
+    iterations
+        Steps: rows 0..iterations, one gradient more.
+    tolerance
+        Absolute, in units of f: stop once f_best - f* + gap, or ||g||^2/(2 l2), is at most this.
+    seconds
+        Of the loop.
+    every
+        ``log`` (1, 2, 5, 10, 20, 50, ...) or K for each K-th; row 0 and the last one always.
+    """
+
+    iterations: int
+    tolerance: float | None = None
+    seconds: float | None = None
+    every: str | int = "log"
+
+    def reports(self, k: int) -> bool:
+        """Whether iteration k is a row."""
+        if k == 0 or isinstance(self.every, int):
+            return k == 0 or k % int(self.every) == 0
+        return str(k).rstrip("0") in ("1", "2", "5")
+
+
+@dataclass
+class Outcome:
+    """Where a run ended.
+
+    Attributes
+    ----------
+    status
+        ``iterations``, ``tolerance``, ``time``, ``optimal``, ``interrupted`` or ``failed``.
+    row
+        The last row of the trace: k steps were made.
+    iterate
+        ``last``, ``average`` or ``best``: the point with the least f.
+    w
+        That point, shape of the weights.
+    accuracy, log_loss
+        Share of samples classified right and mean loss without the l2 term, on the data, at `w`.
+    last_growth
+        The last k at which d grew.
+    signal
+        What interrupted it.
+    reason
+        Why it failed.
+    """
+
+    status: str
+    row: Record
+    iterate: str
+    w: Array
+    accuracy: float
+    log_loss: float
+    last_growth: int
+    signal: int | None = None
+    reason: str | None = None
+
+
+@dataclass
+class _Best:
+    """The iterate with the least f so far."""
+
+    f: float = math.inf
+    x: Array = field(default_factory=lambda: np.empty(0))
+
+
+def finite(value: float | None) -> float | None:
+    """None in place of what JSON has no number for."""
+    return value if value is not None and math.isfinite(value) else None
+
+
+def iterate(
+    problem: Problem,
+    algorithm: Algorithm,
+    state: State,
+    first: Evaluation,
+    budget: Budget,
+    reference: Reference,
+    *,
+    report: Callable[[Record], None],
+    progress: Callable[[int, float, float], None] | None = None,
+    interrupts: Interrupts | None = None,
+) -> Outcome:
+    """Run `algorithm` from `state` until a budget is spent.
+
+    Parameters
+    ----------
+    first
+        f and gradient at the state's x, already evaluated.
+    report
+        Called with each step record.
+    progress
+        Called now and then with k, d and f.
+    interrupts
+        Asked after each iteration; by default nothing interrupts.
+
+    Returns
+    -------
+    Outcome
+        Also when a number ceased to be finite: status ``failed``, with the last finite row.
+    """
+    begin = time.perf_counter()
+    next_progress = begin + PROGRESS_SECONDS
+    average_scores = np.zeros_like(first.scores)  # X @ average is the same average of X @ x_k
+    best, growth, k, now, row = _Best(), 0, 0, first, Record()
+    unreported: Record | None = None
+    reason: str | None = None
+    while True:
+        grad_square = float(np.vdot(now.g, now.g))
+        if not (math.isfinite(now.f) and math.isfinite(grad_square)):
+            reason = f"iteration {k}: f is {now.f} and ||g||^2 is {grad_square}"
+            break
+        if now.f < best.f:
+            best = _Best(now.f, state.x)
+        elapsed = time.perf_counter() - begin
+        status = _stop(problem, budget, reference, k, best.f, grad_square, elapsed)
+        if interrupts is not None and interrupts.caught is not None:
+            status = "interrupted"
+        unreported = _row(k, state, now.f, best.f, math.sqrt(grad_square), elapsed)
+        if status or budget.reports(k):
+            f_average = problem.value(average_scores, state.average) if k else now.f
+            row, unreported = unreported, None
+            _compare(row, f_average, state, reference, algorithm.INFO.distance)
+            report(row)
+        if status:
+            break
+        if progress is not None and begin + elapsed >= next_progress:
+            next_progress = begin + elapsed + PROGRESS_SECONDS
+            progress(k, state.d, now.f)
+        before = state.d
+        try:
+            algorithm.step(state, now.g)
+        except NumericalError as error:
+            reason = f"iteration {k + 1}: {error}"
+            break
+        average_scores += state.fraction * (now.scores - average_scores)
+        k += 1
+        if state.d > before:
+            growth = k
+        now = problem.value_and_gradient(state.x)
+    if unreported is not None:  # failed between two rows: show the last finite state
+        row = unreported
+        _compare(row, None, state, reference, algorithm.INFO.distance)
+        report(row)
+    return _outcome(
+        problem, state, best, average_scores, row,
+        status="failed" if reason else str(status), growth=growth, reason=reason,
+        signal=interrupts.caught if interrupts else None,
+    )  # fmt: skip
+
+
+def _stop(
+    problem: Problem,
+    budget: Budget,
+    reference: Reference,
+    k: int,
+    f_best: float,
+    grad_square: float,
+    elapsed: float,
+) -> str | None:
+    """The status with which to stop before step k + 1, or None."""
+    if grad_square == 0.0:
+        return "optimal"
+    if budget.tolerance is not None:
+        gap = reference.certified(f_best)
+        if gap is not None and gap <= budget.tolerance:
+            return "tolerance"
+        if problem.l2 > 0 and grad_square / (2 * problem.l2) <= budget.tolerance:
+            return "tolerance"
+    if k >= budget.iterations:
+        return "iterations"
+    if budget.seconds is not None and elapsed >= budget.seconds:
+        return "time"
+    return None
+
+
+def _row(
+    k: int, state: State, f_last: float, f_best: float, grad_norm: float, seconds: float
+) -> Record:
+    """The step record of iteration k, before :func:`_compare`."""
+    return {
+        "event": "step",
+        "k": k,
+        "d": finite(state.d),
+        "d_hat": finite(state.d_hat),
+        "step_size": finite(state.step_size),
+        "f_last": f_last,
+        "f_average": None,
+        "f_best": f_best,
+        "suboptimality_last": None,
+        "suboptimality_average": None,
+        "suboptimality_best": None,
+        "bound": None,
+        "grad_norm": grad_norm,
+        "seconds": seconds,
+    }
+
+
+def _compare(
+    row: Record, f_average: float | None, state: State, reference: Reference, distance: str
+) -> None:
+    """Fill in f at the average and what needs f* and D.
+
+    The bound is Lemma 5's, for weights w_i and s_k = sum_{i<k} w_i g_i: f(average) - f* <=
+    (D ||s_k||_dual + sum w_i <g_i, x_i - x_0>)/sum w_i. There is none at k = 0.
+    """
+    row["f_average"] = finite(f_average)
+    if reference.f_star is not None:
+        for name in ("last", "average", "best"):
+            if row[f"f_{name}"] is not None:
+                row[f"suboptimality_{name}"] = row[f"f_{name}"] - reference.f_star
+    D = reference.distance(distance)
+    if D is not None and f_average is not None and state.W > 0:
+        row["bound"] = finite((D * state.s_norm + state.slack) / state.W)
+
+
+def _outcome(
+    problem: Problem,
+    state: State,
+    best: _Best,
+    average_scores: Array,
+    row: Record,
+    *,
+    status: str,
+    growth: int,
+    reason: str | None,
+    signal: int | None,
+) -> Outcome:
+    """Choose the iterate with the least f, the last one where they tie, and judge it."""
+    points = {"last": state.x, "average": state.average, "best": best.x}
+    values = {name: row.get(f"f_{name}") for name in points}
+    if status == "failed":  # the last and the average iterate may not be finite
+        del values["last"], values["average"]
+    known = {name: f for name, f in values.items() if f is not None}
+    chosen = min(known, key=lambda name: known[name]) if known else "best"
+    w = points[chosen] if known else state.x0
+    scores = average_scores if chosen == "average" else problem.scores(w)
+    return Outcome(
+        status=status,
+        row=row,
+        iterate=chosen,
+        w=w.copy(),
+        accuracy=problem.accuracy(scores),
+        log_loss=problem.mean_loss(scores),
+        last_growth=growth,
+        signal=signal,
+        reason=reason,
+    )

@@ -1,0 +1,71 @@
+"""The program as a whole: help, version, algorithms, and that everything is documented."""
+
+from __future__ import annotations
+
+import re
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+import dadapt_cli
+from dadapt_cli.algorithms import names
+
+from ..conftest import Ran
+
+Cli = Callable[..., Ran]
+README = (Path(__file__).parent.parent.parent / "README.md").read_text()
+
+
+def test_bare_program_and_help(cli: Cli) -> None:
+    for args in ((), ("-h",), ("--help",)):
+        ran = cli(*args)
+        assert ran.code == 0
+        assert "fit" in ran.out
+        assert "algorithms" in ran.out
+    assert cli("fit", "-h").code == 0
+    assert cli("algorithms", "-h").code == 0
+
+
+def test_version(cli: Cli) -> None:
+    assert cli("--version").out == f"dadapt {dadapt_cli.__version__}\n"
+
+
+def test_module_and_script_are_the_same() -> None:
+    for command in (
+        [sys.executable, "-m", "dadapt_cli"],
+        [str(Path(sys.executable).parent / "dadapt")],
+    ):
+        ran = subprocess.run([*command, "--version"], capture_output=True, text=True, check=True)
+        assert ran.stdout == f"dadapt {dadapt_cli.__version__}\n"
+
+
+def test_algorithms_lists_them_all(cli: Cli) -> None:
+    out = cli("algorithms").out
+    for name in names():
+        assert re.search(rf"^{name}\b", out, re.MULTILINE), name
+    assert "a lower bound on D_inf" in out
+
+
+def test_typos_in_commands(cli: Cli) -> None:
+    ran = cli("ftt")
+    assert ran.code == 2
+    assert "Did you mean 'fit'?" in ran.err
+
+
+def test_every_option_is_documented(cli: Cli) -> None:
+    options = set(re.findall(r"--[a-z0-9][a-z0-9-]+", cli("fit", "-h").out))
+    assert len(options) > 15
+    for option in options - {"--help", "--no-bias"}:
+        assert option in README, option
+
+
+@pytest.mark.parametrize("heavy", ["numpy", "scipy", "sklearn", "matplotlib"])
+def test_help_does_not_pay_for_libraries(heavy: str) -> None:
+    code = (
+        "import sys; from dadapt_cli.cli import run; run(['--help']); run(['fit', '-h']);"
+        f"sys.exit({heavy!r} in sys.modules)"
+    )
+    assert subprocess.run([sys.executable, "-c", code], stdout=-3).returncode == 0

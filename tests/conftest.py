@@ -1,0 +1,81 @@
+"""Fixtures that several tests share."""
+
+from __future__ import annotations
+
+import logging
+import os
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from dadapt_cli.cli import run
+from dadapt_cli.labels import encode
+from dadapt_cli.libsvm import read_libsvm
+from dadapt_cli.problem import Problem
+
+DATA = Path(__file__).parent.parent / "data"
+SHARED = Path(os.environ.get("DADAPT_SHARED", Path(__file__).parent.parent.parent / "shared"))
+SMALL = ("iris.scale", "wine.scale", "glass.scale", "vehicle.scale", "vowel.scale", "wdbc.scale.xz")
+
+
+@pytest.fixture(autouse=True)
+def _own_cache(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch) -> None:
+    """No test reads or leaves anything in the user's cache."""
+    monkeypatch.setenv("DADAPT_CACHE", str(tmp_path_factory.mktemp("cache")))
+    monkeypatch.delenv("DADAPT_DEBUG", raising=False)
+
+
+@pytest.fixture(autouse=True)
+def _fresh_logger() -> Iterator[None]:
+    """The command line sets the logger up for its process; here many runs share one."""
+    yield
+    log = logging.getLogger("dadapt")
+    log.handlers = []
+    log.setLevel(logging.NOTSET)
+
+
+@pytest.fixture
+def shared() -> Path:
+    if not (SHARED / "golden.json").exists():
+        pytest.skip(f"needs the folder {SHARED} with golden.json and real data (DADAPT_SHARED)")
+    return SHARED
+
+
+@dataclass
+class Ran:
+    code: int
+    out: str
+    err: str
+
+
+@pytest.fixture
+def cli(capfd: pytest.CaptureFixture[str]) -> Callable[..., Ran]:
+    """Run a command line in this process; return its exit code and what it printed."""
+
+    def call(*argv: Any) -> Ran:
+        capfd.readouterr()
+        code = run([str(arg) for arg in argv])
+        out, err = capfd.readouterr()
+        return Ran(code, out, err)
+
+    return call
+
+
+def load_problem(path: Path, l2: float | str = 0.0, **options: Any) -> Problem:
+    X, y = read_libsvm(path)
+    return Problem(X, encode(y), l2=1 / X.shape[0] if l2 == "1/n" else float(l2), **options)
+
+
+def random_problem(
+    seed: int, *, n: int = 60, p: int = 5, n_classes: int = 2, l2: float = 0.0, density: float = 1.0
+) -> Problem:
+    """A non-separable problem with known sizes."""
+    rng = np.random.default_rng(seed)
+    X = rng.normal(size=(n, p)) * (rng.random((n, p)) < density)
+    y = rng.integers(n_classes, size=n)
+    y[:n_classes] = np.arange(n_classes)
+    return Problem(X, encode(y), l2=l2)
