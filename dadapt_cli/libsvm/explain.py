@@ -108,7 +108,10 @@ def parse_line(
         index, value = _pair(token, pairs[place + 1 : place + 2], rules)
         if rules.lenient:
             if index in seen and not rules.sum_duplicates:
-                raise BadLine(f"index {index} appears twice in {show(token)}; keep one of them")
+                raise BadLine(
+                    f"index {index} appears twice, again in {show(token)}; keep one of them, or "
+                    "sum them with 'dadapt check --fix OUT --duplicates sum'"
+                )
             seen.add(index)
         elif index == previous:
             raise BadLine(f"index {index} appears twice, again in {show(token)}; keep one of them")

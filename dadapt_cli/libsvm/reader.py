@@ -247,7 +247,10 @@ def load(
         if not reading.matrix.rows:
             reading.fail("no data rows up to here, only comments and empty lines; give data", -1)
     except UncuttableError:
-        reading.fail(f"no blank or newline within {LONGEST_TOKEN} bytes; this is not LIBSVM text")
+        reading.fail(
+            f"no newline and no blank between pairs within {LONGEST_TOKEN} bytes; "
+            "this is not LIBSVM text"
+        )
     except streams.BadStreamError as problem:
         reading.fail(str(problem))
     except DataError:

@@ -132,7 +132,7 @@ class Source:
             for magic, (what, tool) in _FOREIGN.items():
                 if head.startswith(magic):
                     raise BadStreamError(
-                        f"{what} {head[:6]!r}, which is not read here; unpack it with {tool!r}"
+                        f"{what} {head[:4]!r}, which is not read here; unpack it with {tool!r}"
                     )
             found = next((known for magic, known in _DECOMPRESSORS.items()
                           if head.startswith(magic)), None)  # fmt: skip
