@@ -22,6 +22,7 @@ from __future__ import annotations
 
 import copy
 import itertools
+import math
 import os
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
@@ -30,6 +31,7 @@ from typing import Any
 import numpy as np
 import scipy.sparse as sp
 
+from dadapt_cli import memory
 from dadapt_cli.arrays import Array, Mask, Matrix
 from dadapt_cli.errors import DataError
 from dadapt_cli.labels import Labels
@@ -40,6 +42,10 @@ DENSE_FROM = 0.25
 
 THREADS_FROM = 200_000
 """Stored entries times classes from which a second thread gains (measured, ditto)."""
+
+
+VECTORS = 8
+"""Of the size of the weights: x, x_0, s, average, best, gradient and two temporaries."""
 
 
 @dataclass(frozen=True)
@@ -147,7 +153,9 @@ class Problem:
         self.n_classes = labels.n_classes
         self.softmax = self.n_classes > 2
         self.shape: tuple[int, ...] = (self.p, self.n_classes) if self.softmax else (self.p,)
-        _refuse_too_many_weights(self.shape)
+        size = " x ".join(str(length) for length in self.shape)
+        needed = VECTORS * 8 * math.prod(self.shape)
+        memory.require(needed, f"work space for {size} weights (is an index too large?)")
         self.X: Matrix = _stored(X, bias, self.dtype)
         self.dropped = dropped
         self.weights = weights
@@ -299,19 +307,3 @@ def _stored(X: Matrix, bias: bool, dtype: np.dtype[Any]) -> Matrix:
             (X.data, X.indices.astype(np.int32), X.indptr.astype(np.int32)), shape=X.shape
         )
     return X
-
-
-def _refuse_too_many_weights(shape: tuple[int, ...]) -> None:
-    """Fail before allocating when the algorithms' vectors cannot fit the memory."""
-    vectors = 8  # x, x_0, s, average, best, gradient and two temporaries
-    needed = vectors * 8 * int(np.prod(shape, dtype=object))
-    try:
-        there = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
-    except (AttributeError, ValueError, OSError):  # no such figure on this system
-        return
-    if needed > there:
-        size = " x ".join(f"{v}" for v in shape)
-        raise DataError(
-            f"{size} weights need {needed / 2**30:.1f} GiB of memory, there are "
-            f"{there / 2**30:.1f}; is a feature index wrong?"
-        )
