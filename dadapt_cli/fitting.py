@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 import logging
-import math
 import os
 import platform
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import asdict, dataclass
 from typing import Any
 
@@ -16,9 +15,10 @@ import scipy
 import scipy.sparse as sp
 from threadpoolctl import threadpool_limits
 
-from dadapt_cli import __version__, algorithms, constants, labels, reference, run
+from dadapt_cli import __version__, algorithms, applicable, constants, labels, reference, run
 from dadapt_cli.algorithms import Algorithm, State
 from dadapt_cli.arrays import Array
+from dadapt_cli.checks import choice, number
 from dadapt_cli.diagnosis import diagnose
 from dadapt_cli.duplicates import PAYS_FROM, collapse
 from dadapt_cli.errors import DataError, NumericalError, UsageError
@@ -54,57 +54,43 @@ class Options:
     every: str | int = "log"
     dtype: str = "float64"
     threads: int | None = None
+    epochs: int = 100
+    batch_size: int = 16
+    schedule: str = "paper"
+    seed: int = 0
+    average: str = "none"
+    momentum: float = 0.0
+    betas: tuple[float, float] = (0.9, 0.999)
+    lr: float | None = None
+    variant: str = "paper"
 
-    def check(self) -> Algorithm:
-        """Return the algorithm; raise UsageError at the first option that cannot be used."""
-        algorithm = algorithms.find(self.algo)
-        _choice("bound", self.bound, algorithm.INFO.bounds)
-        _choice("dtype", self.dtype, tuple(SMALLEST_D0))
-        _number("iterations", self.iterations, at_least=1)
-        _number("d0", self.d0, at_least=SMALLEST_D0[self.dtype], words=("auto",))
-        _number("gradient-bound", self.gradient_bound, above=0.0,
+    def check(self, given: Iterable[str] = ()) -> Algorithm:
+        """Return the algorithm; raise UsageError at the first option that cannot be used.
+
+        `given` names the options that the user gave, with underscores: one that the algorithm
+        does not take is refused, not ignored.
+        """
+        algorithm = algorithms.find(self.algo, self.variant)
+        applicable.refuse(algorithm.INFO, self.algo, given)
+        if algorithm.INFO.minibatch:
+            applicable.check_minibatch(self, algorithm.INFO)
+        else:
+            choice("bound", self.bound, algorithm.INFO.bounds)
+        choice("dtype", self.dtype, tuple(SMALLEST_D0))
+        number("iterations", self.iterations, at_least=1)
+        number("d0", self.d0, at_least=SMALLEST_D0[self.dtype], words=("auto",))
+        number("gradient-bound", self.gradient_bound, above=0.0,
                 words=("auto", "initial", "lipschitz"))  # fmt: skip
-        _number("l2", self.l2, at_least=0.0, words=("1/n",))
-        _number("reference", self.reference, words=("auto", "always", "none"))
-        _number("every", self.every, at_least=1, words=("log",))
+        number("l2", self.l2, at_least=0.0, words=("1/n",))
+        number("reference", self.reference, words=("auto", "always", "none"))
+        number("every", self.every, at_least=1, words=("log",))
         if self.tol is not None:
-            _number("tol", self.tol, above=0.0)
+            number("tol", self.tol, above=0.0)
         if self.time_limit is not None:
-            _number("time-limit", self.time_limit, above=0.0)
+            number("time-limit", self.time_limit, above=0.0)
         if self.threads is not None:
-            _number("threads", self.threads, at_least=1)
+            number("threads", self.threads, at_least=1)
         return algorithm
-
-
-def _choice(name: str, value: Any, choices: tuple[str, ...]) -> None:
-    if value not in choices:
-        raise UsageError(f"--{name} {value!r}; choose from {', '.join(choices)}")
-
-
-def _number(
-    name: str,
-    value: Any,
-    *,
-    at_least: float | None = None,
-    above: float | None = None,
-    words: tuple[str, ...] = (),
-) -> None:
-    """Raise unless `value` is one of `words` or a finite number in range."""
-    if isinstance(value, str) and value in words:
-        return
-    wanted = "a finite number"
-    if at_least is not None:
-        wanted = f"a number of at least {at_least:g}"
-    if above is not None:
-        wanted = f"a number above {above:g}"
-    given = isinstance(value, (int, float, np.integer, np.floating)) and not isinstance(value, bool)
-    if (
-        not given
-        or not math.isfinite(value)
-        or (at_least is not None and value < at_least)
-        or (above is not None and value <= above)
-    ):
-        raise UsageError(f"--{name} {str(value)[:40]!r}; give {' or '.join([*words, wanted])}")
 
 
 @dataclass
@@ -117,7 +103,7 @@ class FitResult:
         Weights of the iterate with the least f, shape (p,), or (p, C) for C >= 3 classes; the
         bias, where there is one, is the last row.
     d
-        The last d_k.
+        The last d_k; None for the baselines, which have none.
     trace
         The step records, in order.
     reference
@@ -133,7 +119,7 @@ class FitResult:
     """
 
     w: Array
-    d: float
+    d: float | None
     trace: list[Record]
     reference: Record
     start: Record
@@ -190,7 +176,8 @@ def fit(X: Any, y: Any, **options: Any) -> FitResult:
         Integer labels, shape (n,). Two distinct ones give the binary model, more give softmax.
     **options
         The command line's options with underscores: algo, iterations, d0, bound,
-        gradient_bound, l2, bias, reference, tol, time_limit, positive, every, dtype, threads.
+        gradient_bound, l2, bias, reference, tol, time_limit, positive, every, dtype, threads,
+        epochs, batch_size, schedule, seed, average, momentum, betas, lr, variant.
 
     Returns
     -------
@@ -213,7 +200,9 @@ def fit(X: Any, y: Any, **options: Any) -> FitResult:
         X = np.asarray(X)
         if X.dtype.kind not in "fiub":
             raise DataError(f"X is of type {X.dtype}; numbers are needed")
-    return fit_source(X, np.asarray(y), Options(**options), Source(), Watcher())
+    chosen = Options(**options)
+    chosen.check(options)
+    return fit_source(X, np.asarray(y), chosen, Source(), Watcher())
 
 
 def fit_source(X: Any, y: Array, options: Options, source: Source, watcher: Watcher) -> FitResult:
@@ -233,7 +222,8 @@ def fit_source(X: Any, y: Array, options: Options, source: Source, watcher: Watc
         problem.nonzeros,
         len(problem.blocks),
     )
-    for line in (*classes.notes, *_notes(problem)):
+    info = algorithm.INFO
+    for line in (*classes.notes, *_notes(problem), *applicable.notes(options, info)):
         watcher.note(line)
     known, sha256 = _reference(problem, X, options, source)
     referred = time.perf_counter()
@@ -249,7 +239,8 @@ def fit_source(X: Any, y: Array, options: Options, source: Source, watcher: Watc
     blas = problem.threads if isinstance(problem.X, np.ndarray) else 1
     with np.errstate(all="ignore"), threadpool_limits(blas, user_api="blas"):
         x0 = problem.zeros()
-        light = collapse(problem) if options.iterations >= PAYS_FROM else problem
+        loop, count = applicable.loop(options, info)
+        light = problem if info.minibatch or count < PAYS_FROM else collapse(problem)
         first = light.value_and_gradient(x0)
         state = _start(problem, algorithm, options, x0, first.g)
         start: Record = {
@@ -270,9 +261,14 @@ def fit_source(X: Any, y: Array, options: Options, source: Source, watcher: Watc
                 "l2": l2,
                 "bias": options.bias,
             },
-            "options": {**asdict(options), "l2": l2, "threads": problem.threads},
+            "options": {
+                **asdict(options),
+                "l2": l2,
+                "threads": problem.threads,
+                **dict.fromkeys(applicable.not_for(info)),
+            },
             "d0": state.d,
-            "d0_certified": options.d0 == "auto",
+            "d0_certified": options.d0 == "auto" and not info.minibatch,
             "schema": SCHEMA,
             "metric": "identity",
             "reference": known.record(),
@@ -280,8 +276,8 @@ def fit_source(X: Any, y: Array, options: Options, source: Source, watcher: Watc
         watcher.record(start)
         if watcher.interrupts is not None:
             watcher.interrupts.patient = True
-        budget = run.Budget(options.iterations, options.tol, options.time_limit, options.every)
-        outcome = run.iterate(
+        budget = run.Budget(count, options.tol, options.time_limit, options.every)
+        outcome = loop(
             light, algorithm, state, first, budget, known,
             report=report, progress=watcher.progress, interrupts=watcher.interrupts,
         )  # fmt: skip
@@ -290,11 +286,11 @@ def fit_source(X: Any, y: Array, options: Options, source: Source, watcher: Watc
         "event": "end",
         "status": outcome.status,
         **{name: value for name, value in outcome.row.items() if name not in ("event", "seconds")},
-        "theorem2_k": state.theorem2_k,
+        "theorem2_k": getattr(state, "theorem2_k", None),
         "iterate": outcome.iterate,
         "accuracy": outcome.accuracy,
         "log_loss": run.finite(outcome.log_loss),
-        "diagnosis": diagnose(outcome, algorithm.INFO, known, options.tol),
+        "diagnosis": diagnose(outcome, info, known, options.tol),
         "seconds": {
             "load": source.load_seconds,
             "reference": referred - begin,
@@ -311,13 +307,14 @@ def fit_source(X: Any, y: Array, options: Options, source: Source, watcher: Watc
         reference=start["reference"],
         start=start,
         end=end,
-        theorem2_w=state.theorem2_average,
+        theorem2_w=getattr(state, "theorem2_average", None),
         classes=classes.classes,
         signal=outcome.signal,
     )
     if outcome.reason is not None:
+        smaller = "--lr" if options.lr else "--d0"
         raise NumericalError(
-            f"{outcome.reason}; scale the features or take a smaller --d0", result=result
+            f"{outcome.reason}; scale the features or take a smaller {smaller}", result=result
         )
     return result
 
@@ -355,8 +352,10 @@ def _reference(
     return known, source.sha256 or content
 
 
-def _start(problem: Problem, algorithm: Algorithm, options: Options, x0: Array, g0: Array) -> State:
+def _start(problem: Problem, algorithm: Algorithm, options: Options, x0: Array, g0: Array) -> Any:
     """The state before the first step; at an optimal x_0 there is nothing to start."""
+    if algorithm.INFO.minibatch:
+        return applicable.start(options, algorithm, x0)
     if not g0.any():
         d0 = 0.0 if options.d0 == "auto" else float(options.d0)
         return State(x0=x0, x=x0, s=np.zeros_like(x0), average=x0, d=d0)

@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from dadapt_cli.algorithms import Algorithm, State
+from dadapt_cli.algorithms import Algorithm, MinibatchState, State
 from dadapt_cli.arrays import Array
 from dadapt_cli.errors import NumericalError
 from dadapt_cli.interrupts import Interrupts
@@ -208,7 +208,12 @@ def _stop(
 
 
 def _row(
-    k: int, state: State, f_last: float, f_best: float, grad_norm: float, seconds: float
+    k: int,
+    state: State | MinibatchState,
+    f_last: float,
+    f_best: float,
+    grad_norm: float,
+    seconds: float,
 ) -> Record:
     """The step record of iteration k, before :func:`_compare`."""
     return {
@@ -230,7 +235,11 @@ def _row(
 
 
 def _compare(
-    row: Record, f_average: float | None, state: State, reference: Reference, distance: str
+    row: Record,
+    f_average: float | None,
+    state: State | MinibatchState,
+    reference: Reference,
+    distance: str,
 ) -> None:
     """Fill in f at the average and what needs f* and D.
 
@@ -243,7 +252,7 @@ def _compare(
             if row[f"f_{name}"] is not None:
                 row[f"suboptimality_{name}"] = row[f"f_{name}"] - reference.f_star
     D = reference.distance(distance)
-    if D is not None and f_average is not None and state.W > 0:
+    if isinstance(state, State) and D is not None and f_average is not None and state.W > 0:
         row["bound"] = finite((D * state.s_norm + state.slack) / state.W)
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any, Protocol
 
+from dadapt_cli.algorithms._space import Scalar
 from dadapt_cli.arrays import Array
 from dadapt_cli.problem import Problem
 
@@ -23,6 +24,13 @@ class Info:
         The distance that d bounds from below: ``D`` or ``D_inf``.
     bounds
         Values of ``--bound`` it takes.
+    minibatch
+        Whether it takes minibatches: the loop is then that of epochs.
+    settings
+        Options that only some algorithms take, and this one does: ``d0``, ``lr``, ``momentum``,
+        ``betas``, ``schedule``.
+    variants
+        Values of ``--variant`` it takes; ``paper`` is the final version.
     """
 
     name: str
@@ -33,6 +41,9 @@ class Info:
     options: str
     distance: str
     bounds: tuple[str, ...]
+    minibatch: bool = False
+    settings: tuple[str, ...] = ()
+    variants: tuple[str, ...] = ("paper",)
 
 
 @dataclass(slots=True, kw_only=True)
@@ -63,6 +74,20 @@ class State:
         self.average += self.fraction * (self.x - self.average)
 
 
+@dataclass(slots=True, kw_only=True)
+class MinibatchState:
+    """The state of a minibatch algorithm after k steps, as far as the loop reads it.
+
+    The same fields serve one run and many replicas (``_space``). ``x`` is updated in place.
+    """
+
+    x0: Array
+    x: Array  # x_k
+    d: Scalar = None  # d_k: an estimate of the distance, no bound; None: the algorithm has none
+    d_hat: Scalar = None  # the estimate that made d_k
+    step_size: Scalar = None  # the scalar that made x_k
+
+
 class Algorithm(Protocol):
     """A module of this package: one listing of the paper."""
 
@@ -76,3 +101,18 @@ class Algorithm(Protocol):
 
     def step(self, state: Any, g: Array) -> None:
         """Advance the state by one iteration, given the gradient at x_k."""
+
+
+class MinibatchAlgorithm(Protocol):
+    """A module whose INFO says ``minibatch``."""
+
+    INFO: Info
+
+    def start(self, x0: Array, **settings: Any) -> Any:
+        """Make the state before the first step; INFO.settings (and variant) by keyword."""
+
+    def step(self, state: Any, g: Array, eta: float = 1.0) -> None:
+        """Advance by one step, given a minibatch gradient at x_k and the schedule's value.
+
+        `g` may be overwritten.
+        """

@@ -21,6 +21,7 @@ INFO = Info(
     options="--bound I|II; --gradient-bound auto (per coordinate), initial, lipschitz or G_inf",
     distance="D_inf",
     bounds=("I", "II"),
+    variants=("paper", "pip"),
 )
 
 SMALLEST_BOUND = 1e-12

@@ -17,9 +17,11 @@ FORMATS = ("table", "jsonl", "json", "csv")
 
 
 def main(
+    context: typer.Context,
     data: Annotated[str, typer.Argument(metavar="DATA", help="A LIBSVM file, or - for stdin.")],
     algo: Annotated[
-        str, typer.Option("--algo", "-a", help="dual-avg, gd or adagrad (dadapt algorithms).")
+        str,
+        typer.Option("--algo", "-a", help="dual-avg, gd, adagrad, sgd, adam (dadapt algorithms)."),
     ] = "dual-avg",
     iterations: Annotated[int, typer.Option("--iterations", "-n", help="Steps.")] = 1000,
     d0: Annotated[
@@ -48,6 +50,23 @@ def main(
     threads: Annotated[
         int | None, typer.Option(help="Row blocks computed at once; default: the cores.")
     ] = None,
+    epochs: Annotated[int, typer.Option(help="Of a minibatch algorithm (sgd, adam, ...).")] = 100,
+    batch_size: Annotated[int, typer.Option(help="Samples in a minibatch.")] = 16,
+    schedule: Annotated[
+        str, typer.Option(help="paper (a tenth from epochs 60, 80, 95 on) or constant.")
+    ] = "paper",
+    average: Annotated[
+        str, typer.Option(help="Also average the iterates: none, uniform or weighted by d.")
+    ] = "none",
+    seed: Annotated[int, typer.Option(help="Of the minibatches.")] = 0,
+    momentum: Annotated[float, typer.Option(help="Of sgd and sgd-plain.")] = 0.0,
+    betas: Annotated[str, typer.Option(help="Of adam and adam-plain.")] = "0.9,0.999",
+    lr: Annotated[
+        float | None, typer.Option(help="Learning rate of sgd-plain and adam-plain.")
+    ] = None,
+    variant: Annotated[
+        str, typer.Option(help="paper, pip (package dadaptation) or preprint.")
+    ] = "paper",
     output: Annotated[
         str, typer.Option("--format", "-f", help="table, jsonl, json or csv.")
     ] = "table",
@@ -97,8 +116,17 @@ def main(
         every=int(every) if every.isascii() and every.isdigit() else every,
         dtype=dtype,
         threads=threads,
+        epochs=epochs,
+        batch_size=batch_size,
+        schedule=schedule,
+        average=average,
+        seed=seed,
+        momentum=momentum,
+        betas=_pair(betas),
+        lr=lr,
+        variant=variant,
     )
-    info = options.check().INFO
+    info = options.check(_given(context)).INFO
     how = reading.reading(
         zero_based=zero_based,
         features=features,
@@ -122,7 +150,8 @@ def main(
     if trace_file is not None:
         views.append(trace_file)
 
-    progress = Progress(iterations, quiet=quiet)
+    rounds, unit = (epochs, "epoch") if info.minibatch else (iterations, "k")
+    progress = Progress(rounds, unit, quiet=quiet)
 
     def record(made: machine.Record) -> None:
         silent = output == "table" and made["event"] == "step"
@@ -150,6 +179,21 @@ def main(
         return 128 + result.signal
     met = tol is None or result.status in ("tolerance", "optimal")
     return ExitCode.OK if met else ExitCode.CHECK
+
+
+def _given(context: typer.Context) -> list[str]:
+    """Options that the user gave; the defaults of the others are nobody's wish."""
+    sources = {name: context.get_parameter_source(name) for name in context.params}
+    return [name for name, source in sources.items() if source and source.name != "DEFAULT"]
+
+
+def _pair(text: str) -> tuple[float, float]:
+    """Two numbers with a comma between; their range is for the options to check."""
+    try:
+        first, second = map(float, text.split(","))
+    except ValueError:
+        raise UsageError(f"--betas {text[:40]!r}; give two numbers, as 0.9,0.999") from None
+    return first, second
 
 
 def _number_or_word(text: str) -> str | float:
