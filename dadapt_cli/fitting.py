@@ -13,12 +13,14 @@ from typing import Any
 import numpy as np
 import scipy
 import scipy.sparse as sp
+from threadpoolctl import threadpool_limits
 
 from dadapt_cli import __version__, algorithms, applicable, constants, labels, reference, run
 from dadapt_cli.algorithms import Algorithm, State
 from dadapt_cli.arrays import Array
 from dadapt_cli.checks import choice, number
 from dadapt_cli.diagnosis import diagnose
+from dadapt_cli.duplicates import PAYS_FROM, collapse
 from dadapt_cli.errors import DataError, NumericalError, UsageError
 from dadapt_cli.interrupts import Interrupts
 from dadapt_cli.problem import Problem
@@ -232,9 +234,14 @@ def fit_source(X: Any, y: Array, options: Options, source: Source, watcher: Watc
         trace.append(row)
         watcher.record(row)
 
-    with np.errstate(all="ignore"):  # what is not finite is found, and told, by the loop
+    # What is not finite is found, and told, by the loop. Sparse products run on our threads: the
+    # dots of single vectors that are left to BLAS are too short for threads of its own.
+    blas = problem.threads if isinstance(problem.X, np.ndarray) else 1
+    with np.errstate(all="ignore"), threadpool_limits(blas, user_api="blas"):
         x0 = problem.zeros()
-        first = problem.value_and_gradient(x0)
+        loop, count = applicable.loop(options, info)
+        light = problem if info.minibatch or count < PAYS_FROM else collapse(problem)
+        first = light.value_and_gradient(x0)
         state = _start(problem, algorithm, options, x0, first.g)
         start: Record = {
             "event": "start",
@@ -269,10 +276,9 @@ def fit_source(X: Any, y: Array, options: Options, source: Source, watcher: Watc
         watcher.record(start)
         if watcher.interrupts is not None:
             watcher.interrupts.patient = True
-        loop, count = applicable.loop(options, info)
         budget = run.Budget(count, options.tol, options.time_limit, options.every)
         outcome = loop(
-            problem, algorithm, state, first, budget, known,
+            light, algorithm, state, first, budget, known,
             report=report, progress=watcher.progress, interrupts=watcher.interrupts,
         )  # fmt: skip
     now = time.perf_counter()

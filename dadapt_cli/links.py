@@ -11,6 +11,15 @@ import numpy as np
 from dadapt_cli.arrays import Array, Indices
 
 
+def _total(losses: Array, weights: Array | None) -> float:
+    """Their (weighted) sum, in float64 whatever they are."""
+    if weights is None:
+        return float(losses.sum(dtype=np.float64))
+    if losses.dtype == np.float64:
+        return float(losses @ weights)
+    return float(losses.astype(np.float64) @ weights.astype(np.float64))
+
+
 class Logistic:
     r"""sum_i log(1 + exp(-y_i z_i)), and -y_i sigma(-y_i z_i)/n_mean.
 
@@ -24,11 +33,16 @@ class Logistic:
         -1 or 1, shape (n,), in the dtype of the scores.
     n_mean
         What the mean is over.
+    weights
+        How often each sample counts, shape (n,); None for once.
     """
 
-    def __init__(self, y: Array, n_mean: int) -> None:
+    def __init__(self, y: Array, n_mean: int, weights: Array | None = None) -> None:
         self.y = y
+        self.weights = weights
         self.slope = -y / y.dtype.type(n_mean)
+        if weights is not None:
+            self.slope *= weights
         self._a = np.empty_like(y)
         self._b = np.empty_like(y)
 
@@ -38,10 +52,10 @@ class Logistic:
         m = np.multiply(self.y, scores, out=residual)
         np.abs(m, out=a)
         np.subtract(a, m, out=b)  # 2 max(-m, 0), exactly
-        loss = 0.5 * float(b.sum(dtype=np.float64))
+        loss = 0.5 * _total(b, self.weights)
         np.negative(a, out=a)
         e = np.exp(a, out=a)
-        loss += float(np.log1p(e, out=b).sum(dtype=np.float64))
+        loss += _total(np.log1p(e, out=b), self.weights)
         # m > 0 ? e : 1 is max(e, m <= 0), as e <= 1; half the time of np.where, and in place
         np.less_equal(m, 0.0, out=b)
         np.maximum(b, e, out=b)
@@ -67,10 +81,15 @@ class Softmax:
         C, the number of columns of the scores.
     n_mean
         What the mean is over.
+    weights
+        How often each sample counts, shape (n,); None for once.
     """
 
-    def __init__(self, y: Indices, n_classes: int, n_mean: int) -> None:
-        self.n_mean = n_mean
+    def __init__(
+        self, y: Indices, n_classes: int, n_mean: int, weights: Array | None = None
+    ) -> None:
+        self.weights = weights
+        self.factor: Array | float = 1.0 / n_mean if weights is None else weights / n_mean
         self._row = np.arange(len(y)) * n_classes  # places in the flattened scores
         self._own = self._row + y
 
@@ -84,11 +103,10 @@ class Softmax:
         np.exp(residual, out=residual)
         flat[top] = 0.0
         others = residual @ np.ones(residual.shape[1], residual.dtype)
-        loss = float(np.log1p(others).sum(dtype=np.float64) - own.sum(dtype=np.float64))
+        loss = _total(np.log1p(others), self.weights) - _total(own, self.weights)
         flat[top] = 1.0
-        share = 1.0 / (others + 1.0)
-        share /= self.n_mean
+        share = self.factor / (others + 1.0)
         residual *= share[:, None]
-        at_own = flat[self._own] - residual.dtype.type(1.0 / self.n_mean)
+        at_own = flat[self._own] - self.factor
         flat[self._own] = np.where(top == self._own, -others * share, at_own)
         return loss

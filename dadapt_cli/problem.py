@@ -22,6 +22,7 @@ from __future__ import annotations
 
 import copy
 import itertools
+import math
 import os
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
@@ -30,6 +31,7 @@ from typing import Any
 import numpy as np
 import scipy.sparse as sp
 
+from dadapt_cli import memory
 from dadapt_cli.arrays import Array, Mask, Matrix
 from dadapt_cli.errors import DataError
 from dadapt_cli.labels import Labels
@@ -40,6 +42,10 @@ DENSE_FROM = 0.25
 
 THREADS_FROM = 200_000
 """Stored entries times classes from which a second thread gains (measured, ditto)."""
+
+
+VECTORS = 8
+"""Of the size of the weights: x, x_0, s, average, best, gradient and two temporaries."""
 
 
 @dataclass(frozen=True)
@@ -112,6 +118,8 @@ class Problem:
         Classes to leave out of single samples, (n, C); softmax only (see :meth:`restrict`).
     n_mean
         Number of samples the mean is over, if not n.
+    weights
+        How often each row counts, (n,); by default once.
 
     Raises
     ------
@@ -131,6 +139,7 @@ class Problem:
         threads: int | None = None,
         dropped: Mask | None = None,
         n_mean: int | None = None,
+        weights: Array | None = None,
     ) -> None:
         if X.ndim != 2 or X.shape[0] != len(labels.index):
             raise DataError(f"{X.shape} data for {len(labels.index)} labels; one label a row")
@@ -144,9 +153,12 @@ class Problem:
         self.n_classes = labels.n_classes
         self.softmax = self.n_classes > 2
         self.shape: tuple[int, ...] = (self.p, self.n_classes) if self.softmax else (self.p,)
-        _refuse_too_many_weights(self.shape)
+        size = " x ".join(str(length) for length in self.shape)
+        needed = VECTORS * 8 * math.prod(self.shape)
+        memory.require(needed, f"work space for {size} weights (is an index too large?)")
         self.X: Matrix = _stored(X, bias, self.dtype)
         self.dropped = dropped
+        self.weights = weights
         self.threads = threads or _cores()
         self.y: Any = labels.index
         if not self.softmax:
@@ -162,9 +174,10 @@ class Problem:
         self._pool: ThreadPoolExecutor | None = None
 
     def _link(self, rows: slice) -> Logistic | Softmax:
+        weights = None if self.weights is None else self.weights[rows]
         if self.softmax:
-            return Softmax(self.y[rows], self.n_classes, self.n_mean)
-        return Logistic(self.y[rows], self.n_mean)
+            return Softmax(self.y[rows], self.n_classes, self.n_mean, weights)
+        return Logistic(self.y[rows], self.n_mean, weights)
 
     def _row_blocks(self) -> list[slice]:
         """Slices of equal work; one when the problem is too small to share."""
@@ -234,7 +247,7 @@ class Problem:
     def accuracy(self, scores: Array) -> float:
         """Share of samples whose class has the largest score; a tie goes to the first class."""
         predicted = scores.argmax(axis=1) if self.softmax else (scores > 0).astype(np.intp)
-        return float(np.mean(predicted == self.labels.index))
+        return float(np.average(predicted == self.labels.index, weights=self.weights))
 
     def with_l2(self, l2: float) -> Problem:
         """Return the same objective with another l2 term; data and work space are shared."""
@@ -294,19 +307,3 @@ def _stored(X: Matrix, bias: bool, dtype: np.dtype[Any]) -> Matrix:
             (X.data, X.indices.astype(np.int32), X.indptr.astype(np.int32)), shape=X.shape
         )
     return X
-
-
-def _refuse_too_many_weights(shape: tuple[int, ...]) -> None:
-    """Fail before allocating when the algorithms' vectors cannot fit the memory."""
-    vectors = 8  # x, x_0, s, average, best, gradient and two temporaries
-    needed = vectors * 8 * int(np.prod(shape, dtype=object))
-    try:
-        there = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
-    except (AttributeError, ValueError, OSError):  # no such figure on this system
-        return
-    if needed > there:
-        size = " x ".join(f"{v}" for v in shape)
-        raise DataError(
-            f"{size} weights need {needed / 2**30:.1f} GiB of memory, there are "
-            f"{there / 2**30:.1f}; is a feature index wrong?"
-        )

@@ -8,6 +8,7 @@ from typing import Annotated, Any
 
 import typer
 
+from dadapt_cli.cli import reading
 from dadapt_cli.errors import ExitCode, UsageError
 
 NAME = "fit"
@@ -75,6 +76,12 @@ def main(
     plot: Annotated[
         str | None, typer.Option(metavar="FILE", help="Draw the run: PNG or SVG.")
     ] = None,
+    zero_based: reading.ZeroBased = False,
+    features: reading.Features = None,
+    lenient: reading.Lenient = False,
+    strict: reading.Strict = False,
+    max_bytes: reading.MaxBytes = reading.MAX_BYTES,
+    max_ratio: reading.MaxRatio = reading.MAX_RATIO,
     quiet: Annotated[bool, typer.Option("--quiet", "-q", help="Only results.")] = False,
     verbose: Annotated[bool, typer.Option("--verbose", "-v", help="More on stderr.")] = False,
 ) -> int:
@@ -120,6 +127,15 @@ def main(
         variant=variant,
     )
     info = options.check(_given(context)).INFO
+    how = reading.reading(
+        zero_based=zero_based,
+        features=features,
+        lenient=lenient,
+        strict=strict,
+        max_bytes=max_bytes,
+        max_ratio=max_ratio,
+    )
+    reading.require_input(data)
     views: list[Any] = [_view(output, info)]
     if plot is not None:
         plotting.check(plot)
@@ -145,7 +161,7 @@ def main(
 
     with Interrupts() as interrupts, progress:
         begin = time.perf_counter()
-        loaded = load(data, dtype=dtype)
+        loaded = load(data, dtype=dtype, **how)
         for line in loaded.notes:
             note(f"{data}: {line}")
         log.info("%s: sha256 of the text %s", data, loaded.sha256)
