@@ -75,15 +75,15 @@ def one_replica(data: Samples, steps: int) -> Callable[[], float]:
 def many_replicas(data: Samples, steps: int) -> Callable[[], float]:
     """us a step and replica of a sweep, in its blocks, without the judgement of epochs."""
     algorithm: Any = find("adam")
-    size = max(1, replicas.BLOCK_WEIGHTS // (data.X.shape[1] * data.n_classes * RATES))
+    blocks = list(replicas._blocks(SEEDS, RATES, data.X.shape[1], data.n_classes, BATCH))
     d0 = np.logspace(-8, -2, RATES).reshape(1, 1, 1, RATES)
 
     def run() -> float:
         seconds, k = 0.0, 0
-        for first in range(0, SEEDS, size):
-            seeds = range(first, min(first + size, SEEDS))
-            block = replicas._Block(data, seeds, RATES, BATCH)
-            state = algorithm.start(block.start("zero"), d0=d0)
+        for seeds, settings in blocks:
+            d0s = d0[..., settings]
+            block = replicas._Block(data, range(SEEDS)[seeds], d0s.size, BATCH)
+            state = algorithm.start(block.start("zero"), d0=d0s)
             k, begin = 0, time.perf_counter()
             while k < steps:
                 for X, own in block.epoch():
@@ -189,10 +189,12 @@ def large() -> None:
             ran = subprocess.run(command, capture_output=True, text=True, check=True)
             got = json.loads(ran.stdout)
             steps = -(-n // BATCH)
+            rows, columns = next(replicas._blocks(seeds, rates, p, C, BATCH))
+            block = len(range(seeds)[rows]) * len(range(rates)[columns])
             per = got["seconds"] / (steps * seeds * rates) * 1e6
             print(f"| {name} {n} x {p}, {C} classes | {seeds} x {rates} | {got['seconds']:.1f} | "
                   f"{per:.0f} | {got['data']:.0f} | {got['peak'] - got['before']:.0f} | "
-                  f"{p * C * rates * 4 / 2**20:.1f} |", flush=True)  # fmt: skip
+                  f"{p * C * block * 4 / 2**20:.1f} |", flush=True)  # fmt: skip
     print(f"(gathered samples: {CHUNK_BYTES / 2**20:g} MiB at a time, or one batch)")
 
 

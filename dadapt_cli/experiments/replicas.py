@@ -5,7 +5,7 @@ d0). The settings share their seed's batches, so the scores of all of them are o
 with the batch; the seeds are the batched axis of that product. Scores are held as (S, C, L, b):
 maxima and sums over the classes then run over L x b consecutive numbers.
 
-Seeds are worked on in blocks whose state stays in the cache.
+They are worked on in blocks whose state stays in the cache.
 """
 
 from __future__ import annotations
@@ -117,33 +117,46 @@ def sweep(
         An estimate ceased to be finite.
     """
     L = len(values) if axis is not None else 1
-    size = max(1, BLOCK_WEIGHTS // (samples.X.shape[1] * samples.n_classes * L))
-    blocks = [seeds[i : i + size] for i in range(0, len(seeds), size)]
+    grid = np.asarray(values, np.float64).reshape(1, 1, 1, -1)
+    _, p = samples.X.shape
+    blocks = list(_blocks(len(seeds), L, p, samples.n_classes, batch_size))
     share = 1.0 / (epochs * len(blocks))
-    start_settings = dict(settings or {})
-    if axis is not None:
-        start_settings[axis] = np.asarray(values, np.float64).reshape(1, 1, 1, L)
-    weights: list[Array] = []
-    kept: list[tuple[Array, ...]] = []
-    with _one_blas_thread(), np.errstate(under="ignore"):
-        for number, block_seeds in enumerate(blocks):
-            block = _Block(samples, block_seeds, L, batch_size)
-            state = algorithm.start(block.start(start), **start_settings)
-            d = np.full((epochs, block.S, L), np.nan)
-            accuracy, log_loss = np.empty_like(d), np.empty_like(d)
+    accuracy, log_loss, d = np.full((3, epochs, len(seeds), L), np.nan)
+    weights = None
+    if keep_weights:
+        weights = np.empty((len(seeds), p, samples.n_classes, L), samples.X.dtype)
+    # Rates that are far too large may end in infinities: the log-loss, not a warning, says so.
+    with _one_blas_thread(), np.errstate(all="ignore"):
+        for number, (rows, columns) in enumerate(blocks):
+            block = _Block(samples, seeds[rows], len(range(L)[columns]), batch_size)
+            varied = {} if axis is None else {axis: grid[..., columns]}
+            state = algorithm.start(block.start(start), **(settings or {}), **varied)
             for epoch in range(epochs):
                 eta = schedule(schedule_name, epoch + 1)
                 for X, own in block.epoch():
                     algorithm.step(state, block.gradient(X, own, state.x), eta)
-                accuracy[epoch], log_loss[epoch] = block.judge(state.x)
+                here = (epoch, rows, columns)
+                accuracy[here], log_loss[here] = block.judge(state.x)
                 if state.d is not None:
-                    d[epoch] = np.reshape(state.d, (-1, L))
+                    d[here] = np.reshape(state.d, (-1, block.L))
                 if progress is not None:
                     progress((number * epochs + epoch + 1) * share)
-            kept.append((accuracy, log_loss, d))
-            weights.append(state.x if keep_weights else np.empty(0))
-    accuracy, log_loss, d = (np.concatenate(parts, axis=1) for parts in zip(*kept, strict=True))
-    return Curves(accuracy, log_loss, d, np.concatenate(weights) if keep_weights else None)
+            if weights is not None:
+                weights[rows, ..., columns] = state.x
+    return Curves(accuracy, log_loss, d, weights)
+
+
+def _blocks(S: int, L: int, p: int, C: int, batch_size: int) -> Iterator[tuple[slice, slice]]:
+    """Seeds and settings that run side by side.
+
+    Settings that share a batch save gathering and reading it, b p numbers, for each of them, so
+    they stay together unless their own weights, p C numbers each, are more than that.
+    """
+    columns = L if C <= batch_size else min(L, max(1, BLOCK_WEIGHTS // (p * C)))
+    rows = max(1, BLOCK_WEIGHTS // (p * C * columns))
+    for row in range(0, S, rows):
+        for column in range(0, L, columns):
+            yield slice(row, row + rows), slice(column, column + columns)
 
 
 def linear_start(seed: int, p: int, C: int) -> Array:
