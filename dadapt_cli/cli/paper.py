@@ -28,7 +28,7 @@ Seeds = Annotated[int, typer.Option(help="How many: 0, 1, ...")]
 Epochs = Annotated[int, typer.Option(help="The schedule drops at epochs 60, 80 and 95.")]
 BatchSize = Annotated[int, typer.Option(help="Samples in a minibatch.")]
 Algo = Annotated[
-    str, typer.Option("--algo", "-a", help="In place of D-Adapt Adam: sgd, cocob, adagrad.")
+    str, typer.Option("--algo", "-a", help="In place of D-Adapt Adam: sgd, cocob, adagrad (pip).")
 ]
 Variant = Annotated[str, typer.Option(help="paper, pip or preprint.")]
 Grid = Annotated[

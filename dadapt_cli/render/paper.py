@@ -28,11 +28,25 @@ def _console(stream: TextIO) -> Console:
     return console
 
 
-def _table(*headers: str) -> Table:
+def _table(columns: Sequence[tuple[str, Sequence[str]]]) -> Table:
     table = Table(box=None, pad_edge=False, padding=(0, 1), header_style="bold")
-    for i, header in enumerate(headers):
+    for i, (header, _) in enumerate(columns):
         table.add_column(header, justify="right" if i else "left", no_wrap=True)
+    for row in zip(*(cells for _, cells in columns), strict=True):
+        table.add_row(*row)
     return table
+
+
+def _fitting(
+    columns: list[tuple[str, Sequence[str]]], dispensable: Sequence[str], width: int
+) -> Table:
+    """The table without as many of the dispensable columns as it takes to fit the screen."""
+    for name in dispensable:
+        needed = sum(max(map(len, (header, *cells))) + 2 for header, cells in columns)
+        if needed <= width:
+            break
+        columns = [column for column in columns if column[0] != name]
+    return _table(columns)
 
 
 def own_part(record: Record) -> Record:
@@ -45,8 +59,20 @@ def _with_error(value: float, error: float) -> str:
     return f"{value:.2f} ({error:.2f})"
 
 
-def _loss(value: float | None) -> str:
-    return "" if value is None else f"{value:.4g}"
+def _known(value: float | None, form: str) -> str:
+    return "" if value is None else format(value, form)
+
+
+def _rate(adam: Record) -> str:
+    return f"{adam['lr']:g}" + ("*" if adam["at_grid_edge"] else "")
+
+
+def _found(own: Record) -> str:
+    return "" if own["d"] is None else f"{own['d']:.3g} ({own['d_std']:.1g})"
+
+
+def _printed(paper: Record | None, name: str) -> str:
+    return "" if paper is None else _with_error(paper[name], paper[f"{name}_se"])
 
 
 def _name(record: Record) -> str:
@@ -61,33 +87,29 @@ def figure2(records: Sequence[Record], stream: TextIO) -> None:
     ours = {"adam": "D-Adapt Adam", "sgd": "D-Adapt SGD", "adagrad": "D-Adapt AdaGrad"}.get(
         first["algorithm"], first["algorithm"].upper()
     )
+    parts = [(own_part(record), record["adam"], record["paper"]) for record in records]
+    columns: list[tuple[str, Sequence[str]]] = [
+        ("problem", [_name(record) for record in records]),
+        (ours, [_with_error(own["accuracy"], own["se"]) for own, _, _ in parts]),
+        ("best Adam", [_with_error(adam["accuracy"], adam["se"]) for _, adam, _ in parts]),
+        ("lr", [_rate(adam) for _, adam, _ in parts]),
+        ("paper: D-Adapt", [_printed(paper, "dadapt_adam") for _, _, paper in parts]),
+        ("Adam", [_printed(paper, "adam") for _, _, paper in parts]),
+        ("points", [_known(record["difference"], "+.2f") for record in records]),
+        ("SE", [_known(record["difference_in_se"], "+.1f") for record in records]),
+        ("log-loss", [_known(own["log_loss"], ".4g") for own, _, _ in parts]),
+        ("Adam's", [_known(adam["log_loss"], ".4g") for _, adam, _ in parts]),
+        ("d (SD)", [_found(own) for own, _, _ in parts]),
+    ]
     console = _console(stream)
-    table = _table("problem", f"{ours} (SE)", "best Adam (SE)", "lr", "paper: D-Adapt Adam",
-                   "paper: Adam", "points", "SE", "log-loss", "Adam's", "d found (SD)")  # fmt: skip
-    for record in records:
-        own, adam, paper = own_part(record), record["adam"], record["paper"]
-        row = [_name(record), _with_error(own["accuracy"], own["se"]),
-               _with_error(adam["accuracy"], adam["se"]),
-               f"{adam['lr']:g}" + ("*" if adam["at_grid_edge"] else "")]  # fmt: skip
-        if paper is None:
-            row += ["", "", "", ""]
-        else:
-            row += [
-                _with_error(paper["dadapt_adam"], paper["dadapt_adam_se"]),
-                _with_error(paper["adam"], paper["adam_se"]),
-                "" if record["difference"] is None else f"{record['difference']:+.2f}",
-                "" if record["difference_in_se"] is None else f"{record['difference_in_se']:+.1f}",
-            ]
-        row += [_loss(own["log_loss"]), _loss(adam["log_loss"])]
-        row.append("" if own["d"] is None else f"{own['d']:.3g} ({own['d_std']:.1g})")
-        table.add_row(*row)
-    console.print(table)
+    console.print(_fitting(columns, ("SE", "Adam", "Adam's", "points", "d (SD)"), console.width))
     for line in (
         f"Training accuracy in percent at the end of epoch {first['epochs']}, mean over "
-        f"{first['seeds']} seeds and its standard error (SE); mean log-loss.",
+        f"{first['seeds']} seeds (standard error); mean log-loss.",
         "points, SE: measured less the paper's D-Adapt Adam, in percent and in standard errors "
         "of the difference.",
-        "d found is an estimate of a distance, no lower bound; * at the edge of the grid.",
+        "d: the learning rate found, an estimate of a distance, no lower bound (standard "
+        "deviation); * at the edge of the grid.",
         "Adam's grid of learning rates: " + ", ".join(f"{row['lr']:g}" for row in first["grid"]),
     ):
         console.print(Text(line), soft_wrap=True)
@@ -99,24 +121,21 @@ def table1(records: Sequence[Record], stream: TextIO) -> None:
         return
     first = records[0]
     console = _console(stream)
-    table = _table("problem", "d found", "SD over seeds", "best Adam lr", "accuracy with d (SE)",
-                   "with the best lr (SE)")  # fmt: skip
-    for record in records:
-        own, adam = own_part(record), record["adam"]
-        table.add_row(
-            _name(record),
-            "" if own["d"] is None else f"{own['d']:.4g}",
-            "" if own["d"] is None else f"{own['d_std']:.2g}",
-            f"{adam['lr']:g}" + ("*" if adam["at_grid_edge"] else ""),
-            _with_error(own["accuracy"], own["se"]),
-            _with_error(adam["accuracy"], adam["se"]),
-        )
-    console.print(table)
+    parts = [(own_part(record), record["adam"]) for record in records]
+    columns: list[tuple[str, Sequence[str]]] = [
+        ("problem", [_name(record) for record in records]),
+        ("d", [_known(own["d"], ".4g") for own, _ in parts]),
+        ("SD", [_known(own["d_std"], ".2g") for own, _ in parts]),
+        ("best Adam lr", [_rate(adam) for _, adam in parts]),
+        ("accuracy with d", [_with_error(own["accuracy"], own["se"]) for own, _ in parts]),
+        ("with that lr", [_with_error(adam["accuracy"], adam["se"]) for _, adam in parts]),
+    ]
+    console.print(_table(columns))
     console.print(
         Text(
             f"d at the end of epoch {first['epochs']}, mean and standard deviation (SD) over "
-            f"{first['seeds']} seeds; training accuracy in percent; * at the edge of the grid "
-            + ", ".join(f"{row['lr']:g}" for row in first["grid"])
+            f"{first['seeds']} seeds; training accuracy in percent (standard error); * at the "
+            "edge of the grid " + ", ".join(f"{row['lr']:g}" for row in first["grid"])
         ),
         soft_wrap=True,
     )
@@ -128,11 +147,14 @@ def figure7(records: Sequence[Record], stream: TextIO) -> None:
         return
     first = records[0]
     console = _console(stream)
-    table = _table("d0", *(_name(record) for record in records))
-    for i, row in enumerate(first["d0"]):
-        cells = [record["d0"][i] for record in records]
-        table.add_row(f"{row['d0']:g}", *(_with_error(c["accuracy"], c["se"]) for c in cells))
-    console.print(table)
+    starts = ("d0", [f"{row['d0']:g}" for row in first["d0"]])
+    columns = [
+        (_name(record), [_with_error(row["accuracy"], row["se"]) for row in record["d0"]])
+        for record in records
+    ]
+    at_once = max(1, (console.width - 8) // 16)
+    for i in range(0, len(columns), at_once):
+        console.print(_table([starts, *columns[i : i + at_once]]))
     console.print(
         Text(
             f"Training accuracy in percent at the end of epoch {first['epochs']}, mean over "

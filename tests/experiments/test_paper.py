@@ -59,6 +59,31 @@ def test_figure2_as_a_table(cli: Any) -> None:
     assert "COCOB" in cli("paper", "figure2", "iris", *QUICK, "-a", "cocob").out
 
 
+def test_narrow_screens_lose_columns_not_digits(cli: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    from dadapt_cli.render import paper
+
+    wide = cli("paper", "figure2", "iris", *QUICK).out.splitlines()
+    real = paper._console
+
+    def narrow(stream: Any) -> Any:
+        console = real(stream)
+        console.width = 80
+        return console
+
+    monkeypatch.setattr(paper, "_console", narrow)
+    short = cli("paper", "figure2", "iris", *QUICK).out.splitlines()
+    assert max(map(len, wide[:2])) > 80
+    assert max(map(len, short[:2])) <= 80
+    assert "…" not in "".join(short)
+    for column in ("best Adam", "paper: D-Adapt", "log-loss"):
+        assert column in short[0]
+    assert "98.60 (0.00)" in short[1]
+    rows = cli("paper", "figure7", "iris", "wine", "glass", "vowel", "vehicle", "iris", *QUICK,
+               "--d0", "1e-6,1").out.splitlines()  # fmt: skip
+    assert rows[0].split() == ["d0", "Iris", "Wine", "Glass", "Vowel"]
+    assert rows[3].split() == ["d0", "Vehicle"]
+
+
 def test_seeds_and_start_decide_the_numbers(cli: Any) -> None:
     def accuracies(*more: Any) -> Any:
         ran = cli("paper", "figure2", "glass", "--grid", 1, "-f", "json", "--epochs", 5, *more)
@@ -84,7 +109,7 @@ def test_figure7_and_table1(cli: Any) -> None:
     assert "1e-08" in table.out
     ran = cli("paper", "table1", "iris", *QUICK)
     assert ran.code == 0
-    assert "SD over seeds" in ran.out
+    assert "best Adam lr" in ran.out
 
 
 def test_out_writes_files_and_takes_them_up_again(
