@@ -76,7 +76,7 @@ class Table:
         """Take the next record."""
         if record["event"] == "start":
             self.start = record
-            self.info = find(record["algorithm"]).INFO  # not known before for --algo auto
+            self.info = find(record["algorithm"], record["options"]["variant"]).INFO  # --algo auto
             for text in self._heading():
                 self._print(text)
         elif record["event"] == "step":
