@@ -15,7 +15,7 @@ from dadapt_cli.errors import DataError
 from dadapt_cli.libsvm import load, pieces, write_libsvm
 from tests.libsvm.plain_parser import parse
 
-CASES = int(os.environ.get("DADAPT_CASES", "300"))
+CASES = int(os.environ.get("DADAPT_CASES", "100"))
 many = settings(
     max_examples=CASES,
     deadline=None,
