@@ -17,6 +17,7 @@ import contextlib
 import importlib
 import lzma
 import os
+import random
 import subprocess
 import sys
 import tempfile
@@ -96,14 +97,15 @@ def measure(files: dict[str, Path], repeats: int) -> dict[str, dict[str, float]]
     for name, path in files.items():
         megabytes = path.stat().st_size / 1e6
         seconds: dict[str, list[float]] = {}
-        turn = list(readers().items())
+        turns = list(readers().items())
+        shuffle = random.Random(0).shuffle
         for _ in range(repeats):
-            for reader, read in turn:
+            shuffle(turns)  # nobody always follows the same one
+            for reader, read in turns:
                 begin = time.perf_counter()
                 result = read(str(path))
                 seconds.setdefault(reader, []).append(time.perf_counter() - begin)
                 del result
-            turn.append(turn.pop(0))  # nobody always follows the same one
         speeds[name] = {reader: megabytes / median(seconds[reader]) for reader in readers()}
     return speeds
 
@@ -193,7 +195,7 @@ def main() -> int:
         print(f"there is no folder {SHARED / 'data'} with the real files (DADAPT_SHARED)")
         return 2
     with tempfile.TemporaryDirectory() as name, warnings.catch_warnings():
-        warnings.simplefilter("ignore", FutureWarning)  # xgboost about its text input
+        warnings.filterwarnings("ignore", module="xgboost")  # that it no longer likes text files
         folder = Path(name)
         speeds = measure(make_files(folder), options.repeats)
         report(speeds)
