@@ -17,7 +17,7 @@ def available() -> int | None:
     return min((n for n in found if n is not None), default=None)
 
 
-def require(needed: int, what: str, path: str) -> None:
+def require(needed: int, what: str, path: str | None = None) -> None:
     """Refuse what cannot fit.
 
     Parameters
