@@ -35,6 +35,7 @@ Grid = Annotated[
     str | None, typer.Option(metavar="LR,LR,...", help="Of Adam; default: 3e-4 to 10.")
 ]
 DType = Annotated[str, typer.Option(help="float32, or float64.")]
+Start = Annotated[str, typer.Option(help="x_0: linear (random, as PyTorch's nn.Linear) or zero.")]
 Format = Annotated[str, typer.Option("--format", "-f", help="table or json.")]
 Out = Annotated[
     str | None,
@@ -55,6 +56,7 @@ def figure2(
     variant: Variant = "paper",
     grid: Grid = None,
     dtype: DType = "float32",
+    start: Start = "linear",
     output: Format = "table",
     out: Out = None,
     quiet: Quiet = False,
@@ -65,7 +67,7 @@ def figure2(
     from dadapt_cli.render import paper
 
     protocol = Protocol(seeds, epochs, batch_size, algo, variant,
-                        _numbers("grid", grid, GRID), dtype=dtype)  # fmt: skip
+                        _numbers("grid", grid, GRID), dtype=dtype, start=start)  # fmt: skip
     results = _run(experiment.run, problems, protocol, output, out, quiet)
     _warn_of_edges(results, quiet)
     records = [result["record"] for result in results]
@@ -82,6 +84,7 @@ def table1(
     variant: Variant = "paper",
     grid: Grid = None,
     dtype: DType = "float32",
+    start: Start = "linear",
     output: Format = "table",
     out: Out = None,
     quiet: Quiet = False,
@@ -94,7 +97,7 @@ def table1(
     if algo == "cocob":
         raise UsageError("--algo cocob has no learning rate; adam, sgd and adagrad find one")
     protocol = Protocol(seeds, epochs, batch_size, algo, variant,
-                        _numbers("grid", grid, GRID), dtype=dtype)  # fmt: skip
+                        _numbers("grid", grid, GRID), dtype=dtype, start=start)  # fmt: skip
     results = _run(experiment.run, problems, protocol, output, out, quiet)
     _warn_of_edges(results, quiet)
     records = [result["record"] for result in results]
@@ -113,6 +116,7 @@ def figure7(
         str | None, typer.Option(metavar="D0,D0,...", help="Default: 1e-16 to 1.")
     ] = None,
     dtype: DType = "float32",
+    start: Start = "linear",
     output: Format = "table",
     out: Out = None,
     quiet: Quiet = False,
@@ -125,7 +129,7 @@ def figure7(
     if algo == "cocob":
         raise UsageError("--algo cocob has no d0; adam, sgd and adagrad do")
     protocol = Protocol(seeds, epochs, batch_size, algo, variant,
-                        d0_grid=_numbers("d0", d0, D0_GRID), dtype=dtype)  # fmt: skip
+                        d0_grid=_numbers("d0", d0, D0_GRID), dtype=dtype, start=start)  # fmt: skip
     results = _run(experiment.run, problems, protocol, output, out, quiet)
     records = [result["record"] for result in results]
     (paper.as_json if output == "json" else paper.figure7)(records, sys.stdout)

@@ -5,12 +5,13 @@ d0). The settings share their seed's batches, so the scores of all of them are o
 with the batch; the seeds are the batched axis of that product. Scores are held as (S, C, L, b):
 maxima and sums over the classes then run over L x b consecutive numbers.
 
-Seeds are worked on in blocks whose state stays in the cache.
+They are worked on in blocks whose state stays in the cache.
 """
 
 from __future__ import annotations
 
 import contextlib
+import math
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from importlib import import_module
@@ -25,6 +26,11 @@ from dadapt_cli.problem import Problem
 
 BLOCK_WEIGHTS = 48_000
 """Weights of the replicas that run side by side (measured, benchmarks/minibatch.py)."""
+
+STARTS = ("linear", "zero")
+
+LINEAR_START = 1
+"""Sets the generator of the start apart from that of the batches."""
 
 SCORES_AT_ONCE = 2**16
 """Scores to judge at once at an epoch's end."""
@@ -88,10 +94,11 @@ def sweep(
     epochs: int = 100,
     batch_size: int = 16,
     schedule_name: str = "paper",
+    start: str = "zero",
     keep_weights: bool = False,
     progress: Callable[[float], None] | None = None,
 ) -> Curves:
-    """Run an algorithm from 0 with every seed and every setting.
+    """Run an algorithm with every seed and every setting.
 
     Parameters
     ----------
@@ -99,6 +106,8 @@ def sweep(
         The setting that varies (``lr``, ``d0``) and its L values; None: L = 1.
     settings
         The other settings, the same for all replicas.
+    start
+        x_0: ``zero``, or ``linear`` as :func:`linear_start` has it.
     progress
         Called after each epoch with the share of the work that is done.
 
@@ -108,33 +117,55 @@ def sweep(
         An estimate ceased to be finite.
     """
     L = len(values) if axis is not None else 1
-    size = max(1, BLOCK_WEIGHTS // (samples.X.shape[1] * samples.n_classes * L))
-    blocks = [seeds[i : i + size] for i in range(0, len(seeds), size)]
+    grid = np.asarray(values, np.float64).reshape(1, 1, 1, -1)
+    _, p = samples.X.shape
+    blocks = list(_blocks(len(seeds), L, p, samples.n_classes, batch_size))
     share = 1.0 / (epochs * len(blocks))
-    start_settings = dict(settings or {})
-    if axis is not None:
-        start_settings[axis] = np.asarray(values, np.float64).reshape(1, 1, 1, L)
-    weights: list[Array] = []
-    kept: list[tuple[Array, ...]] = []
-    with _one_blas_thread(), np.errstate(under="ignore"):
-        for number, block_seeds in enumerate(blocks):
-            block = _Block(samples, block_seeds, L, batch_size)
-            state = algorithm.start(block.zeros(), **start_settings)
-            d = np.full((epochs, block.S, L), np.nan)
-            accuracy, log_loss = np.empty_like(d), np.empty_like(d)
+    accuracy, log_loss, d = np.full((3, epochs, len(seeds), L), np.nan)
+    weights = None
+    if keep_weights:
+        weights = np.empty((len(seeds), p, samples.n_classes, L), samples.X.dtype)
+    # Rates that are far too large may end in infinities: the log-loss, not a warning, says so.
+    with _one_blas_thread(), np.errstate(all="ignore"):
+        for number, (rows, columns) in enumerate(blocks):
+            block = _Block(samples, seeds[rows], len(range(L)[columns]), batch_size)
+            varied = {} if axis is None else {axis: grid[..., columns]}
+            state = algorithm.start(block.start(start), **(settings or {}), **varied)
             for epoch in range(epochs):
                 eta = schedule(schedule_name, epoch + 1)
                 for X, own in block.epoch():
                     algorithm.step(state, block.gradient(X, own, state.x), eta)
-                accuracy[epoch], log_loss[epoch] = block.judge(state.x)
+                here = (epoch, rows, columns)
+                accuracy[here], log_loss[here] = block.judge(state.x)
                 if state.d is not None:
-                    d[epoch] = np.reshape(state.d, (-1, L))
+                    d[here] = np.reshape(state.d, (-1, block.L))
                 if progress is not None:
                     progress((number * epochs + epoch + 1) * share)
-            kept.append((accuracy, log_loss, d))
-            weights.append(state.x if keep_weights else np.empty(0))
-    accuracy, log_loss, d = (np.concatenate(parts, axis=1) for parts in zip(*kept, strict=True))
-    return Curves(accuracy, log_loss, d, np.concatenate(weights) if keep_weights else None)
+            if weights is not None:
+                weights[rows, ..., columns] = state.x
+    return Curves(accuracy, log_loss, d, weights)
+
+
+def _blocks(S: int, L: int, p: int, C: int, batch_size: int) -> Iterator[tuple[slice, slice]]:
+    """Seeds and settings that run side by side.
+
+    Settings that share a batch save gathering and reading it, b p numbers, for each of them, so
+    they stay together unless their own weights, p C numbers each, are more than that.
+    """
+    columns = L if C <= batch_size else min(L, max(1, BLOCK_WEIGHTS // (p * C)))
+    rows = max(1, BLOCK_WEIGHTS // (p * C * columns))
+    for row in range(0, S, rows):
+        for column in range(0, L, columns):
+            yield slice(row, row + rows), slice(column, column + columns)
+
+
+def linear_start(seed: int, p: int, C: int) -> Array:
+    """Weights (p, C) as PyTorch's nn.Linear draws them, the last row being the bias.
+
+    Uniform in +-1/sqrt(p - 1), from a generator of their own: the batches of a seed stay the same.
+    """
+    bound = 1.0 / math.sqrt(max(p - 1, 1))
+    return np.random.default_rng((seed, LINEAR_START)).uniform(-bound, bound, (p, C))
 
 
 def _one_blas_thread() -> contextlib.AbstractContextManager[Any]:
@@ -149,15 +180,19 @@ class _Block:
 
     def __init__(self, samples: Samples, seeds: Sequence[int], L: int, batch_size: int) -> None:
         self.X, self.y, self.C, self.L = samples.X, samples.y, samples.n_classes, L
-        self.S = len(seeds)
+        self.seeds, self.S = seeds, len(seeds)
         self.n, self.p = samples.X.shape
         self.size = min(batch_size, self.n)
         self.generators = [np.random.default_rng(seed) for seed in seeds]
         self.chunk = chunk_rows(self.S * self.p * samples.X.itemsize, self.size)
 
-    def zeros(self) -> Array:
-        """The start x_0 = 0."""
-        return np.zeros((self.S, self.p, self.C, self.L), self.X.dtype)
+    def start(self, kind: str) -> Array:
+        """x_0 of every replica; the settings of a seed share theirs."""
+        x0 = np.zeros((self.S, self.p, self.C, self.L), self.X.dtype)
+        if kind == "linear":
+            for i, seed in enumerate(self.seeds):
+                x0[i] = linear_start(seed, self.p, self.C)[:, :, None]
+        return x0
 
     def epoch(self) -> Iterator[tuple[Array, Indices]]:
         """Batches: samples (S, p, b) and where the scores (S, C, L, b) of their classes lie."""
