@@ -4,8 +4,9 @@ Margins are linear: with Z = X w at x and V_j = X D_j, a point x + sum a_j D_j h
 Z + sum a_j V_j, so the search needs no product with the data. Newton's method in the coefficients
 a takes the gradient V r and the Hessian V diag(loss'') V' of the mean loss, plus the l2 term's.
 
-Margins are kept in rows, (directions, n C), and handled in chunks of rows of the data that stay
-in the processor's cache; the chunks of each thread are one range of rows.
+Margins are kept in rows, (directions, n C), and handled in chunks of samples that stay in the
+processor's cache. Within a chunk the samples of one class lie side by side, (C, samples), so that
+sums over the classes are sums of long rows. The chunks of each thread are one range of samples.
 """
 
 from __future__ import annotations
@@ -16,6 +17,7 @@ from functools import partial
 import numpy as np
 
 from dadapt_cli.arrays import Array
+from dadapt_cli.links import softmax_columns
 from dadapt_cli.problem import Problem
 
 CHUNK = 32768
@@ -53,7 +55,8 @@ class Subspace:
         Directions and their margins, (directions, unknowns) and (directions, n C); unused rows
         are zero. D is in the metric, whose factors the margins contain.
     Z, residual
-        Margins of the point and the derivative of the mean loss in them, (n C,).
+        Margins of the point and the derivative of the mean loss in them, (n C,) in the order
+        of :meth:`flat`.
     moved
         Margins of the last step, V' a: never a difference of two margins, which is rounding
         noise once the steps are small.
@@ -66,7 +69,7 @@ class Subspace:
         self.C = problem.n_classes if problem.softmax else 1
         self.D = np.zeros((directions, int(np.prod(problem.shape))), problem.dtype)
         self.V = np.zeros((directions, problem.n * self.C), problem.dtype)
-        self.Z = scores.ravel().copy()
+        self.Z = np.empty(problem.n * self.C, problem.dtype)
         self.trial, self.moved, self.residual = (np.zeros_like(self.Z) for _ in range(3))
         parts = problem.threads if len(self.Z) >= SHARED_FROM else 1
         edges = np.linspace(0, problem.n, parts + 1).astype(int).tolist()
@@ -75,13 +78,30 @@ class Subspace:
             [slice(start, min(start + rows, last)) for start in range(first, last, rows)]
             for first, last in itertools.pairwise(edges)
         ]
-        self.links = {rows.start: problem.link(rows) for part in self.parts for rows in part}
-        self.loss = self.evaluate(np.zeros(directions))[0]
+        if not problem.softmax:
+            self.links = {rows.start: problem.link(rows) for part in self.parts for rows in part}
+        self.refresh(scores)
+
+    def flat(self, scores: Array) -> Array:
+        """Scores of shape (n,) or (n, C) in the order of the margins here, (n C,)."""
+        if not self.problem.softmax:
+            return scores
+        chunks = [scores[rows].T.ravel() for part in self.parts for rows in part]
+        return np.concatenate(chunks)
+
+    def unflat(self, margins: Array) -> Array:
+        """The inverse of :meth:`flat`."""
+        if not self.problem.softmax:
+            return margins
+        C, out = self.C, np.empty((self.problem.n, self.C), margins.dtype)
+        for rows in (rows for part in self.parts for rows in part):
+            out[rows] = margins[rows.start * C : rows.stop * C].reshape(C, -1).T
+        return out
 
     def refresh(self, scores: Array) -> None:
         """Take margins computed anew, against the drift of adding steps up."""
-        self.Z[...] = scores.ravel()
-        self.loss = self.evaluate(np.zeros(len(self.D)))[0]
+        self.Z[...] = self.flat(scores)
+        self.loss: float = self.evaluate(np.zeros(len(self.D)))[0]
 
     def evaluate(self, a: Array) -> tuple[float, Array]:
         """Mean loss at x + a D and its gradient in a; fills trial, moved and residual."""
@@ -92,14 +112,19 @@ class Subspace:
 
     def _evaluate(self, chunks: list[slice], a: Array) -> tuple[float, Array]:
         loss, g, C = 0.0, np.zeros(len(a)), self.C
+        scale = 1.0 / self.problem.n_mean
         for rows in chunks:
             flat = slice(rows.start * C, rows.stop * C)
             V = self.V[:, flat]
             moved = np.matmul(a, V, out=self.moved[flat])
             z = np.add(self.Z[flat], moved, out=self.trial[flat])
             r = self.residual[flat]
-            shape = (-1, C) if self.problem.softmax else (-1,)
-            loss += self.links[rows.start](z.reshape(shape), r.reshape(shape))
+            if self.problem.softmax:
+                shape = (C, -1)
+                loss += softmax_columns(z.reshape(shape), self.problem.y[rows], r.reshape(shape))
+                r *= scale
+            else:
+                loss += self.links[rows.start](z, r)
             g += V @ r
         return loss, g
 
@@ -115,14 +140,21 @@ class Subspace:
             V = self.V[:, flat]
             q = self.residual[flat] * self.problem.n_mean
             if not self.problem.softmax:
-                q = np.abs(q)
+                np.abs(q, out=q)
                 H += (V * (q * (1 - q))) @ V.T
                 continue
-            q = q.reshape(-1, C)
-            q[np.arange(len(q)), self.problem.y[rows]] += 1.0
-            QV = V.reshape(len(V), -1, C) * q
-            means = QV @ np.ones(C, q.dtype)  # of each direction's margins under q, (m, rows)
-            H += QV.reshape(len(V), -1) @ V.T - means @ means.T
+            q = q.reshape(C, -1)
+            q[self.problem.y[rows], np.arange(q.shape[1])] += 1.0
+            # Row by row: BLAS is slow at a product of few long rows with as few long columns.
+            means = np.empty((len(V), q.shape[1]), q.dtype)
+            for j, v in enumerate(V):
+                qv = q * v.reshape(C, -1)
+                qv.sum(axis=0, out=means[j])
+                H[j, : j + 1] += V[: j + 1] @ qv.ravel()
+            for j, mean in enumerate(means):
+                H[j, : j + 1] -= means[: j + 1] @ mean
+        if self.problem.softmax:
+            H += np.tril(H, -1).T
         return H
 
     def minimise(self, w: Array, steps: int) -> Array:

@@ -79,10 +79,9 @@ class Orth(State):
 
     def evaluate(self, problem: Problem) -> Evaluation:
         """f and gradient at x_k: margins and residuals are known, one product is left."""
-        shape = (problem.n, *problem.shape[1:])
         search = self.subspace
-        g = problem.gradient(search.residual.reshape(shape), problem.rescaled(self.x))
-        return Evaluation(self.f_x, g, search.Z.reshape(shape))
+        g = problem.gradient(search.unflat(search.residual), problem.rescaled(self.x))
+        return Evaluation(self.f_x, g, search.Z)
 
 
 def start(
@@ -129,7 +128,7 @@ def step(state: Orth, g: Array) -> None:
     state.d = ratchet(state.d, state.d_hat)
     state.w = 0.5 + math.sqrt(0.25 + w * w)
 
-    Zg = problem.scores(problem.rescaled(g)).ravel()
+    Zg = search.flat(problem.scores(problem.rescaled(g)))
     search.D[GRADIENT], search.V[GRADIENT] = g.ravel(), Zg
     search.D[SUM] = state.s.ravel()
     search.V[SUM] += w * Zg

@@ -14,6 +14,7 @@ from dadapt_cli.algorithms import find, orth
 from dadapt_cli.algorithms._subspace import Subspace, pseudo_inverse
 from dadapt_cli.fitting import FitResult, fit
 from dadapt_cli.libsvm import read_libsvm
+from dadapt_cli.links import Softmax, softmax_columns
 from dadapt_cli.problem import Problem
 
 from ..conftest import DATA, SMALL, load_problem, random_problem
@@ -143,7 +144,7 @@ def test_margins_have_not_drifted_at_the_end(path: str, more: dict[str, object])
     problem, state = steps(path, 1000, **more)
     assert state.stalled
     w = problem.rescaled(state.x)
-    drift = np.abs(state.subspace.Z - problem.scores(w).ravel()).max()
+    drift = np.abs(state.subspace.unflat(state.subspace.Z) - problem.scores(w)).max()
     assert drift <= 1e-9
     at = problem.value_and_gradient(w)
     assert state.f_x == pytest.approx(at.f, rel=1e-13)
@@ -156,9 +157,8 @@ def test_the_margins_of_a_step_are_those_of_its_coefficients(path: str) -> None:
     problem, state = steps(path, 25)
     search = state.subspace
     exact = problem.scores(problem.rescaled(search.D[orth.STEPS].reshape(problem.shape)))
-    np.testing.assert_allclose(
-        search.V[orth.STEPS], exact.ravel(), atol=1e-8 * np.abs(exact).max() + 1e-300
-    )
+    margins = search.unflat(search.V[orth.STEPS])
+    np.testing.assert_allclose(margins, exact, atol=1e-8 * np.abs(exact).max() + 1e-300)
 
 
 def test_margins_are_computed_anew_every_fifty_steps() -> None:
@@ -170,8 +170,8 @@ def test_margins_are_computed_anew_every_fifty_steps() -> None:
         now = state.evaluate(problem)
         state.f = now.f
         orth.step(state, problem.rescaled(now.g))
-        true = problem.scores(problem.rescaled(state.x)).ravel()
-        drift = np.abs(state.subspace.Z - true).max()
+        true = problem.scores(problem.rescaled(state.x))
+        drift = np.abs(state.subspace.unflat(state.subspace.Z) - true).max()
         assert (drift > 1e-6) == (k < 50), k
 
 
@@ -209,7 +209,7 @@ def test_the_subspace_has_the_derivatives_of_f(n_classes: int) -> None:
     search = Subspace(problem, 3, problem.scores(w))
     search.D[:] = rng.normal(size=search.D.shape)
     for row in range(3):
-        search.V[row] = problem.scores(search.D[row].reshape(problem.shape)).ravel()
+        search.V[row] = search.flat(problem.scores(search.D[row].reshape(problem.shape)))
     a = rng.normal(size=3)
     loss, slope = search.evaluate(a)
     point = w + (a @ search.D).reshape(problem.shape)
@@ -221,6 +221,19 @@ def test_the_subspace_has_the_derivatives_of_f(n_classes: int) -> None:
         e = np.eye(3)[row] * 1e-5
         difference = (search.evaluate(a + e)[1] - search.evaluate(a - e)[1]) / 2e-5
         np.testing.assert_allclose(H[row], difference, rtol=1e-6, atol=1e-9)
+
+
+@pytest.mark.parametrize("spread", [1e-3, 1.0, 30.0, 300.0])
+def test_softmax_by_columns_is_softmax(spread: float) -> None:
+    """Also where the loss is tiny: to its own relative precision."""
+    rng = np.random.default_rng(0)
+    z = spread * rng.normal(size=(500, 5))
+    y = np.where(np.arange(500) % 3 > 0, z.argmax(axis=1), rng.integers(5, size=500))
+    for rows in (slice(0, 500), y == z.argmax(axis=1)):
+        expected, found = np.empty_like(z[rows]), np.empty_like(z[rows].T)
+        loss = Softmax(y[rows], 5, 1)(z[rows], expected)
+        assert softmax_columns(z[rows].T, y[rows], found) == pytest.approx(loss, rel=1e-12)
+        np.testing.assert_allclose(found.T, expected, rtol=1e-10, atol=1e-300)
 
 
 def test_threads_change_nothing_but_rounding(monkeypatch: pytest.MonkeyPatch) -> None:
