@@ -72,12 +72,24 @@ def _row_sums(problem: Problem, power: int) -> Array:
 
 
 def column_squares(problem: Problem) -> Array:
-    """sum_i x_ij^2 for each feature, in the user's variables, (p,) float64."""
-    X = problem.X
-    if isinstance(X, np.ndarray):
-        return np.asarray(np.einsum("ij,ij->j", X, X, dtype=np.float64))
-    values = X.data.astype(np.float64)
-    return np.bincount(X.indices, values * values, minlength=problem.p).astype(np.float64)
+    """sum_i x_ij^2 for each feature, in the user's variables, (p,) float64; computed once."""
+    if problem.column_squares is None:
+        X = problem.X
+        if isinstance(X, np.ndarray):
+            squares = np.einsum("ij,ij->j", X, X, dtype=np.float64)
+        else:
+            values = np.square(X.data, dtype=np.float64)
+            squares = sp.csr_array((values, X.indices, X.indptr), X.shape).T @ np.ones(problem.n)
+        problem.column_squares = np.asarray(squares)
+    return problem.column_squares
+
+
+def frobenius(problem: Problem) -> float:
+    """c ||X||_F^2/n + l2 in the problem's metric: an upper bound on L that costs no product."""
+    c, scale = _curvature(problem) / problem.n, _scale(problem)
+    squares = column_squares(problem)
+    total = float(squares.sum() if scale is None else squares @ scale**2)
+    return (c * total + float(np.max(_ridge(problem)))) * _rounding(problem)
 
 
 def _rounding(problem: Problem) -> float:
@@ -96,10 +108,7 @@ def smoothness(problem: Problem) -> Smoothness:
     """
     c = _curvature(problem) / problem.n
     scale, ridge = _scale(problem), _ridge(problem)
-    squares = column_squares(problem)
-    if scale is not None:
-        squares *= scale**2
-    frobenius = c * float(squares.sum()) + float(np.max(ridge))
+    from_norm = frobenius(problem)
     size = magnitudes(problem.X)
     v: Any = np.ones(problem.p)
     bound = math.inf
@@ -109,10 +118,10 @@ def smoothness(problem: Problem) -> Smoothness:
         Mv = c * np.asarray(product, np.float64) * (1.0 if scale is None else scale) + ridge * v
         bound = min(bound, float(np.max(Mv[used] / v[used], initial=float(np.max(ridge)))))
         v = Mv / max(float(Mv.max()), np.finfo(float).tiny)
-    rounding = _rounding(problem)
-    if bound < frobenius:
-        return Smoothness(bound * rounding, "collatz-wielandt")
-    return Smoothness(frobenius * rounding, "frobenius")
+    bound *= _rounding(problem)
+    if bound < from_norm:
+        return Smoothness(bound, "collatz-wielandt")
+    return Smoothness(from_norm, "frobenius")
 
 
 def smoothness_inf(problem: Problem) -> float:

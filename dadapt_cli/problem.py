@@ -188,6 +188,7 @@ class Problem:
         ]  # fmt: skip
         self._pool: ThreadPoolExecutor | None = None
         self.scale: Array | None = None
+        self.column_squares: Array | None = None  # kept by constants.column_squares
 
     def link(self, rows: slice) -> Logistic | Softmax:
         """The losses of some consecutive rows, with work space of their own."""

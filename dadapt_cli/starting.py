@@ -40,7 +40,12 @@ def start(problem: Problem, algorithm: Algorithm, options: Options, x0: Array, g
     inf = info.distance == "D_inf"
     L = math.inf
     if options.d0 == "auto" or options.bound == "certified":
-        L = constants.smoothness_inf(problem) if inf else constants.smoothness(problem).L
+        if inf:
+            L = constants.smoothness_inf(problem)
+        elif "L" in info.wants:
+            L = constants.smoothness(problem).L
+        else:  # d is only reported: not worth six products
+            L = constants.frobenius(problem)
     if options.d0 == "auto":
         certify = constants.certified_start_inf if inf else constants.certified_start
         d0 = certify(problem, g0, L)
@@ -49,7 +54,7 @@ def start(problem: Problem, algorithm: Algorithm, options: Options, x0: Array, g
     more: dict[str, Any] = {n: getattr(options, n) for n in info.settings if n != "gradient_bound"}
     if "G" in info.wants:
         more["G"] = algorithm.gradient_bound(problem, g0, options.gradient_bound)
-    if "L" in info.wants:
+    if "L" in info.wants or "any L" in info.wants:
         more["L"] = L
     if "problem" in info.wants:
         more["problem"] = problem

@@ -36,8 +36,8 @@ class Info:
         Values of ``--variant`` it takes; ``paper`` is the final version.
     wants
         What ``start`` is given beside x_0, g_0, d0 and bound: ``G`` of the listing, ``L`` (a
-        certified upper bound on the smoothness, in the metric and norm of the algorithm), the
-        ``problem``.
+        certified upper bound on the smoothness, in the metric and norm of the algorithm),
+        ``any L`` (a looser one that costs nothing), the ``problem``.
     metric
         Default of ``--metric``.
     averages

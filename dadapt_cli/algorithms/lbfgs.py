@@ -27,7 +27,7 @@ INFO = Info(
     distance="D",
     bounds=("certified",),
     settings=(),
-    wants=("L",),
+    wants=("any L",),
     averages=False,
 )
 

@@ -41,7 +41,7 @@ INFO = Info(
     distance="D",
     bounds=("certified",),
     settings=("memory", "inner", "lbfgs_pairs"),
-    wants=("L", "problem"),
+    wants=("any L", "problem"),
     metric="half",
     averages=False,
 )
