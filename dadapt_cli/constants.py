@@ -50,12 +50,46 @@ def _curvature(problem: Problem) -> float:
     return 0.5 if problem.softmax else 0.25
 
 
-def _row_sums(X: Matrix, power: int) -> Array:
-    """sum_j |x_ij|^power for each row, float64."""
+def _scale(problem: Problem) -> Array | None:
+    """The factor of each feature in the problem's metric, (p,); None for the identity."""
+    return None if problem.scale is None else problem.scale.ravel().astype(np.float64)
+
+
+def _ridge(problem: Problem) -> Any:
+    """Curvature of the l2 term along each feature, in the problem's metric."""
+    scale = _scale(problem)
+    return problem.l2 if scale is None else problem.l2 * scale**2
+
+
+def _row_sums(problem: Problem, power: int) -> Array:
+    """sum_j |x_ij|^power for each row, in the problem's metric, float64."""
+    X, scale = problem.X, _scale(problem)
+    weights = np.ones(problem.p) if scale is None else scale**power
     if isinstance(X, np.ndarray):
-        return np.asarray((np.abs(X) ** power).sum(axis=1, dtype=np.float64))
+        return np.asarray((np.abs(X.astype(np.float64)) ** power) @ weights)
     values = np.abs(X.data.astype(np.float64)) ** power
-    return np.asarray(sp.csr_array((values, X.indices, X.indptr), shape=X.shape).sum(axis=1))
+    return np.asarray(sp.csr_array((values, X.indices, X.indptr), shape=X.shape) @ weights)
+
+
+def column_squares(problem: Problem) -> Array:
+    """sum_i x_ij^2 for each feature, in the user's variables, (p,) float64; computed once."""
+    if problem.column_squares is None:
+        X = problem.X
+        if isinstance(X, np.ndarray):
+            squares = np.einsum("ij,ij->j", X, X, dtype=np.float64)
+        else:
+            values = np.square(X.data, dtype=np.float64)
+            squares = sp.csr_array((values, X.indices, X.indptr), X.shape).T @ np.ones(problem.n)
+        problem.column_squares = np.asarray(squares)
+    return problem.column_squares
+
+
+def frobenius(problem: Problem) -> float:
+    """c ||X||_F^2/n + l2 in the problem's metric: an upper bound on L that costs no product."""
+    c, scale = _curvature(problem) / problem.n, _scale(problem)
+    squares = column_squares(problem)
+    total = float(squares.sum() if scale is None else squares @ scale**2)
+    return (c * total + float(np.max(_ridge(problem)))) * _rounding(problem)
 
 
 def _rounding(problem: Problem) -> float:
@@ -64,27 +98,43 @@ def _rounding(problem: Problem) -> float:
 
 
 def smoothness(problem: Problem) -> Smoothness:
-    r"""Upper bound L on the smoothness of f.
+    r"""Upper bound L on the smoothness of f, in the problem's metric.
 
     The Hessian is at most c X'X/n + l2 I with c = 1/4 (softmax 1/2). Its largest eigenvalue is
     bounded by the Frobenius norm, c ||X||_F^2/n + l2, and for every v > 0 by Collatz-Wielandt,
     max_j (M v)_j / v_j with M = c |X|'|X|/n + l2 I. Both are valid whatever the rounding of v;
-    the rounding of the sums themselves (n + p non-negative terms) is added.
+    the rounding of the sums themselves (n + p non-negative terms) is added. In a metric, X and
+    the l2 term have the features' factors.
     """
     c = _curvature(problem) / problem.n
-    frobenius = c * float(_row_sums(problem.X, 2).sum()) + problem.l2
+    scale, ridge = _scale(problem), _ridge(problem)
+    from_norm = frobenius(problem)
     size = magnitudes(problem.X)
     v: Any = np.ones(problem.p)
     bound = math.inf
     for _ in range(COLLATZ_WIELANDT_ROUNDS):
         used = v > 0  # a column of zeros has only the l2 term, which no bound falls below
-        Mv = c * np.asarray(size.T @ (size @ v), np.float64) + problem.l2 * v
-        bound = min(bound, float(np.max(Mv[used] / v[used], initial=problem.l2)))
+        product = size.T @ (size @ (v if scale is None else scale * v))
+        Mv = c * np.asarray(product, np.float64) * (1.0 if scale is None else scale) + ridge * v
+        bound = min(bound, float(np.max(Mv[used] / v[used], initial=float(np.max(ridge)))))
         v = Mv / max(float(Mv.max()), np.finfo(float).tiny)
-    rounding = _rounding(problem)
-    if bound < frobenius:
-        return Smoothness(bound * rounding, "collatz-wielandt")
-    return Smoothness(frobenius * rounding, "frobenius")
+    bound *= _rounding(problem)
+    if bound < from_norm:
+        return Smoothness(bound, "collatz-wielandt")
+    return Smoothness(from_norm, "frobenius")
+
+
+def smoothness_inf(problem: Problem) -> float:
+    """L_inf with ||grad f(v) - grad f(w)||_1 <= L_inf ||v - w||_inf, in the problem's metric.
+
+    mean_i ||x_i||_1^2/4 + l2 p, since a sample's loss has second derivative 1/4 in a score that
+    moves by at most ||x_i||_1; softmax without the 1/4 (the scores of two classes may move apart
+    by twice that) and l2 p C.
+    """
+    mean_square = float((_row_sums(problem, 1) ** 2).mean())
+    smooth = (1.0 if problem.softmax else 0.25) * mean_square
+    ridge = float(np.broadcast_to(_ridge(problem), (problem.p,)).sum())
+    return (smooth + ridge * (problem.n_classes if problem.softmax else 1)) * _rounding(problem)
 
 
 def lipschitz(problem: Problem) -> float:
@@ -92,38 +142,37 @@ def lipschitz(problem: Problem) -> float:
 
     With l2 > 0, f as a whole is Lipschitz on no unbounded set and G bounds the loss term only.
     """
-    mean = float(np.sqrt(_row_sums(problem.X, 2)).mean())
+    mean = float(np.sqrt(_row_sums(problem, 2)).mean())
     return math.sqrt(2.0) * mean if problem.softmax else mean
 
 
 def lipschitz_coordinates(problem: Problem) -> Array:
     """Bounds on |g_j|: mean_i |x_ij|, in the shape of the weights (the same for each class)."""
-    size = magnitudes(problem.X)
+    size, scale = magnitudes(problem.X), _scale(problem)
     mean = np.asarray(size.T @ np.ones(problem.n, problem.dtype), np.float64) / problem.n
+    if scale is not None:
+        mean *= scale
     return np.repeat(mean[:, None], problem.n_classes, axis=1) if problem.softmax else mean
 
 
-def certified_start(problem: Problem, g0: Array) -> float:
+def certified_start(problem: Problem, g0: Array, L: float | None = None) -> float:
     """d0 = ||g_0||_2/L <= D: the gradient must fall from ||g_0|| to 0 within the distance D."""
-    return float(np.linalg.norm(g0.astype(np.float64))) / smoothness(problem).L
+    L = smoothness(problem).L if L is None else L
+    return float(np.linalg.norm(g0.astype(np.float64))) / L
 
 
-def certified_start_inf(problem: Problem, g0: Array) -> float:
+def certified_start_inf(problem: Problem, g0: Array, L: float | None = None) -> float:
     r"""A lower bound on D_inf = ||x_0 - x*||_inf, in the same way.
 
-    ||g_0||_1 <= L_inf D_inf with L_inf = mean_i ||x_i||_1^2/4 + l2 p (softmax without the 1/4
-    and l2 p C); and for two classes, entry by entry, |g_0j| <= D_inf sum_i |H_ji|
-    <= D_inf ((|X|'|X| 1)_j/(4 n) + l2). The larger bound is taken.
+    ||g_0||_1 <= L_inf D_inf (:func:`smoothness_inf`); and for two classes, entry by entry,
+    |g_0j| <= D_inf sum_i |H_ji| <= D_inf ((|X|'|X| 1)_j/(4 n) + l2). The larger bound is taken.
     """
     size = np.abs(g0.astype(np.float64))
-    row_norms = _row_sums(problem.X, 1)
-    mean_square = float((row_norms**2).mean())
-    smooth = (1.0 if problem.softmax else 0.25) * mean_square + problem.l2 * g0.size
-    rounding = _rounding(problem)
-    bound = float(size.sum()) / (smooth * rounding)
+    bound = float(size.sum()) / (smoothness_inf(problem) if L is None else L)
     if not problem.softmax:
-        X = magnitudes(problem.X)
-        row = np.asarray(X.T @ row_norms, np.float64) / (4.0 * problem.n) + problem.l2
-        ratios = np.divide(size, row * rounding, out=np.zeros_like(size), where=row > 0)
+        X, scale = magnitudes(problem.X), _scale(problem)
+        row = np.asarray(X.T @ _row_sums(problem, 1), np.float64) / (4.0 * problem.n)
+        row = row + _ridge(problem) if scale is None else scale * row + _ridge(problem)
+        ratios = np.divide(size, row * _rounding(problem), out=np.zeros_like(size), where=row > 0)
         bound = max(bound, float(ratios.max()))
     return bound

@@ -50,7 +50,7 @@ def collapse(problem: Problem) -> Problem:
         n_mean=problem.n_mean,
         weights=counts[order].astype(problem.dtype),
     )
-    merged.bias = problem.bias  # its column is in X already
+    merged.bias, merged.scale = problem.bias, problem.scale  # its column is in X already
     return merged
 
 

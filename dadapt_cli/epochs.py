@@ -133,7 +133,7 @@ def iterate(
             if plan.average != "none":
                 f_average = problem.value(problem.scores(average.x), average.x)
             row, unreported = unreported, None
-            _compare(row, f_average, state, reference, algorithm.INFO.distance)
+            _compare(row, f_average, reference, None)
             report(row)
         if status:
             break
@@ -164,7 +164,7 @@ def iterate(
         now = problem.value_and_gradient(state.x)
     if unreported is not None:  # failed between two rows: show the last finite state
         row = unreported
-        _compare(row, None, state, reference, algorithm.INFO.distance)
+        _compare(row, None, reference, None)
         report(row)
     points = {"last": state.x, "average": average.x, "best": best}
     values = {name: row.get(f"f_{name}") for name in points}

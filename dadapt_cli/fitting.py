@@ -6,8 +6,8 @@ import logging
 import os
 import platform
 import time
-from collections.abc import Callable, Iterable
-from dataclasses import asdict, dataclass
+from collections.abc import Callable
+from dataclasses import asdict, dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -15,14 +15,14 @@ import scipy
 import scipy.sparse as sp
 from threadpoolctl import threadpool_limits
 
-from dadapt_cli import __version__, algorithms, applicable, constants, labels, reference, run
-from dadapt_cli.algorithms import Algorithm, State
+from dadapt_cli import __version__, labels, metric, reference, run, starting
+from dadapt_cli.algorithms import auto
 from dadapt_cli.arrays import Array
-from dadapt_cli.checks import choice, number
 from dadapt_cli.diagnosis import diagnose
 from dadapt_cli.duplicates import PAYS_FROM, collapse
 from dadapt_cli.errors import DataError, NumericalError, UsageError
 from dadapt_cli.interrupts import Interrupts
+from dadapt_cli.options import Options, not_for
 from dadapt_cli.problem import Problem
 from dadapt_cli.reference import Reference
 from dadapt_cli.run import Record
@@ -31,66 +31,6 @@ log = logging.getLogger("dadapt")
 
 SCHEMA = 1
 """Of the records: a renamed or removed key makes it 2."""
-
-SMALLEST_D0 = {"float64": 1e-100, "float32": 1e-30}
-"""Below it the entries of s = d0 g underflow and d would stay at d0 without a word."""
-
-
-@dataclass(frozen=True)
-class Options:
-    """The options of a fit, as on the command line; see INTERFACE and ``dadapt fit -h``."""
-
-    algo: str = "dual-avg"
-    iterations: int = 1000
-    d0: str | float = "auto"
-    bound: str = "I"
-    gradient_bound: str | float = "auto"
-    l2: str | float = 0.0
-    bias: bool = False
-    reference: str | float = "auto"
-    tol: float | None = None
-    time_limit: float | None = None
-    positive: int | None = None
-    every: str | int = "log"
-    dtype: str = "float64"
-    threads: int | None = None
-    epochs: int = 100
-    batch_size: int = 16
-    schedule: str = "paper"
-    seed: int = 0
-    average: str = "none"
-    momentum: float = 0.0
-    betas: tuple[float, float] = (0.9, 0.999)
-    lr: float | None = None
-    variant: str = "paper"
-
-    def check(self, given: Iterable[str] = ()) -> Algorithm:
-        """Return the algorithm; raise UsageError at the first option that cannot be used.
-
-        `given` names the options that the user gave, with underscores: one that the algorithm
-        does not take is refused, not ignored.
-        """
-        algorithm = algorithms.find(self.algo, self.variant)
-        applicable.refuse(algorithm.INFO, self.algo, given)
-        if algorithm.INFO.minibatch:
-            applicable.check_minibatch(self, algorithm.INFO)
-        else:
-            choice("bound", self.bound, algorithm.INFO.bounds)
-        choice("dtype", self.dtype, tuple(SMALLEST_D0))
-        number("iterations", self.iterations, at_least=1)
-        number("d0", self.d0, at_least=SMALLEST_D0[self.dtype], words=("auto",))
-        number("gradient-bound", self.gradient_bound, above=0.0,
-                words=("auto", "initial", "lipschitz"))  # fmt: skip
-        number("l2", self.l2, at_least=0.0, words=("1/n",))
-        number("reference", self.reference, words=("auto", "always", "none"))
-        number("every", self.every, at_least=1, words=("log",))
-        if self.tol is not None:
-            number("tol", self.tol, above=0.0)
-        if self.time_limit is not None:
-            number("time-limit", self.time_limit, above=0.0)
-        if self.threads is not None:
-            number("threads", self.threads, at_least=1)
-        return algorithm
 
 
 @dataclass
@@ -177,7 +117,8 @@ def fit(X: Any, y: Any, **options: Any) -> FitResult:
     **options
         The command line's options with underscores: algo, iterations, d0, bound,
         gradient_bound, l2, bias, reference, tol, time_limit, positive, every, dtype, threads,
-        epochs, batch_size, schedule, seed, average, momentum, betas, lr, variant.
+        metric, memory, inner, lbfgs_pairs, epochs, batch_size, schedule, seed, average, momentum,
+        betas, lr, variant.
 
     Returns
     -------
@@ -222,10 +163,19 @@ def fit_source(X: Any, y: Array, options: Options, source: Source, watcher: Watc
         problem.nonzeros,
         len(problem.blocks),
     )
-    info = algorithm.INFO
-    for line in (*classes.notes, *_notes(problem), *applicable.notes(options, info)):
+    for line in (*classes.notes, *_notes(problem), *starting.notes(options, algorithm.INFO)):
         watcher.note(line)
+    if options.algo == auto.INFO.name:
+        picked, reason = auto.choose(problem)
+        options = replace(options, **picked)
+        algorithm = options.check()
+        watcher.note(f"auto picked {reason}")
+    info = algorithm.INFO
+    options = options.resolved(info)
+    name = options.metric or "identity"
     known, sha256 = _reference(problem, X, options, source)
+    known = known.in_metric(name)
+    problem = problem.in_metric(metric.scale(problem, name))
     referred = time.perf_counter()
     log.info("f*: %s, %s (%.2f s)", known.status, known.method or known.reason, referred - begin)
     trace: list[Record] = []
@@ -239,10 +189,11 @@ def fit_source(X: Any, y: Array, options: Options, source: Source, watcher: Watc
     blas = problem.threads if isinstance(problem.X, np.ndarray) else 1
     with np.errstate(all="ignore"), threadpool_limits(blas, user_api="blas"):
         x0 = problem.zeros()
-        loop, count = applicable.loop(options, info)
-        light = problem if info.minibatch or count < PAYS_FROM else collapse(problem)
-        first = light.value_and_gradient(x0)
-        state = _start(problem, algorithm, options, x0, first.g)
+        loop, count = starting.loop(options, info)
+        rare = "problem" in info.wants or count < PAYS_FROM
+        light = problem if rare or info.minibatch else collapse(problem)
+        first = light.value_and_gradient(light.rescaled(x0))
+        state = starting.start(problem, algorithm, options, x0, problem.rescaled(first.g))
         start: Record = {
             "event": "start",
             "version": __version__,
@@ -265,12 +216,12 @@ def fit_source(X: Any, y: Array, options: Options, source: Source, watcher: Watc
                 **asdict(options),
                 "l2": l2,
                 "threads": problem.threads,
-                **dict.fromkeys(applicable.not_for(info)),
+                **dict.fromkeys(not_for(info)),
             },
             "d0": state.d,
             "d0_certified": options.d0 == "auto" and not info.minibatch,
             "schema": SCHEMA,
-            "metric": "identity",
+            "metric": name,
             "reference": known.record(),
         }
         watcher.record(start)
@@ -300,6 +251,7 @@ def fit_source(X: Any, y: Array, options: Options, source: Source, watcher: Watc
         "environment": environment(problem.threads),
     }
     watcher.record(end)
+    average = getattr(state, "theorem2_average", None)
     result = FitResult(
         w=outcome.w,
         d=state.d,
@@ -307,7 +259,7 @@ def fit_source(X: Any, y: Array, options: Options, source: Source, watcher: Watc
         reference=start["reference"],
         start=start,
         end=end,
-        theorem2_w=getattr(state, "theorem2_average", None),
+        theorem2_w=None if average is None else problem.rescaled(average),
         classes=classes.classes,
         signal=outcome.signal,
     )
@@ -350,22 +302,6 @@ def _reference(
     content = reference.store.content(exact)
     known = reference.find(exact, content, always=wanted == "always")
     return known, source.sha256 or content
-
-
-def _start(problem: Problem, algorithm: Algorithm, options: Options, x0: Array, g0: Array) -> Any:
-    """The state before the first step; at an optimal x_0 there is nothing to start."""
-    if algorithm.INFO.minibatch:
-        return applicable.start(options, algorithm, x0)
-    if not g0.any():
-        d0 = 0.0 if options.d0 == "auto" else float(options.d0)
-        return State(x0=x0, x=x0, s=np.zeros_like(x0), average=x0, d=d0)
-    if options.d0 == "auto":
-        inf = algorithm.INFO.distance == "D_inf"
-        d0 = (constants.certified_start_inf if inf else constants.certified_start)(problem, g0)
-    else:
-        d0 = float(options.d0)
-    G = algorithm.gradient_bound(problem, g0, options.gradient_bound)
-    return algorithm.start(x0, g0, d0=d0, bound=options.bound, G=G)
 
 
 def _notes(problem: Problem) -> list[str]:

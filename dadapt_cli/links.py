@@ -110,3 +110,24 @@ class Softmax:
         at_own = flat[self._own] - self.factor
         flat[self._own] = np.where(top == self._own, -others * share, at_own)
         return loss
+
+
+def softmax_columns(z: Array, y: Indices, residual: Array) -> float:
+    """Sum of the losses of :class:`Softmax` for scores of shape (C, samples), one sample a column.
+
+    `residual` becomes their derivatives, not divided by n_mean.
+
+    With o the sum of exp(z_c - max z) over c != y and e = exp(z_y - max z), the loss is
+    log1p(o + (e - 1)) - (z_y - max z) and the own residual -o/(o + e): for z_y = max z, as near
+    the end, nothing cancels.
+    """
+    own = (y, np.arange(len(y)))
+    np.subtract(z, z.max(axis=0), out=residual)
+    z_y = residual[own]
+    np.exp(residual, out=residual)
+    e = residual[own]
+    residual[own] = 0.0
+    others = residual.sum(axis=0)
+    residual /= others + e
+    residual[own] = -others / (others + e)
+    return float(np.log1p(others + (e - 1.0)).sum(dtype=np.float64) - z_y.sum(dtype=np.float64))

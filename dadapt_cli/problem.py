@@ -24,9 +24,11 @@ import copy
 import itertools
 import math
 import os
+from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
-from typing import Any
+from functools import partial
+from typing import Any, TypeVar
 
 import numpy as np
 import scipy.sparse as sp
@@ -36,6 +38,8 @@ from dadapt_cli.arrays import Array, Mask, Matrix
 from dadapt_cli.errors import DataError
 from dadapt_cli.labels import Labels
 from dadapt_cli.links import Logistic, Softmax
+
+Result = TypeVar("Result")
 
 DENSE_FROM = 0.25
 """Density from which a dense matrix is faster (measured, benchmarks/gradient.py)."""
@@ -71,8 +75,14 @@ class _Block:
     """Some consecutive rows of the data and the work space for them."""
 
     def __init__(
-        self, X: Matrix, link: Logistic | Softmax, scores: Array, dropped: Mask | None
+        self,
+        rows: slice,
+        X: Matrix,
+        link: Logistic | Softmax,
+        scores: Array,
+        dropped: Mask | None,
     ) -> None:
+        self.rows = rows
         self.X = X
         self.XT = X.T  # for CSR a CSC view of the same arrays: no copy, and as fast
         self.link = link
@@ -95,6 +105,11 @@ class _Block:
         self.forward(w)
         loss = self.loss(self.scores)
         return loss, self.XT @ self.residual
+
+    def transposed(self, residual: Array) -> Array:
+        """X' residual, of the block's rows."""
+        product: Array = self.XT @ residual[self.rows]
+        return product
 
 
 class Problem:
@@ -166,14 +181,17 @@ class Problem:
         self._scores = np.empty((self.n, *self.shape[1:]), self.dtype)
         self.blocks = [
             _Block(
-                self.X[rows], self._link(rows), self._scores[rows],
+                rows, self.X[rows], self.link(rows), self._scores[rows],
                 None if dropped is None else dropped[rows],
             )
             for rows in self._row_blocks()
         ]  # fmt: skip
         self._pool: ThreadPoolExecutor | None = None
+        self.scale: Array | None = None
+        self.column_squares: Array | None = None  # kept by constants.column_squares
 
-    def _link(self, rows: slice) -> Logistic | Softmax:
+    def link(self, rows: slice) -> Logistic | Softmax:
+        """The losses of some consecutive rows, with work space of their own."""
         weights = None if self.weights is None else self.weights[rows]
         if self.softmax:
             return Softmax(self.y[rows], self.n_classes, self.n_mean, weights)
@@ -203,12 +221,7 @@ class Problem:
 
     def value_and_gradient(self, w: Array) -> Evaluation:
         """Evaluate f, its gradient and the scores at `w`, shape (p,) or (p, C)."""
-        if len(self.blocks) == 1:
-            parts = [self.blocks[0].all(w)]
-        else:
-            # The main thread takes the first block itself: pool threads alone often share a core.
-            waiting = [self._helpers().submit(b.all, w) for b in self.blocks[1:]]
-            parts = [self.blocks[0].all(w), *(job.result() for job in waiting)]
+        parts = self.in_threads([partial(block.all, w) for block in self.blocks])
         loss, g = parts[0]
         for more_loss, more_g in parts[1:]:
             loss += more_loss
@@ -219,9 +232,18 @@ class Problem:
 
     def scores(self, w: Array) -> Array:
         """X @ w as a new array, shape (n,) or (n, C)."""
-        for block in self.blocks:
-            block.forward(w)
+        self.in_threads([partial(block.forward, w) for block in self.blocks])
         return self._scores.copy()
+
+    def gradient(self, residual: Array, w: Array) -> Array:
+        """X' residual + l2 w: the gradient at w, whose residuals (n,) or (n, C) are known."""
+        parts = self.in_threads([partial(block.transposed, residual) for block in self.blocks])
+        g = parts[0]
+        for more in parts[1:]:
+            g += more
+        if self.l2:
+            g += self.l2 * w
+        return g
 
     def value(self, scores: Array, w: Array) -> float:
         """f at a point whose scores are known: O(n C), no matrix product."""
@@ -255,6 +277,20 @@ class Problem:
         twin.l2 = l2
         return twin
 
+    def in_metric(self, scale: Array | None) -> Problem:
+        """Return the same objective, to be minimised over v where w = scale v (``metric``).
+
+        `scale` has shape (p,), or (p, 1) for softmax; None is the identity. All methods keep to
+        the user's variables w; :meth:`rescaled` takes v to w, and gradients in w to those in v.
+        """
+        twin = copy.copy(self)
+        twin.scale = scale
+        return twin
+
+    def rescaled(self, a: Array) -> Array:
+        """scale * a: the weights w of a point v, or the gradient in v from the one in w."""
+        return a if self.scale is None else self.scale * a
+
     def restrict(self, kept: Mask) -> Problem:
         """Return the objective with only the kept loss terms, the mean still over n.
 
@@ -267,9 +303,17 @@ class Problem:
         fewer = Labels(self.labels.classes, self.labels.index[kept])
         return Problem(self.X[kept], fewer, **same)
 
+    def in_threads(self, jobs: Sequence[Callable[[], Result]]) -> list[Result]:
+        """Results of `jobs`, best at most `threads` of them, computed side by side."""
+        if len(jobs) == 1:
+            return [jobs[0]()]
+        # The main thread takes the first job itself: pool threads alone often share a core.
+        waiting = [self._helpers().submit(job) for job in jobs[1:]]
+        return [jobs[0](), *(job.result() for job in waiting)]
+
     def _helpers(self) -> ThreadPoolExecutor:
         if self._pool is None:
-            self._pool = ThreadPoolExecutor(len(self.blocks) - 1, "dadapt-rows")
+            self._pool = ThreadPoolExecutor(max(1, self.threads - 1), "dadapt-rows")
         return self._pool
 
 

@@ -58,7 +58,8 @@ class Outcome:
     Attributes
     ----------
     status
-        ``iterations``, ``tolerance``, ``time``, ``optimal``, ``interrupted`` or ``failed``.
+        ``iterations``, ``tolerance``, ``time``, ``optimal``, ``precision`` (f can be lowered no
+        further in this precision), ``interrupted`` or ``failed``.
     row
         The last row of the trace: k steps were made.
     iterate
@@ -115,8 +116,11 @@ def iterate(
 
     Parameters
     ----------
+    problem
+        In the metric of the run; the algorithm sees points and gradients of the metric, the
+        records and the outcome hold the user's weights and gradients.
     first
-        f and gradient at the state's x, already evaluated.
+        f and gradient at the state's x, in the user's variables, already evaluated.
     report
         Called with each step record.
     progress
@@ -131,8 +135,10 @@ def iterate(
     """
     begin = time.perf_counter()
     next_progress = begin + PROGRESS_SECONDS
-    average_scores = np.zeros_like(first.scores)  # X @ average is the same average of X @ x_k
-    work = np.empty_like(average_scores)
+    averages, D = algorithm.INFO.averages, reference.distance(algorithm.INFO.distance)
+    # X @ average is the same average of X @ x_k
+    average_scores = np.zeros_like(first.scores) if averages else None
+    work = np.empty_like(first.scores)
     best, growth, k, now, row = _Best(), 0, 0, first, Record()
     unreported: Record | None = None
     reason: str | None = None
@@ -145,13 +151,18 @@ def iterate(
             best = _Best(now.f, state.x)
         elapsed = time.perf_counter() - begin
         status = _stop(problem, budget, reference, k, best.f, grad_square, elapsed)
+        if status is None and state.stalled:
+            status = "precision"
         if interrupts is not None and interrupts.caught is not None:
             status = "interrupted"
         unreported = _row(k, state, now.f, best.f, math.sqrt(grad_square), elapsed)
         if status or budget.reports(k):
-            f_average = problem.value(average_scores, state.average) if k else now.f
+            f_average = None
+            if average_scores is not None:
+                average = problem.rescaled(state.average)
+                f_average = problem.value(average_scores, average) if k else now.f
             row, unreported = unreported, None
-            _compare(row, f_average, state, reference, algorithm.INFO.distance)
+            _compare(row, f_average, reference, None if D is None else state.bound(D))
             report(row)
         if status:
             break
@@ -159,21 +170,23 @@ def iterate(
             next_progress = begin + elapsed + PROGRESS_SECONDS
             progress(k, state.d, now.f)
         before = state.d
+        state.f = now.f
         try:
-            algorithm.step(state, now.g)
+            algorithm.step(state, problem.rescaled(now.g))
         except NumericalError as error:
             reason = f"iteration {k + 1}: {error}"
             break
-        np.subtract(now.scores, average_scores, out=work)
-        work *= state.fraction
-        average_scores += work
+        if average_scores is not None:
+            np.subtract(now.scores, average_scores, out=work)
+            work *= state.fraction
+            average_scores += work
         k += 1
         if state.d > before:
             growth = k
-        now = problem.value_and_gradient(state.x)
+        now = state.evaluate(problem)
     if unreported is not None:  # failed between two rows: show the last finite state
         row = unreported
-        _compare(row, None, state, reference, algorithm.INFO.distance)
+        _compare(row, None, reference, None)
         report(row)
     return _outcome(
         problem, state, best, average_scores, row,
@@ -235,32 +248,22 @@ def _row(
 
 
 def _compare(
-    row: Record,
-    f_average: float | None,
-    state: State | MinibatchState,
-    reference: Reference,
-    distance: str,
+    row: Record, f_average: float | None, reference: Reference, bound: float | None
 ) -> None:
-    """Fill in f at the average and what needs f* and D.
-
-    The bound is Lemma 5's, for weights w_i and s_k = sum_{i<k} w_i g_i: f(average) - f* <=
-    (D ||s_k||_dual + sum w_i <g_i, x_i - x_0>)/sum w_i. There is none at k = 0.
-    """
+    """Fill in f at the average and what needs f* and D; the bound is the algorithm's."""
     row["f_average"] = finite(f_average)
     if reference.f_star is not None:
         for name in ("last", "average", "best"):
             if row[f"f_{name}"] is not None:
                 row[f"suboptimality_{name}"] = row[f"f_{name}"] - reference.f_star
-    D = reference.distance(distance)
-    if isinstance(state, State) and D is not None and f_average is not None and state.W > 0:
-        row["bound"] = finite((D * state.s_norm + state.slack) / state.W)
+    row["bound"] = finite(bound)
 
 
 def _outcome(
     problem: Problem,
     state: State,
     best: _Best,
-    average_scores: Array,
+    average_scores: Array | None,
     row: Record,
     *,
     status: str,
@@ -275,8 +278,9 @@ def _outcome(
         del values["last"], values["average"]
     known = {name: f for name, f in values.items() if f is not None}
     chosen = min(known, key=lambda name: known[name]) if known else "best"
-    w = points[chosen] if known else state.x0
-    scores = average_scores if chosen == "average" else problem.scores(w)
+    w = problem.rescaled(points[chosen] if known else state.x0)
+    known_scores = average_scores if chosen == "average" else None
+    scores = problem.scores(w) if known_scores is None else known_scores
     return Outcome(
         status=status,
         row=row,

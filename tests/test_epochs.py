@@ -13,6 +13,7 @@ import pytest
 import scipy.sparse as sp
 
 from dadapt_cli import batches, fitting
+from dadapt_cli.algorithms import find
 from dadapt_cli.batches import Batches, schedule
 from dadapt_cli.errors import NumericalError, UsageError
 from dadapt_cli.fitting import Source, Watcher, fit
@@ -126,7 +127,7 @@ def test_average_is_of_the_iterates_before_each_step(average: str) -> None:
     X, y = read_libsvm(IRIS)
     problem = Problem(X, encode(y))
     made = Batches(problem, 16, 0)
-    algorithm: Any = fitting.algorithms.find("adam")
+    algorithm: Any = find("adam")
     state = algorithm.start(problem.zeros(), d0=1e-6)
     iterates, weights = [], []
     for _ in range(3):

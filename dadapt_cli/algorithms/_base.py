@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from typing import Any, Protocol
 
-from dadapt_cli.algorithms._space import Scalar
+from dadapt_cli.algorithms._certificate import Certificate
+from dadapt_cli.algorithms._space import Scalar, ratchet
 from dadapt_cli.arrays import Array
-from dadapt_cli.problem import Problem
+from dadapt_cli.problem import Evaluation, Problem
 
 
 @dataclass(frozen=True)
@@ -23,14 +25,23 @@ class Info:
     distance
         The distance that d bounds from below: ``D`` or ``D_inf``.
     bounds
-        Values of ``--bound`` it takes.
+        Values of ``--bound`` it takes, the default first.
     minibatch
         Whether it takes minibatches: the loop is then that of epochs.
     settings
-        Options that only some algorithms take, and this one does: ``d0``, ``lr``, ``momentum``,
-        ``betas``, ``schedule``.
+        Options that only some algorithms take, and this one does: ``gradient_bound``,
+        ``memory``, ``inner``, ``lbfgs_pairs``; ``d0``, ``lr``, ``momentum``, ``betas``,
+        ``schedule``.
     variants
         Values of ``--variant`` it takes; ``paper`` is the final version.
+    wants
+        What ``start`` is given beside x_0, g_0, d0 and bound: ``G`` of the listing, ``L`` (a
+        certified upper bound on the smoothness, in the metric and norm of the algorithm),
+        ``any L`` (a looser one that costs nothing), the ``problem``.
+    metric
+        Default of ``--metric``.
+    averages
+        Whether the guarantee is for the average of the iterates; if not, for the best one.
     """
 
     name: str
@@ -42,8 +53,11 @@ class Info:
     distance: str
     bounds: tuple[str, ...]
     minibatch: bool = False
-    settings: tuple[str, ...] = ()
+    settings: tuple[str, ...] = ("gradient_bound",)
     variants: tuple[str, ...] = ("paper",)
+    wants: tuple[str, ...] = ("G", "L")
+    metric: str = "identity"
+    averages: bool = True
 
 
 @dataclass(slots=True, kw_only=True)
@@ -51,6 +65,7 @@ class State:
     """The state after k steps, as far as the loop reads it. Arrays have the shape of the weights.
 
     ``x`` is a new array after each step, so that earlier iterates can be kept without copying.
+    It is a point of the metric: the weights are ``problem.rescaled(x)``.
     """
 
     x0: Array
@@ -66,12 +81,39 @@ class State:
     step_size: float | None = None  # the scalar that made x_k
     theorem2_k: int | None = None  # t of Theorem 2's returned iterate
     theorem2_average: Array | None = None  # that iterate, xhat_t
+    f: float = math.nan  # f(x_k), which the loop sets before each step
+    certificate: Certificate | None = None  # of bound C
+    hyperplane: float = 0.0  # bound C from x_k alone
+    stalled: bool = False  # f can be lowered no further in this precision
 
-    def include(self, weight: float) -> None:
-        """Take x_k into the weighted average; the running form needs no rescaling as d grows."""
+    def include(self, weight: float, g: Array | None = None) -> None:
+        """Take x_k into the weighted average; the running form needs no rescaling as d grows.
+
+        With g_k, also into bound C, where there is one.
+        """
         self.W += weight
         self.fraction = weight / self.W
         self.average += self.fraction * (self.x - self.average)
+        if self.certificate is not None and g is not None:
+            self.hyperplane = self.certificate.include(self.f, g, self.x - self.x0, weight)
+
+    def certified(self, d_hat: float) -> float:
+        """The largest of d_hat and, where bound C is asked for, its two forms."""
+        if self.certificate is None:
+            return d_hat
+        return float(ratchet(ratchet(d_hat, self.hyperplane), self.certificate.bound(self.s_norm)))
+
+    def evaluate(self, problem: Problem) -> Evaluation:
+        """f and gradient at x_k, in the user's variables."""
+        return problem.value_and_gradient(problem.rescaled(self.x))
+
+    def bound(self, D: float) -> float | None:
+        """Lemma 5: (D ||s_k||_dual + sum w_i <g_i, x_i - x_0>)/sum w_i bounds what INFO says.
+
+        With weights w_i and s_k = sum_{i<k} w_i g_i it holds for the weighted average of
+        x_0..x_{k-1} and so for the best of them. There is none at k = 0.
+        """
+        return (D * self.s_norm + self.slack) / self.W if self.W > 0 else None
 
 
 @dataclass(slots=True, kw_only=True)
@@ -94,10 +136,10 @@ class Algorithm(Protocol):
     INFO: Info
 
     def gradient_bound(self, problem: Problem, g0: Array, choice: str | float) -> Any:
-        """G of the listing, for a value of ``--gradient-bound``."""
+        """G of the listing, for a value of ``--gradient-bound``; only where INFO wants it."""
 
-    def start(self, x0: Array, g0: Array, *, d0: float, bound: str, G: Any) -> State:
-        """Make the state before the first step."""
+    def start(self, x0: Array, g0: Array, *, d0: float, bound: str, **more: Any) -> State:
+        """Make the state before the first step; INFO.wants and INFO.settings by keyword."""
 
     def step(self, state: Any, g: Array) -> None:
         """Advance the state by one iteration, given the gradient at x_k."""

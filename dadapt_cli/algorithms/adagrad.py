@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 
 import numpy as np
 
 from dadapt_cli.algorithms._base import Info, State
+from dadapt_cli.algorithms._certificate import Certificate
 from dadapt_cli.algorithms._space import dot, norm1, ratchet
 from dadapt_cli.arrays import Array
 from dadapt_cli.constants import lipschitz_coordinates
@@ -15,12 +17,14 @@ from dadapt_cli.problem import Problem
 INFO = Info(
     name="adagrad",
     title="Algorithm 3, AdaGrad (coordinate-wise dual averaging)",
-    theorem="Theorem 4: f(average) - f* = O(p G_inf D_inf/sqrt(n))",
+    theorem="Theorem 4: f(average) - f* = O(p G_inf D_inf/sqrt(n)), for --bound I and II; "
+    "with certified, d <= D_inf and the bound column are proved, the rate is not claimed",
     symbols="s_k, a_k, d_k, d-hat_k",
     d_means="a lower bound on D_inf = ||x_0 - x*||_inf",
-    options="--bound I|II; --gradient-bound auto (per coordinate), initial, lipschitz or G_inf",
+    options="--bound I|II|certified (bound C in the l-infinity norm); --gradient-bound auto (per "
+    "coordinate), initial, lipschitz or G_inf",
     distance="D_inf",
-    bounds=("I", "II"),
+    bounds=("I", "II", "certified"),
     variants=("paper", "pip"),
 )
 
@@ -50,14 +54,17 @@ class AdaGrad(State):
     num2: float = 0.0  # sum d_i <g_i, s_i/a_i>
 
 
-def start(x0: Array, g0: Array, *, d0: float, bound: str = "I", G: Array) -> AdaGrad:
-    """Before the first step: s_0 = 0, a_0 = G_inf."""
+def start(
+    x0: Array, g0: Array, *, d0: float, bound: str = "I", G: Array, L: float = math.inf
+) -> AdaGrad:
+    """Before the first step: s_0 = 0, a_0 = G_inf. `L` is L_inf, for bound C in that norm."""
     return AdaGrad(
         x0=x0,
         x=x0,
         s=np.zeros_like(x0),
         average=x0.copy(),
         d=d0,
+        certificate=Certificate(L=L, inf=True) if bound == "certified" else None,
         option=bound,
         a2=G * G,
         a=G.copy(),
@@ -67,7 +74,7 @@ def start(x0: Array, g0: Array, *, d0: float, bound: str = "I", G: Array) -> Ada
 def step(state: AdaGrad, g: Array) -> None:
     """Advance from x_k to x_{k+1}; `g` is the gradient at x_k."""
     d, scaled = state.d, g / state.a  # a_k, before the update
-    state.include(d)
+    state.include(d, g)
     state.num1 += d * d * dot(g, scaled)
     state.num2 += d * dot(state.s, scaled)
     state.slack = -state.num2  # x_i - x_0 = -s_i/a_i
@@ -82,5 +89,6 @@ def step(state: AdaGrad, g: Array) -> None:
             state.d_hat = (dot(state.s, move) - state.num1) / (2 * state.s_norm)
         else:
             state.d_hat = state.num2 / state.s_norm
+        state.d_hat = state.certified(state.d_hat)
         state.d = ratchet(d, state.d_hat)  # d_{k+1}
     state.x = state.x0 - move  # x_{k+1}

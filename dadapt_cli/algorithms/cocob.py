@@ -19,6 +19,7 @@ INFO = Info(
     distance="D",
     bounds=(),
     minibatch=True,
+    settings=(),
 )
 
 ALPHA = 100.0

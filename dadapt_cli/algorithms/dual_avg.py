@@ -8,6 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from dadapt_cli.algorithms._base import Info, State
+from dadapt_cli.algorithms._certificate import Certificate
 from dadapt_cli.algorithms._space import dot, norm, ratchet
 from dadapt_cli.arrays import Array
 from dadapt_cli.constants import lipschitz
@@ -19,9 +20,10 @@ INFO = Info(
     theorem="Theorems 1 and 2: f(average) - f* = O(D G/sqrt(n)) without knowing D",
     symbols="s_k, gamma_k, d_k, d-hat_k",
     d_means="a lower bound on D = ||x_0 - x*||_2",
-    options="--bound I|II; --gradient-bound lipschitz or G: Theorem 2's step and its iterate",
+    options="--bound I|II|certified; --gradient-bound lipschitz or G: Theorem 2's step and "
+    "its iterate",
     distance="D",
-    bounds=("I", "II"),
+    bounds=("I", "II", "certified"),
 )
 
 
@@ -46,15 +48,26 @@ class DualAveraging(State):
 
 
 def start(
-    x0: Array, g0: Array, *, d0: float, bound: str = "I", G: float | None = None
+    x0: Array,
+    g0: Array,
+    *,
+    d0: float,
+    bound: str = "I",
+    G: float | None = None,
+    L: float = math.inf,
 ) -> DualAveraging:
-    """Before the first step: s_0 = 0 and gamma_0 = 1/||g_0||, or 1/G for Theorem 2."""
+    """Before the first step: s_0 = 0 and gamma_0 = 1/||g_0||, or 1/G for Theorem 2.
+
+    `L` is for bound C; Theorems 1 and 2 need of d only that it is nondecreasing, at most D and
+    at least d-hat, so they hold with it.
+    """
     return DualAveraging(
         x0=x0,
         x=x0,
         s=np.zeros_like(x0),
         average=x0.copy(),
         d=d0,
+        certificate=Certificate(L=L) if bound == "certified" else None,
         option=bound,
         gamma=1.0 / norm(g0) if G is None else 1.0 / G,
         S2=0.0 if G is None else G * G,
@@ -65,7 +78,7 @@ def start(
 def step(state: DualAveraging, g: Array) -> None:
     """Advance from x_k to x_{k+1}; `g` is the gradient at x_k."""
     d, gamma, gg = state.d, state.gamma, dot(g, g)
-    state.include(d)
+    state.include(d, g)
     state.num2 += gamma * d * dot(g, state.s)
     state.num1 += gamma * d * d * gg
     state.slack = -state.num2  # x_i - x_0 = -gamma_i s_i
@@ -79,6 +92,7 @@ def step(state: DualAveraging, g: Array) -> None:
             state.d_hat = (state.gamma * state.s_norm**2 - state.num1) / (2 * state.s_norm)
         else:
             state.d_hat = state.num2 / state.s_norm
+        state.d_hat = state.certified(state.d_hat)
         state.d = ratchet(d, state.d_hat)  # d_{k+1}
     state.x = state.x0 - state.gamma * state.s  # x_{k+1}
     _remember_theorem2(state)

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from dadapt_cli.algorithms._base import Info, State
+from dadapt_cli.algorithms._certificate import Certificate
 from dadapt_cli.algorithms._space import dot, norm, ratchet
 from dadapt_cli.arrays import Array
 from dadapt_cli.constants import lipschitz
@@ -19,9 +20,9 @@ INFO = Info(
     theorem="Theorem 3: f(average) - f* = O(D G log(n)/sqrt(n))",
     symbols="s_k, lambda_k, d_k, d-hat_k",
     d_means="a lower bound on D = ||x_0 - x*||_2",
-    options="--gradient-bound auto|initial or G (Options I and II coincide)",
+    options="--bound I|II|certified (I and II coincide); --gradient-bound auto|initial or G",
     distance="D",
-    bounds=("I", "II"),
+    bounds=("I", "II", "certified"),
 )
 
 
@@ -40,22 +41,32 @@ class GradientDescent(State):
     num: float = 0.0  # sum lambda_i <g_i, s_i>
 
 
-def start(x0: Array, g0: Array, *, d0: float, bound: str = "I", G: float) -> GradientDescent:
-    """Before the first step: s_0 = 0, A = G^2."""
-    return GradientDescent(x0=x0, x=x0, s=np.zeros_like(x0), average=x0.copy(), d=d0, A=G * G)
+def start(
+    x0: Array, g0: Array, *, d0: float, bound: str = "I", G: float, L: float = math.inf
+) -> GradientDescent:
+    """Before the first step: s_0 = 0, A = G^2. `L` is for bound C, under which Theorem 3 holds."""
+    return GradientDescent(
+        x0=x0,
+        x=x0,
+        s=np.zeros_like(x0),
+        average=x0.copy(),
+        d=d0,
+        certificate=Certificate(L=L) if bound == "certified" else None,
+        A=G * G,
+    )
 
 
 def step(state: GradientDescent, g: Array) -> None:
     """Advance from x_k to x_{k+1}; `g` is the gradient at x_k."""
     state.A += dot(g, g)
     lam = state.step_size = state.d / math.sqrt(state.A)  # lambda_k
-    state.include(lam)
+    state.include(lam, g)
     state.num += lam * dot(g, state.s)
     state.slack = -state.num  # x_i - x_0 = -s_i
     state.s += lam * g  # s_{k+1}
     state.s_norm = norm(state.s)
     state.d_hat = None
     if state.s_norm != 0:  # also when it is no number: the ratchet refuses that
-        state.d_hat = state.num / state.s_norm
+        state.d_hat = state.certified(state.num / state.s_norm)
         state.d = ratchet(state.d, state.d_hat)  # d_{k+1}
     state.x = state.x0 - state.s  # x_{k+1}

@@ -21,13 +21,22 @@ def main(
     data: Annotated[str, typer.Argument(metavar="DATA", help="A LIBSVM file, or - for stdin.")],
     algo: Annotated[
         str,
-        typer.Option("--algo", "-a", help="dual-avg, gd, adagrad, sgd, adam (dadapt algorithms)."),
+        typer.Option(
+            "--algo", "-a", help="dual-avg, gd, adagrad, safe, orth, sgd, ... (dadapt algorithms)."
+        ),
     ] = "dual-avg",
     iterations: Annotated[int, typer.Option("--iterations", "-n", help="Steps.")] = 1000,
     d0: Annotated[
         str, typer.Option(help="Initial lower bound on D: auto (certified) or a number.")
     ] = "auto",
-    bound: Annotated[str, typer.Option(help="Numerator of d-hat: I or II.")] = "I",
+    bound: Annotated[
+        str | None,
+        typer.Option(help="d-hat: I (default), II or certified; safe and orth: certified."),
+    ] = None,
+    metric: Annotated[
+        str | None,
+        typer.Option(help="identity (default), half (default of safe, orth) or diagonal."),
+    ] = None,
     gradient_bound: Annotated[
         str, typer.Option(help="G: auto, initial, lipschitz or a number.")
     ] = "auto",
@@ -67,6 +76,13 @@ def main(
     variant: Annotated[
         str, typer.Option(help="paper, pip (package dadaptation) or preprint.")
     ] = "paper",
+    memory: Annotated[int, typer.Option(help="Last steps that orth searches along.")] = 1,
+    inner: Annotated[
+        str, typer.Option(help="Search of orth: exact, or newton (one Newton step).")
+    ] = "exact",
+    lbfgs_pairs: Annotated[
+        int, typer.Option(help="Pairs of the L-BFGS direction that orth adds; 0: none.")
+    ] = 0,
     output: Annotated[
         str, typer.Option("--format", "-f", help="table, jsonl, json or csv.")
     ] = "table",
@@ -94,9 +110,10 @@ def main(
 
     from dadapt_cli.cli.messages import LogLines, say
     from dadapt_cli.files import check_output
-    from dadapt_cli.fitting import Options, Source, Watcher, fit_source
+    from dadapt_cli.fitting import Source, Watcher, fit_source
     from dadapt_cli.interrupts import Interrupts
     from dadapt_cli.libsvm import load
+    from dadapt_cli.options import Options
     from dadapt_cli.render import machine
     from dadapt_cli.render import plot as plotting
     from dadapt_cli.render.progress import Progress
@@ -125,6 +142,10 @@ def main(
         betas=_pair(betas),
         lr=lr,
         variant=variant,
+        metric=metric,
+        memory=memory,
+        inner=inner,
+        lbfgs_pairs=lbfgs_pairs,
     )
     info = options.check(_given(context)).INFO
     how = reading.reading(

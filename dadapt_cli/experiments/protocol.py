@@ -11,11 +11,11 @@ import numpy as np
 
 from dadapt_cli import __version__, algorithms
 from dadapt_cli.algorithms import MinibatchAlgorithm
-from dadapt_cli.applicable import DEFAULT_D0
 from dadapt_cli.arrays import Array
 from dadapt_cli.checks import choice
 from dadapt_cli.errors import UsageError
 from dadapt_cli.experiments.replicas import STARTS, Curves, Samples, sweep
+from dadapt_cli.starting import DEFAULT_D0
 
 Record = dict[str, Any]
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from typing import Any
 
 import numpy as np
@@ -10,7 +11,9 @@ import scipy.sparse as sp
 from dadapt_cli import memory
 from dadapt_cli.libsvm.fast import Array, Rows
 
-_SLACK = 2**21  # bytes
+_INT32_MAX = 2**31 - 1
+_SLACK = 2**20  # entries
+_UNKNOWN = 2**23  # entries reserved for a pipe: enough to be pages of their own, which can move
 _CHECKED_FROM = 2**28  # bytes below which memory is not asked for
 _TYPICAL = 0.02  # the part of a file that tells about the rest
 
@@ -19,7 +22,8 @@ class Growing:
     """A one-dimensional array that grows at its end.
 
     Its memory is reserved by the estimate of the final size: what is never written costs
-    nothing. Beyond the estimate it is extended in place (``realloc``) by a sixteenth at a time.
+    nothing. Beyond the estimate it is extended in place (``realloc``) by a sixteenth, on Linux
+    by 2^20 entries at a time.
     """
 
     def __init__(self, dtype: Any, path: str) -> None:
@@ -46,7 +50,9 @@ class Growing:
         """
         needed = self.count + len(more)
         if needed > len(self._array):
-            room = max(needed // 16, _SLACK // self._array.itemsize)
+            room = max(needed // 16, _SLACK)
+            if sys.platform == "linux":
+                room = _SLACK  # realloc moves pages there, not bytes: growing is cheap
             bytes_more = (needed + room - len(self._array)) * self._array.itemsize
             memory.require(bytes_more, f"going on after {self.count} entries", self._path)
             self._array.resize(needed + room, refcheck=False)
@@ -116,9 +122,11 @@ class Assembler:
         if continues:
             self._ends.values[-1] = ends[0]
         total = nonzeros + len(values)
-        if share is not None:
+        if share is None and not self._reserved:
+            self._reserve(_UNKNOWN, _UNKNOWN)
+        elif share is not None:
             self._plan(total / share, (self.rows + len(counts)) / share, share)
-        if total > np.iinfo(np.int32).max and self._ends.values.dtype == np.int32:
+        if total > _INT32_MAX and self._ends.values.dtype == np.int32:
             wide = Growing(np.int64, self._path)
             wide.extend(self._ends.values)
             self._ends = wide
@@ -127,21 +135,27 @@ class Assembler:
         self._indices.extend(indices)
         self._values.extend(values)
 
+    def _reserve(self, cells: int, rows: int) -> None:
+        self._reserved = True
+        for array, count in (
+            (self._labels, rows),
+            (self._ends, rows + 1),
+            (self._indices, cells),
+            (self._values, cells),
+        ):
+            array.reserve(count)
+        self._ends.extend(np.zeros(1, np.int32))
+
     def _plan(self, cells: float, rows: float, share: float) -> None:
         """Reserve by the first estimate; refuse a file by a later, better one."""
         per_cell = self._values.values.itemsize + self._indices.values.itemsize
         needed = int(1.03 * (per_cell * cells + 12 * rows))
         if not self._reserved:
-            self._reserved = True
             there = memory.available() if needed > _CHECKED_FROM else None
-            if there is None or needed < there:  # else the first piece may not be typical
-                for array, count in (
-                    (self._labels, rows),
-                    (self._ends, rows),
-                    (self._indices, cells),
-                    (self._values, cells),
-                ):
-                    array.reserve(int(1.03 * count) + 16)
+            if there is None or needed < there:
+                self._reserve(int(1.03 * cells) + 16, int(1.03 * rows) + 16)
+            else:  # the first piece may not be typical
+                self._reserve(_UNKNOWN, _UNKNOWN)
         if not self._checked and share > _TYPICAL:
             self._checked = True
             if needed > _CHECKED_FROM:
@@ -152,10 +166,7 @@ class Assembler:
 
     def finish(self, n_features: int | None) -> tuple[sp.csr_array, Array]:
         """Return the matrix, its indices sorted and without explicit zeros, and the labels."""
-        ends = self._ends.finish()
-        indptr = np.zeros(len(ends) + 1, ends.dtype)
-        indptr[1:] = ends
-        del ends, self._ends
+        indptr = self._ends.finish()
         columns = max(1, self._largest + 1) if n_features is None else n_features
         indices = self._indices.finish().astype(indptr.dtype, copy=False)
         X = sp.csr_array(

@@ -102,17 +102,19 @@ def parse_line(
     qid = len(tokens) > 1 and QID.fullmatch(tokens[1]) is not None
     indices: list[int] = []
     values: list[float] = []
-    seen: set[int] = set()
+    sums: dict[int, float] = {}
     pairs = tokens[2:] if qid else tokens[1:]
     for place, token in enumerate(pairs):
         index, value = _pair(token, pairs[place + 1 : place + 2], rules)
         if rules.lenient:
-            if index in seen and not rules.sum_duplicates:
+            if index in sums and not rules.sum_duplicates:
                 raise BadLine(
                     f"index {index} appears twice, again in {show(token)}; keep one of them, or "
                     "sum them with 'dadapt check --fix OUT --duplicates sum'"
                 )
-            seen.add(index)
+            sums[index] = sums.get(index, 0.0) + value
+            if abs(sums[index]) >= (FLOAT32_LIMIT if rules.float32 else math.inf):
+                raise BadLine(f"values of index {index} overflow when summed; scale the feature")
         elif index == previous:
             raise BadLine(f"index {index} appears twice, again in {show(token)}; keep one of them")
         elif index < previous:

@@ -392,7 +392,8 @@ def sort_rows(rows: Rows, sum_duplicates: bool) -> Rows:
     if sum_duplicates:
         new = np.ones(len(indices), bool)
         new[1:] = (indices[1:] != indices[:-1]) | (row[1:] != row[:-1])
-        values = np.add.reduceat(values, np.flatnonzero(new))
+        with np.errstate(over="ignore"):  # the caller refuses infinity
+            values = np.add.reduceat(values, np.flatnonzero(new))
         indices = indices[new]
         counts = np.bincount(row[new], minlength=len(counts))
     return Rows(rows.labels, counts, indices, values)

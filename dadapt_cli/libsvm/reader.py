@@ -115,6 +115,8 @@ class _Reading:
             return rows
         if self.rules.lenient:
             rows = fast.sort_rows(rows, self.rules.sum_duplicates)
+            if not np.isfinite(rows.values).all():
+                return None
         if self.rules.float32 and not fast.fits_float32(rows.values):
             return None
         in_order = fast.is_ordered(rows, previous, self.rules.lowest, self.rules.highest)

@@ -14,6 +14,7 @@ from dataclasses import replace
 
 import numpy as np
 
+from dadapt_cli import metric
 from dadapt_cli.problem import Problem
 from dadapt_cli.reference import store
 from dadapt_cli.reference.record import Reference
@@ -89,6 +90,7 @@ def _compute(problem: Problem) -> Reference:
         return recession.infimum(problem)
     found = newton.minimise(problem, problem.zeros())
     grad_norm = float(np.linalg.norm(found.g))
+    D_error = grad_norm / problem.l2
     gap = grad_norm**2 / (2 * problem.l2)
     if not math.isfinite(gap) or gap > 1e-6 * found.f:
         return none(f"the solver stopped at a certified gap of {gap:.1e}")
@@ -98,6 +100,7 @@ def _compute(problem: Problem) -> Reference:
         gap=gap,
         D=float(np.linalg.norm(found.w)),
         D_inf=float(np.abs(found.w).max()),
-        D_error=grad_norm / problem.l2,
+        D_error=D_error,
         method=f"{found.method}; gap = ||g||^2/(2 l2)",
+        distances=metric.distances(problem, found.w, D_error),
     )

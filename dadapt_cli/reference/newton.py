@@ -1,11 +1,14 @@
 """Minimise a :class:`~dadapt_cli.problem.Problem` to rounding level, for its reference.
 
-L-BFGS comes near, Newton's method finishes: with a Cholesky factor of the Hessian up to
-LARGEST_DENSE unknowns, with conjugate gradients on Hessian products beyond.
+Up to LARGEST_DENSE unknowns L-BFGS comes near and Newton's method finishes, with a Cholesky
+factor of the Hessian. Beyond, ``orth`` goes on until its certificate is small; on news20 that is
+several times faster than L-BFGS followed by Newton's method with conjugate gradients, which only
+has to finish where ``orth`` does not get there.
 """
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from typing import Any
 
@@ -13,12 +16,17 @@ import numpy as np
 import scipy.sparse as sp
 
 from dadapt_cli.arrays import Array
-from dadapt_cli.problem import Problem
+from dadapt_cli.problem import Evaluation, Problem
 
 LARGEST_DENSE = 1500
 """Unknowns up to which the Hessian is formed and factored."""
 
 NEWTON_STEPS = 60
+
+ORTH_STEPS = 1000
+
+ENOUGH = 1e-12
+"""Certificate, relative to f, at which ``orth`` is believed."""
 
 
 @dataclass(frozen=True)
@@ -47,7 +55,7 @@ def minimise(
         Orthonormal columns, (unknowns, r), along which f is constant (l2 = 0). Steps are
         orthogonal to them, so a start orthogonal to them leads to the minimiser of least norm.
     warm
-        Whether L-BFGS goes first.
+        Whether L-BFGS, or ``orth``, goes first.
 
     Returns
     -------
@@ -56,8 +64,12 @@ def minimise(
     """
     unknowns = start.size
     dense = unknowns <= LARGEST_DENSE
-    w = _lbfgs(problem, start) if warm else start
+    w = start
+    if warm:
+        w = _lbfgs(problem, start) if dense else _orth(problem, start)
     now = problem.value_and_gradient(w)
+    if not dense and _certified(problem, now):
+        return Minimum(w, now.f, now.g, now.scores.copy(), "orth")
     grad_norm = np.linalg.norm(now.g)
     for _ in range(NEWTON_STEPS):
         if dense:
@@ -99,6 +111,29 @@ def _lbfgs(problem: Problem, start: Array) -> Array:
     options = {"maxiter": 200, "maxcor": 20, "ftol": 1e-12, "gtol": 0.0}
     found: Any = minimize(f_and_g, start.ravel(), jac=True, method="L-BFGS-B", options=options)
     return np.asarray(found.x).reshape(problem.shape)
+
+
+def _certified(problem: Problem, now: Evaluation) -> bool:
+    """Whether ||g||^2/(2 l2) is a small share of f."""
+    grad_square = float(np.vdot(now.g, now.g))
+    return problem.l2 > 0 and grad_square <= ENOUGH * 2 * problem.l2 * abs(now.f)
+
+
+def _orth(problem: Problem, start: Array) -> Array:
+    """``orth``, in the user's variables, until it is certified or stops by itself."""
+    from dadapt_cli.algorithms import orth
+
+    now = problem.value_and_gradient(start)
+    if not now.g.any():
+        return start
+    state = orth.start(start, now.g, d0=0.0, L=math.inf, problem=problem)
+    for _ in range(ORTH_STEPS):
+        if state.stalled or _certified(problem, now):
+            break
+        state.f = now.f
+        orth.step(state, now.g)
+        now = state.evaluate(problem)
+    return state.x
 
 
 def second_derivatives(problem: Problem, scores: Array) -> Array:

@@ -22,6 +22,7 @@ from typing import Any
 import numpy as np
 import scipy.sparse as sp
 
+from dadapt_cli import metric
 from dadapt_cli.arrays import Array, Mask
 from dadapt_cli.problem import Problem
 from dadapt_cli.reference import newton
@@ -263,14 +264,16 @@ def _reduced(terms: _Terms, split: _Split, w: Array) -> Reference:
             reason=f"D is infinite: the losses of {n_falling} of {kept.size} margins can be "
             "driven to 0, so the infimum is not attained",
         )
+    D_error = _distance_error(problem, found, N)
     return Reference(
         "attained",
         f_star=upper,
         gap=gap,
         D=float(np.linalg.norm(found.w)),
         D_inf=float(np.abs(found.w).max()),
-        D_error=_distance_error(problem, found, N),
+        D_error=D_error,
         method=f"{split.method}, {found.method}; {certificate}",
+        distances=metric.distances(problem, found.w, D_error),
     )
 
 

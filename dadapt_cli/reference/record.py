@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field, replace
 from typing import Any
 
 
@@ -27,6 +27,8 @@ class Reference:
         How long that took, at the time it was computed.
     reason
         Why there is no reference, or what a reader should know of this one.
+    distances
+        D, D_inf and D_error of the minimiser in each metric (:mod:`dadapt_cli.metric`).
     """
 
     status: str
@@ -38,6 +40,12 @@ class Reference:
     method: str | None = None
     seconds: float | None = None
     reason: str | None = None
+    distances: dict[str, list[float | None]] = field(default_factory=dict)
+
+    def in_metric(self, metric: str) -> Reference:
+        """Return the same reference with the distances of `metric`."""
+        D, D_inf, D_error = self.distances.get(metric, (None, None, None))
+        return replace(self, D=D, D_inf=D_inf, D_error=D_error)
 
     def distance(self, name: str) -> float | None:
         """Upper bound on the distance called ``D`` or ``D_inf``: the computed one + D_error."""
@@ -52,4 +60,6 @@ class Reference:
 
     def record(self) -> dict[str, Any]:
         """The object of the start record."""
-        return asdict(self)
+        known = asdict(self)
+        del known["distances"]
+        return known

@@ -23,7 +23,7 @@ from dadapt_cli.files import atomic_write
 from dadapt_cli.problem import Problem
 from dadapt_cli.reference.record import Reference
 
-VERSION = 1
+VERSION = 2
 """Of the computation: a change that makes better references makes the old ones invalid."""
 
 
@@ -69,9 +69,16 @@ def read(key: str) -> Reference | None:
         names = {field.name for field in fields(Reference)}
         if not trusted or set(body) != names:
             return None
-        numbers = [v for v in body.values() if isinstance(v, float)]
+        lengths = [v for kept in body["distances"].values() for v in kept]
+        numbers = [v for v in (*body.values(), *lengths) if isinstance(v, float)]
         return Reference(**body) if all(math.isfinite(v) for v in numbers) else None
-    except (OSError, ValueError, KeyError, TypeError):  # not there, or not one of ours
+    except (
+        OSError,
+        ValueError,
+        KeyError,
+        TypeError,
+        AttributeError,
+    ):  # not there, or not one of ours
         return None
 
 

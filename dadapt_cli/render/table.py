@@ -9,7 +9,7 @@ from rich.console import Console
 from rich.table import Table as RichTable
 from rich.text import Text
 
-from dadapt_cli.algorithms import Info
+from dadapt_cli.algorithms import Info, find
 from dadapt_cli.render.spark import BARS, sparkline
 
 Record = dict[str, Any]
@@ -36,6 +36,7 @@ STATUS = {
     "tolerance": "tolerance reached",
     "time": "time limit reached",
     "optimal": "the gradient is zero",
+    "precision": "f can be lowered no further in this precision",
     "interrupted": "interrupted",
     "failed": "failed",
 }
@@ -75,6 +76,7 @@ class Table:
         """Take the next record."""
         if record["event"] == "start":
             self.start = record
+            self.info = find(record["algorithm"], record["options"]["variant"]).INFO  # --algo auto
             for text in self._heading():
                 self._print(text)
         elif record["event"] == "step":

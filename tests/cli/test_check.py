@@ -117,6 +117,10 @@ def test_fix_refuses_or_sums_duplicates(cli: Cli, tmp_path: Path) -> None:
     assert not good.exists()
     assert cli("check", "--fix", good, "--duplicates", "sum", bad).code == 0
     assert good.read_bytes() == b"1 1:1\n2 1:6 3:1.5\n"
+    bad.write_bytes(b"1 1:1\n1 1:1e308 1:1e308\n")
+    ran = cli("check", "--fix", good, "--duplicates", "sum", bad)
+    assert ran.code == 3
+    assert f"{bad}:2: values of index 1 overflow when summed" in ran.err
 
 
 def test_usage(cli: Cli, tmp_path: Path) -> None:

@@ -108,3 +108,27 @@ def test_writer_refuses_what_text_cannot_hold(tmp_path: Path) -> None:
 def test_the_library_names_are_exported() -> None:
     assert dadapt_cli.write_libsvm is write_libsvm
     assert dadapt_cli.read_libsvm is read_libsvm
+
+
+def test_more_nonzeros_than_int32_counts(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    path = tmp_path / "data"
+    path.write_bytes(b"1 1:1 2:2\n-1 3:3\n1 2:4 3:5\n")
+    expected = load(path).X
+    for limit in (1, 2, 4):
+        monkeypatch.setattr("dadapt_cli.libsvm.assemble._INT32_MAX", limit)
+        monkeypatch.setattr("dadapt_cli.libsvm.pieces.PIECE", 10)  # switch on the way
+        X = load(path).X
+        assert X.indices.dtype == X.indptr.dtype == np.int64
+        assert (X != expected).nnz == 0
+
+
+def test_a_dense_beginning_does_not_decide_about_memory(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A first piece that promises more than there is, before a file that is mostly comments."""
+    path = tmp_path / "data"
+    row = b"1 " + b" ".join(b"%d:1" % i for i in range(1, 200)) + b"\n"
+    path.write_bytes(row * 200 + b"# nothing but a long comment here\n" * 600_000)
+    monkeypatch.setattr("dadapt_cli.libsvm.assemble._CHECKED_FROM", 2**20)
+    monkeypatch.setattr("dadapt_cli.memory.available", lambda: 2**25)
+    assert load(path).X.nnz == 200 * 199

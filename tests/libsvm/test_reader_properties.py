@@ -15,7 +15,7 @@ from dadapt_cli.errors import DataError
 from dadapt_cli.libsvm import load, pieces, write_libsvm
 from tests.libsvm.plain_parser import parse
 
-CASES = int(os.environ.get("DADAPT_CASES", "300"))
+CASES = int(os.environ.get("DADAPT_CASES", "100"))
 many = settings(
     max_examples=CASES,
     deadline=None,
@@ -212,3 +212,40 @@ def test_halfway_cases_are_rounded_like_float():
     rows = fast.parse(text)
     assert rows is not None
     assert rows.values.tobytes() == np.array([float(t) for t in tokens]).tobytes()
+
+
+@many
+@given(
+    text=mutated(),
+    zero_based=st.booleans(),
+    lenient=st.booleans(),
+    total=st.booleans(),
+    dtype=st.sampled_from([np.float64, np.float32]),
+)
+@example(
+    text=b"1 3 : 1 1: 2\n2 qid : 3 5:1\n", zero_based=False, lenient=True, total=False, dtype=float
+)
+def test_the_fast_parser_says_what_the_slow_one_says(
+    tmp_path, text, zero_based, lenient, total, dtype
+):
+    path = tmp_path / "data"
+    path.write_bytes(text)
+    options = {
+        "zero_based": zero_based,
+        "lenient": lenient,
+        "duplicates": "sum" if lenient and total else "refuse",
+        "dtype": dtype,
+    }
+
+    def outcome():
+        try:
+            data = load(path, **options)
+        except DataError as error:
+            return str(error)
+        arrays = (data.X.data, data.X.indices, data.X.indptr, data.y)
+        return [a.tobytes() for a in arrays], data.X.shape, data.notes, data.sha256
+
+    fast_outcome = outcome()
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("dadapt_cli.libsvm.fast.parse", lambda text: None)
+        assert outcome() == fast_outcome

@@ -1,0 +1,85 @@
+r"""``lbfgs``: SciPy's L-BFGS-B on the same gradient, the field's baseline in the same trace.
+
+Not of the paper. A step is one evaluation of f and gradient, line searches included. d and the
+bound column need no theorem of L-BFGS: bound C and Lemma 5 hold for any points, with weights 1.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from dadapt_cli.algorithms._base import Info, State
+from dadapt_cli.algorithms._certificate import Certificate
+from dadapt_cli.algorithms._reverse import Objective, Reverse
+from dadapt_cli.algorithms._space import dot, norm, ratchet
+from dadapt_cli.arrays import Array
+
+INFO = Info(
+    name="lbfgs",
+    title="L-BFGS-B of SciPy, a baseline",
+    theorem="none; the bound column and d <= D hold for the points of any method",
+    symbols="none of the paper's",
+    d_means="a certified lower bound on D = ||x_0 - x*||_2, in the metric; reported, not used",
+    options="--metric (identity)",
+    distance="D",
+    bounds=("certified",),
+    settings=(),
+    wants=("any L",),
+    averages=False,
+)
+
+PAIRS = 10
+"""SciPy's default."""
+
+
+@dataclass(slots=True, kw_only=True)
+class LBFGS(State):
+    """The weights w_i are 1."""
+
+    certificate: Certificate
+    solver: Reverse
+
+
+def start(x0: Array, g0: Array, *, d0: float, bound: str = "certified", L: float) -> LBFGS:
+    """Before the first step: SciPy has asked for x_0."""
+
+    def minimise(objective: Objective) -> Any:
+        from scipy.optimize import minimize
+
+        options = {"maxcor": PAIRS, "ftol": 0.0, "gtol": 0.0, "maxls": 50}
+        limits = {"maxiter": 10**9, "maxfun": 10**9}
+        flat = x0.ravel().astype(np.float64)
+        return minimize(objective, flat, jac=True, method="L-BFGS-B", options={**options, **limits})
+
+    solver = Reverse(minimise)
+    solver.ask()
+    return LBFGS(
+        x0=x0,
+        x=x0,
+        s=np.zeros_like(x0),
+        average=x0,
+        d=d0,
+        certificate=Certificate(L=L),
+        solver=solver,
+    )
+
+
+def step(state: LBFGS, g: Array) -> None:
+    """Advance from x_k to the next point that is evaluated; `g` is the gradient at x_k."""
+    move = state.x - state.x0
+    state.hyperplane = state.certificate.include(state.f, g, move, 1.0)
+    state.W += 1.0
+    state.slack += dot(g, move)
+    state.s += g
+    state.s_norm = norm(state.s)
+    state.d_hat = max(state.hyperplane, state.certificate.bound(state.s_norm))
+    state.d = ratchet(state.d, state.d_hat)
+    state.solver.tell(state.f, g.ravel().astype(np.float64))
+    point = state.solver.ask()
+    if point is None:  # no lower f in this precision
+        state.stalled = True
+    else:
+        state.x = point.reshape(g.shape).astype(g.dtype)

@@ -1,0 +1,170 @@
+r"""``orth``: dual averaging with free subspace search.
+
+Not of the paper, and not a form of D-Adaptation: it keeps Algorithm 1's s_k and x_0, but each
+step minimises f over
+
+.. math:: x_k + \mathrm{span}\{g_k,\ x_k - x_0,\ s_{k+1},\ \text{the last steps}\},
+          \qquad s_{k+1} = \sum_{i \le k} w_i g_i, \quad
+          w_0 = 1,\ w_i = 1/2 + \sqrt{1/4 + w_{i-1}^2},
+
+so there is no learning rate, and d is reported as a certificate and not used. It is Nemirovski's
+ORTH (1982); with past steps, SESOP (Narkiss & Zibulevsky 2005). Margins are linear, so a step
+costs the two products of one gradient. With exact minimisation g_{k+1} is orthogonal to
+x_{k+1} - x_0 and s_{k+1}, and f(x_k) - f* <= 2 L D^2/(k+1)^2 without knowing L or D. The minimum
+is found to a relative 1e-5 of the decrement, so the bound column holds the form that is computed
+from what happened: [D ||s_k|| + sum w_i <g_i, x_i - x_0>]/sum w_i.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass, field
+
+import numpy as np
+
+from dadapt_cli.algorithms._base import Info, State
+from dadapt_cli.algorithms._certificate import Certificate
+from dadapt_cli.algorithms._pairs import Pairs
+from dadapt_cli.algorithms._space import norm, ratchet
+from dadapt_cli.algorithms._subspace import Subspace
+from dadapt_cli.arrays import Array
+from dadapt_cli.problem import Evaluation, Problem
+
+INFO = Info(
+    name="orth",
+    title="Orthogonal search: Algorithm 1's s and x_0, the step by free subspace search",
+    theorem="f(x_k) - f* <= 2 L D^2/(k+1)^2 without L, D or a step (Nemirovski 1982; SESOP, "
+    "Narkiss & Zibulevsky 2005); exact search. The learning rate is removed, not estimated",
+    symbols="s_k, w_k, d_k",
+    d_means="a certified lower bound on D = ||x_0 - x*||_2, in the metric; reported, not used",
+    options="--memory (1), --inner exact|newton, --lbfgs-pairs (0), --metric (half)",
+    distance="D",
+    bounds=("certified",),
+    settings=("memory", "inner", "lbfgs_pairs"),
+    wants=("any L", "problem"),
+    metric="half",
+    averages=False,
+)
+
+INNER_STEPS = {"exact": 12, "newton": 1}
+"""Newton steps in the subspace, at most; ``exact`` ends earlier, at a small decrement."""
+
+REFRESH = 50
+"""Steps after which the margins X x are computed anew."""
+
+SMALLEST_STEP = 1e-7
+"""A step shorter than this share of its parts is their cancellation, not a direction."""
+
+FLAT = 2
+"""Steps in a row without a decrease that rounding can show, after which there is none."""
+
+GRADIENT, OFFSET, SUM, STEPS = range(4)  # rows of the directions
+
+
+@dataclass(slots=True, kw_only=True)
+class Orth(State):
+    """The weights w_i are those above; f never rises."""
+
+    problem: Problem
+    subspace: Subspace
+    certificate: Certificate
+    inner_steps: int
+    memory: int
+    pairs: Pairs | None
+    f_x: float  # f(x_k)
+    w: float = 1.0  # w_k
+    k: int = 0
+    flat: int = 0  # steps in a row without a visible decrease
+    kept: int = field(default=0)  # steps among the directions
+
+    def evaluate(self, problem: Problem) -> Evaluation:
+        """f and gradient at x_k: margins and residuals are known, one product is left."""
+        search = self.subspace
+        g = problem.gradient(search.unflat(search.residual), problem.rescaled(self.x))
+        return Evaluation(self.f_x, g, search.Z)
+
+
+def start(
+    x0: Array,
+    g0: Array,
+    *,
+    d0: float,
+    bound: str = "certified",
+    L: float,
+    problem: Problem,
+    memory: int = 1,
+    inner: str = "exact",
+    lbfgs_pairs: int = 0,
+) -> Orth:
+    """Before the first step: the margins of x_0, no direction."""
+    weights = problem.rescaled(x0)
+    directions = STEPS + memory + (lbfgs_pairs > 0)
+    subspace = Subspace(problem, directions, problem.scores(weights))
+    return Orth(
+        x0=x0,
+        x=x0,
+        s=np.zeros_like(x0),
+        average=x0,
+        d=d0,
+        problem=problem,
+        subspace=subspace,
+        certificate=Certificate(L=L),
+        inner_steps=INNER_STEPS[inner],
+        memory=memory,
+        pairs=Pairs(lbfgs_pairs) if lbfgs_pairs else None,
+        f_x=subspace.loss + problem.l2_term(weights),
+    )
+
+
+def step(state: Orth, g: Array) -> None:
+    """Advance from x_k to x_{k+1}; `g` is the gradient at x_k."""
+    problem, search, w = state.problem, state.subspace, state.w
+    state.hyperplane = state.certificate.include(state.f, g, state.x - state.x0, w)
+    state.W += w
+    state.slack += w * float(np.vdot(g, state.x - state.x0))
+    state.s += w * g  # s_{k+1}
+    state.s_norm = norm(state.s)
+    state.d_hat = max(state.hyperplane, state.certificate.bound(state.s_norm))
+    state.d = ratchet(state.d, state.d_hat)
+    state.w = 0.5 + math.sqrt(0.25 + w * w)
+
+    Zg = search.flat(problem.scores(problem.rescaled(g)))
+    search.D[GRADIENT], search.V[GRADIENT] = g.ravel(), Zg
+    search.D[SUM] = state.s.ravel()
+    search.V[SUM] += w * Zg
+    if state.pairs is not None:
+        search.D[-1], search.V[-1] = state.pairs.direction(g.ravel(), Zg)
+    a = search.minimise(problem.rescaled(state.x), state.inner_steps)
+    move = a.astype(g.dtype) @ search.D
+    state.step_size = None
+    state.x = state.x + move.reshape(g.shape)  # x_{k+1}
+    state.k += 1
+    _remember(state, a, move)
+    weights = problem.rescaled(state.x)
+    if state.k % REFRESH == 0:
+        search.refresh(problem.scores(weights))
+    before, state.f_x = state.f_x, search.loss + problem.l2_term(weights)
+    rounding = 4 * float(np.finfo(g.dtype).eps) * abs(before)
+    state.flat = state.flat + 1 if before - state.f_x <= rounding else 0
+    state.stalled = state.flat >= FLAT
+
+
+def _remember(state: Orth, a: Array, move: Array) -> None:
+    """Take the step among the directions, x_k - x_0 and the pairs."""
+    search = state.subspace
+    parts = float(np.abs(a) @ np.linalg.norm(search.D, axis=1))
+    search.D[OFFSET] += move
+    search.V[OFFSET] += search.moved
+    last = slice(STEPS, STEPS + state.memory)
+    if float(np.linalg.norm(move)) <= SMALLEST_STEP * parts:
+        search.D[last], search.V[last] = 0.0, 0.0
+        state.kept = 0
+        if state.pairs is not None:
+            state.pairs.forget()
+        return
+    if state.memory:
+        row = STEPS + state.kept % state.memory
+        search.D[row], search.V[row] = move, search.moved
+        state.kept += 1
+    if state.pairs is not None:
+        state.pairs.moved(move, search.moved)

@@ -1,0 +1,101 @@
+r"""``safe``: gradient descent with the certified d as a safety budget.
+
+Not of the paper: Algorithm 2 whose step is any proposal within a cap. With steps
+:math:`\lambda_i \ge 1/L`, Lam their sum, f_b the least f of x_0..x_n and
+
+.. math:: cost = \sum \lambda_i (\lambda_i - 1/L) \|g_i\|^2, \qquad
+          spent = cost - 2 \sum \lambda_i (f_i - f_b),
+
+the descent inequality gives 2 Lam (f_b - f*) <= D^2 + spent. ``spent`` only falls between steps;
+the cap keeps it at most d_k^2 <= D^2, hence f_b - f* <= (D^2 + spent)/(2 Lam) <= L D^2/(n + 1)
+whatever is proposed. Proposed is the Barzilai-Borwein step <dx, dg>/<dg, dg>.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+import numpy as np
+
+from dadapt_cli.algorithms._base import Info, State
+from dadapt_cli.algorithms._certificate import Certificate
+from dadapt_cli.algorithms._space import dot, norm, ratchet
+from dadapt_cli.arrays import Array
+
+INFO = Info(
+    name="safe",
+    title="Safe steps: Algorithm 2 with the certified d as a budget",
+    theorem="f(best) - f* <= (D^2 + spent)/(2 Lam) <= L D^2/k after k gradients, any proposal",
+    symbols="s_k, lambda_k, d_k, spent, Lam",
+    d_means="a lower bound on D = ||x_0 - x*||_2, in the metric",
+    options="--metric (half)",
+    distance="D",
+    bounds=("certified",),
+    settings=(),
+    wants=("L",),
+    metric="half",
+    averages=False,
+)
+
+
+@dataclass(slots=True, kw_only=True)
+class Safe(State):
+    """The weights w_i are lambda_i; x_k = x_0 - s_k."""
+
+    certificate: Certificate
+    L: float
+    cost: float = 0.0  # sum lambda_i (lambda_i - 1/L) ||g_i||^2
+    lf: float = 0.0  # sum lambda_i f_i
+    num: float = 0.0  # sum lambda_i <g_i, s_i>
+    lam: float = 0.0  # lambda_{k-1}
+    x_before: Array | None = None  # x_{k-1}
+    g_before: Array | None = None  # g_{k-1}
+
+    def spent(self) -> float:
+        """What the steps so far have used of the budget d^2, given the best f so far."""
+        return self.cost - 2 * (self.lf - self.W * self.certificate.f_best)
+
+    def bound(self, D: float) -> float | None:
+        """(D^2 + spent)/(2 Lam) >= min over i < k of f(x_i) - f*; none at k = 0."""
+        return (D * D + self.spent()) / (2 * self.W) if self.W > 0 else None
+
+
+def start(x0: Array, g0: Array, *, d0: float, bound: str = "certified", L: float) -> Safe:
+    """Before the first step. `L` is a certified upper bound, finite."""
+    return Safe(
+        x0=x0, x=x0, s=np.zeros_like(x0), average=x0, d=d0, L=L, certificate=Certificate(L=L)
+    )
+
+
+def step(state: Safe, g: Array) -> None:
+    """Advance from x_k to x_{k+1}; `g` is the gradient at x_k."""
+    gg = dot(g, g)
+    # Bound C with any weights: lambda_{k-1}, since lambda_k needs the d it makes.
+    state.hyperplane = state.certificate.include(state.f, g, state.x - state.x0, state.lam)
+    C = state.certificate.from_sum(g, state.lam)
+    state.d = ratchet(ratchet(state.d, state.hyperplane), C)
+    budget = max(0.0, state.d**2 - state.spent())
+    cap = 1 / (2 * state.L) + math.sqrt(1 / (4 * state.L**2) + budget / gg)
+    lam = state.step_size = max(1 / state.L, min(_proposal(state, g), cap))  # lambda_k
+    state.cost += lam * (lam - 1 / state.L) * gg
+    state.lf += lam * state.f
+    state.W += lam  # Lam
+    state.num += lam * dot(g, state.s)
+    state.s += lam * g  # s_{k+1}
+    state.s_norm = norm(state.s)
+    state.d_hat = max(state.hyperplane, C)
+    if state.s_norm != 0:  # also when it is no number: the ratchet refuses that
+        state.d_hat = ratchet(state.d_hat, state.num / state.s_norm)
+        state.d = ratchet(state.d, state.d_hat)  # d_{k+1}
+    state.lam, state.x_before, state.g_before = lam, state.x, g
+    state.x = state.x0 - state.s  # x_{k+1}
+
+
+def _proposal(state: Safe, g: Array) -> float:
+    """Barzilai and Borwein's second step; 1/L where there is none yet or dg is rounding."""
+    if state.x_before is None or state.g_before is None:
+        return 0.0
+    dx, dg = state.x - state.x_before, g - state.g_before
+    dgdg = dot(dg, dg)
+    return dot(dx, dg) / dgdg if dgdg > 0 else 0.0

@@ -1,0 +1,88 @@
+"""lbfgs and auto: SciPy's solver in our trace, and the choice between it and orth."""
+
+from __future__ import annotations
+
+import gc
+import threading
+import time
+
+import numpy as np
+import pytest
+from scipy.optimize import minimize
+
+from dadapt_cli.algorithms import auto, find
+from dadapt_cli.algorithms._reverse import Reverse
+from dadapt_cli.fitting import fit
+from dadapt_cli.libsvm import read_libsvm
+
+from ..conftest import DATA, SMALL, load_problem, random_problem
+
+
+@pytest.mark.parametrize("path", SMALL)
+def test_its_points_are_scipys(path: str) -> None:
+    X, y = read_libsvm(DATA / path)
+    problem = load_problem(DATA / path, "1/n")
+    values = []
+
+    def objective(flat: np.ndarray) -> tuple[float, np.ndarray]:
+        at = problem.value_and_gradient(flat.reshape(problem.shape))
+        values.append(at.f)
+        return at.f, at.g.ravel()
+
+    options = {"maxcor": 10, "ftol": 0.0, "gtol": 0.0, "maxls": 50, "maxfun": 30}
+    minimize(objective, problem.zeros().ravel(), jac=True, method="L-BFGS-B", options=options)
+    result = fit(X, y, algo="lbfgs", l2="1/n", iterations=25, every=1)
+    ours = [row["f_last"] for row in result.trace]
+    if result.status == "precision":  # SciPy has ended: its last point stands again
+        assert ours.pop() == ours[-1]
+    np.testing.assert_array_equal(ours, values[: len(ours)])
+    assert len(ours) >= min(len(values), 26)
+    D = result.reference["D"] + result.reference["D_error"]
+    for row in result.trace[1:]:
+        assert row["suboptimality_best"] <= row["bound"]
+        assert row["d"] <= D * (1 + 1e-9)
+
+
+def test_it_stops_where_scipy_does() -> None:
+    X, y = read_libsvm(DATA / "wine.scale")
+    result = fit(X, y, algo="lbfgs", l2="1/n", iterations=5000)
+    assert result.status == "precision"
+    assert abs(result.end["suboptimality_best"]) < 1e-10
+
+
+def test_its_thread_ends_with_the_run() -> None:
+    X, y = read_libsvm(DATA / "wine.scale")
+    for _ in range(5):
+        fit(X, y, algo="lbfgs", l2="1/n", iterations=3, reference="none")
+    gc.collect()
+    deadline = time.monotonic() + 5
+    while any(t.name == "dadapt-solver" for t in threading.enumerate()):
+        assert time.monotonic() < deadline
+        time.sleep(0.01)
+
+
+def test_an_error_in_the_solver_is_raised_where_it_is_asked() -> None:
+    def solver(objective: object) -> None:
+        raise ValueError("inside")
+
+    with pytest.raises(ValueError, match="inside"):
+        Reverse(solver).ask()
+
+
+def test_auto_says_what_it_picked_and_runs_it(capfd: pytest.CaptureFixture[str]) -> None:
+    from dadapt_cli.cli import run
+
+    assert run(["fit", str(DATA / "vehicle.scale"), "-a", "auto", "-n", "5", "--l2", "1/n"]) == 0
+    out, err = capfd.readouterr()
+    assert "auto picked orth" in err
+    assert "Orthogonal search" in out
+    result = fit(*read_libsvm(DATA / "vowel.scale"), algo="auto", iterations=3)
+    assert result.start["algorithm"] == "lbfgs"
+    assert result.start["options"]["algo"] == "lbfgs"
+    assert result.start["metric"] == find("lbfgs").INFO.metric
+
+
+def test_auto_picks_a_method_that_exists_for_any_shape() -> None:
+    for n_classes in (2, 3, 12):
+        options, reason = auto.choose(random_problem(0, n_classes=n_classes))
+        assert find(options["algo"]).INFO.name in reason

@@ -1,0 +1,147 @@
+"""The metric is a change of variables and nothing else."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from dadapt_cli import constants, metric
+from dadapt_cli.fitting import fit
+from dadapt_cli.labels import encode
+from dadapt_cli.libsvm import read_libsvm
+from dadapt_cli.problem import Problem
+
+from ..conftest import DATA, load_problem, random_problem
+
+
+def hessian_norm(problem: Problem, w: np.ndarray) -> float:
+    """Largest eigenvalue of the Hessian in the problem's metric, from differences of gradients."""
+    size = w.size
+    H = np.empty((size, size))
+    step = 1e-6
+    for j in range(size):
+        e = np.zeros(size)
+        e[j] = step
+        e = e.reshape(w.shape)
+        up = problem.value_and_gradient(problem.rescaled(w + e)).g
+        down = problem.value_and_gradient(problem.rescaled(w - e)).g
+        H[:, j] = problem.rescaled(up - down).ravel() / (2 * step)
+    return float(np.linalg.eigvalsh((H + H.T) / 2)[-1])
+
+
+@pytest.mark.parametrize("name", metric.METRICS)
+@given(seed=st.integers(0, 10**6), n_classes=st.integers(2, 4), l2=st.sampled_from([0.0, 0.03]))
+@settings(max_examples=15, deadline=None)
+def test_L_bounds_the_hessian_in_the_metric(
+    name: str, seed: int, n_classes: int, l2: float
+) -> None:
+    problem = random_problem(seed, n=40, p=4, n_classes=n_classes, l2=l2, density=0.6)
+    twin = problem.in_metric(metric.scale(problem, name))
+    assert hessian_norm(twin, problem.zeros()) <= constants.smoothness(twin).L * (1 + 1e-6)
+
+
+@pytest.mark.parametrize("name", metric.METRICS)
+@pytest.mark.parametrize("n_classes", [2, 3])
+def test_constants_in_a_metric_are_those_of_scaled_data(name: str, n_classes: int) -> None:
+    """With l2 = 0 the metric is the same as data whose columns were multiplied beforehand."""
+    problem = random_problem(5, n_classes=n_classes, density=0.7)
+    c = metric.scale(problem, name)
+    twin = problem.in_metric(c)
+    X = problem.X.toarray() if not isinstance(problem.X, np.ndarray) else problem.X
+    scaled = Problem(X if c is None else X * c.ravel(), problem.labels)
+    for of in (
+        lambda q: constants.smoothness(q).L,
+        constants.smoothness_inf,
+        constants.lipschitz,
+        constants.lipschitz_coordinates,
+    ):
+        np.testing.assert_allclose(of(twin), of(scaled), rtol=1e-12)
+
+
+def test_the_scale_is_the_formula() -> None:
+    problem = load_problem(DATA / "vowel.scale", "1/n")
+    X = problem.X.toarray() if not isinstance(problem.X, np.ndarray) else problem.X
+    K = problem.n_classes
+    h = (1 - 1 / K) / K * (X**2).mean(axis=0) + problem.l2
+    np.testing.assert_allclose(metric.scale(problem, "half"), h[:, None] ** -0.25, rtol=1e-12)
+    np.testing.assert_allclose(metric.scale(problem, "diagonal"), h[:, None] ** -0.5, rtol=1e-12)
+    assert metric.scale(problem, "identity") is None
+
+
+def test_columns_of_zeros_have_a_finite_scale() -> None:
+    X = np.array([[1.0, 0.0], [2.0, 0.0], [-1.0, 0.0]])
+    problem = Problem(X, encode(np.array([0, 1, 1])))
+    for name in ("half", "diagonal"):
+        scale = metric.scale(problem, name)
+        assert scale is not None
+        assert np.isfinite(scale).all()
+        for algo in ("dual-avg", "safe", "orth"):
+            result = fit(X, [0, 1, 1], algo=algo, metric=name, iterations=5, reference="none")
+            assert result.w[1] == 0.0
+
+
+@pytest.mark.parametrize("name", ["half", "diagonal"])
+@pytest.mark.parametrize("algo", ["dual-avg", "gd", "adagrad", "safe", "orth", "lbfgs"])
+def test_algorithms_run_as_on_scaled_data(algo: str, name: str) -> None:
+    """Without l2, the same d, f and predictions as on data scaled by hand; weights unscaled."""
+    X, y = read_libsvm(DATA / "vehicle.scale")
+    X = X.toarray()
+    problem = Problem(X, encode(y))
+    c = metric.scale(problem, name)
+    assert c is not None
+    common = {"algo": algo, "iterations": 8, "every": 1, "reference": "none"}
+    here = fit(X, y, metric=name, **common)
+    there = fit(X * c.ravel(), y, metric="identity", **common)
+    for key in ("d", "f_last"):
+        np.testing.assert_allclose(
+            [row[key] for row in here.trace], [row[key] for row in there.trace], rtol=1e-7
+        )
+    np.testing.assert_allclose(here.w, there.w * c, rtol=1e-5, atol=1e-7)
+
+
+def test_records_keep_to_the_users_variables() -> None:
+    X, y = read_libsvm(DATA / "wdbc.scale.xz")
+    problem = load_problem(DATA / "wdbc.scale.xz", "1/n")
+    for algo in ("dual-avg", "safe", "orth"):
+        result = fit(X, y, algo=algo, metric="half", l2="1/n", iterations=30, every=1)
+        at = problem.value_and_gradient(result.w)
+        iterate = result.end["iterate"]
+        assert at.f == pytest.approx(result.end[f"f_{iterate}"], rel=1e-12)
+        if iterate == "last":
+            assert np.linalg.norm(at.g) == pytest.approx(result.end["grad_norm"], rel=1e-6)
+        at_zero = problem.value_and_gradient(problem.zeros())
+        assert np.linalg.norm(at_zero.g) == pytest.approx(result.trace[0]["grad_norm"], rel=1e-12)
+
+
+@pytest.mark.parametrize("l2", ["1/n", 0.0])
+def test_the_reference_knows_D_in_each_metric(l2: float | str) -> None:
+    X, y = read_libsvm(DATA / "vowel.scale")
+    problem = load_problem(DATA / "vowel.scale", l2)
+    known = {}
+    for name in metric.METRICS:  # the second and third from the cache
+        result = fit(X, y, metric=name, l2=l2, iterations=1)
+        known[name] = result.reference
+        best = fit(X, y, algo="orth", memory=3, l2=l2, iterations=3000, reference="none").w
+        c = metric.scale(problem, name)
+        v = best if c is None else best / c
+        # With l2 = 0 the minimiser is one of many: D is that of the one of least norm.
+        assert result.reference["D"] == pytest.approx(np.linalg.norm(v), rel=1e-2)
+        assert result.reference["D_inf"] == pytest.approx(np.abs(v).max(), rel=1e-2)
+    assert len({reference["D"] for reference in known.values()}) == 3
+    assert len({reference["f_star"] for reference in known.values()}) == 1
+    assert known["half"]["D_error"] != known["identity"]["D_error"]
+
+
+@pytest.mark.parametrize("algo", ["safe", "orth", "lbfgs"])
+def test_tol_is_on_the_gradient_in_the_users_variables(algo: str) -> None:
+    X, y = read_libsvm(DATA / "vehicle.scale")
+    n = X.shape[0]
+    result = fit(X, y, algo=algo, metric="diagonal", l2="1/n", tol=1e-4, reference="none", every=1)
+    assert result.status == "tolerance"
+    gaps = [row["grad_norm"] ** 2 / (2 / n) for row in result.trace]
+    assert gaps[-1] <= 1e-4
+    assert min(gaps[:-1]) > 1e-4
+    at = load_problem(DATA / "vehicle.scale", "1/n").value_and_gradient(result.w)
+    assert np.linalg.norm(at.g) ** 2 / (2 / n) <= 1e-4 * (1 + 1e-6)
