@@ -9,7 +9,7 @@ import numpy as np
 import scipy.sparse as sp
 
 from dadapt_cli import memory
-from dadapt_cli.libsvm.fast import Array, Rows
+from dadapt_cli.libsvm.rows import Array, Rows
 
 _INT32_MAX = 2**31 - 1
 _SLACK = 2**20  # entries

@@ -10,8 +10,8 @@ import numpy as np
 import scipy.sparse as sp
 
 from dadapt_cli import memory
-from dadapt_cli.libsvm.fast import Array
 from dadapt_cli.libsvm.reader import LoadedData
+from dadapt_cli.libsvm.rows import Array
 
 _ROWS = 8192  # looked at together where a dense block of them is made
 _WEIGHTS = 4  # vectors of the width of X that the smallest fit keeps

@@ -12,7 +12,8 @@ import re
 import unicodedata
 from dataclasses import dataclass
 
-from dadapt_cli.libsvm.fast import FLOAT32_LIMIT, MAX_INDEX, MAX_LABEL, NUMBER
+from dadapt_cli.libsvm.fast import MAX_INDEX, MAX_LABEL, NUMBER
+from dadapt_cli.libsvm.rows import FLOAT32_LIMIT
 
 QID = re.compile(rb"qid:\d+")
 _LOOSE_COLON = re.compile(rb"[ \t]*:[ \t]*")

@@ -16,15 +16,13 @@ middle of two floats, with everything longer, go through Python's ``float``.
 from __future__ import annotations
 
 import re
-from typing import Any, NamedTuple
 
 import numpy as np
 
-Array = np.ndarray[Any, np.dtype[Any]]
+from dadapt_cli.libsvm.rows import Array, Rows
 
 MAX_INDEX = 2**31 - 1
 MAX_LABEL = 2.0**53
-FLOAT32_LIMIT = float(2**128 - 2**103)  # from here on, rounding to float32 gives infinity
 NUMBER = re.compile(rb"[+-]?(?:\d+\.?\d*|\.\d+)(?:[eE][+-]?\d+)?")
 
 _PAD = 24  # bytes in front: five groups of four digits are looked up without a bounds check
@@ -32,27 +30,6 @@ _TAIL = b"\n" * 6  # behind: the longest walk from a colon to the end of its val
 _NEWLINE, _BLANK, _PLUS, _MINUS, _POINT, _COLON, _E = b"\n +-.:e"
 _POWERS = np.array([float(10**k) for k in range(23)])
 _INT_POWERS = np.array([10**k for k in range(20)], dtype=np.uint64)
-
-
-class Rows(NamedTuple):
-    """Some consecutive rows of a matrix.
-
-    Attributes
-    ----------
-    labels
-        float64, shape (rows,).
-    counts
-        Features in each row, int64, shape (rows,).
-    indices
-        Feature indices as in the text, int64 or smaller, shape (counts.sum(),).
-    values
-        float64, finite, shape (counts.sum(),).
-    """
-
-    labels: Array
-    counts: Array
-    indices: Array
-    values: Array
 
 
 class _Piece:
@@ -252,7 +229,6 @@ def _values(piece: _Piece, colon: Array) -> tuple[Array, Array, Array] | None:
             power = _INT_POWERS.take(scale, mode="clip").astype(mantissa.dtype)
             mantissa = mantissa + whole.astype(mantissa.dtype) * power
     exponent = (stop | np.uint8(32)) == _E
-    slow = None
     power10 = -scale
     if exponent.any():
         some = np.flatnonzero(exponent)
@@ -361,44 +337,3 @@ def _two_product(a: Array, b: Array) -> tuple[Array, Array]:
     b_low = b - b_high
     error = ((a_high * b_high - product) + a_high * b_low + a_low * b_high) + a_low * b_low
     return product, error
-
-
-def is_ordered(rows: Rows, previous: int, lowest: int, highest: int) -> bool:
-    """Whether the indices of each row increase and lie within lowest..highest.
-
-    ``previous`` is the index that the first one of the first row must exceed.
-    """
-    indices = rows.indices
-    falling = indices[1:] <= indices[:-1]
-    starts = np.cumsum(rows.counts[:-1])
-    starts = starts[(starts > 0) & (starts < len(indices))]
-    falling[starts - 1] = False
-    if falling.any():
-        return False
-    smallest = min(int(indices[0]), int(indices[starts].min(initial=indices[0])))
-    if smallest < lowest or int(indices.max()) > highest:
-        return False
-    return rows.counts[0] == 0 or bool(indices[0] > previous)
-
-
-def sort_rows(rows: Rows, sum_duplicates: bool) -> Rows:
-    """Sort the indices of each row; values of the same index are summed when that is wanted."""
-    if not len(rows.indices):
-        return rows
-    row = np.repeat(np.arange(len(rows.counts)), rows.counts)
-    order = np.lexsort((rows.indices, row))
-    indices, values, row = rows.indices[order], rows.values[order], row[order]
-    counts = rows.counts
-    if sum_duplicates:
-        new = np.ones(len(indices), bool)
-        new[1:] = (indices[1:] != indices[:-1]) | (row[1:] != row[:-1])
-        with np.errstate(over="ignore"):  # the caller refuses infinity
-            values = np.add.reduceat(values, np.flatnonzero(new))
-        indices = indices[new]
-        counts = np.bincount(row[new], minlength=len(counts))
-    return Rows(rows.labels, counts, indices, values)
-
-
-def fits_float32(values: Array) -> bool:
-    """Whether no value rounds to infinity in single precision."""
-    return bool((np.abs(values) < FLOAT32_LIMIT).all())

@@ -13,8 +13,8 @@ from dadapt_cli.errors import DataError
 from dadapt_cli.libsvm import fast, streams
 from dadapt_cli.libsvm.assemble import Assembler
 from dadapt_cli.libsvm.explain import BadLine, Rules, name_file, parse_line
-from dadapt_cli.libsvm.fast import Array, Rows
 from dadapt_cli.libsvm.pieces import LONGEST_TOKEN, Piece, UncuttableError, cut
+from dadapt_cli.libsvm.rows import Array, Rows, fits_float32, is_ordered, sort_rows
 from dadapt_cli.libsvm.tidy import tidy
 
 _BOM = b"\xef\xbb\xbf"
@@ -114,12 +114,12 @@ class _Reading:
         if rows is None or not len(rows.indices):
             return rows
         if self.rules.lenient:
-            rows = fast.sort_rows(rows, self.rules.sum_duplicates)
+            rows = sort_rows(rows, self.rules.sum_duplicates)
             if not np.isfinite(rows.values).all():
                 return None
-        if self.rules.float32 and not fast.fits_float32(rows.values):
+        if self.rules.float32 and not fits_float32(rows.values):
             return None
-        in_order = fast.is_ordered(rows, previous, self.rules.lowest, self.rules.highest)
+        in_order = is_ordered(rows, previous, self.rules.lowest, self.rules.highest)
         return rows if in_order else None
 
     def _explain(self, text: bytes, previous: int) -> tuple[Rows, bool]:
@@ -150,7 +150,7 @@ class _Reading:
             np.array(values, np.float64),
         )
         if self.rules.lenient:
-            rows = fast.sort_rows(rows, self.rules.sum_duplicates)
+            rows = sort_rows(rows, self.rules.sum_duplicates)
         return rows, queries
 
     def note(self, text: str) -> None:

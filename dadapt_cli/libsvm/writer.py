@@ -11,7 +11,8 @@ import scipy.sparse as sp
 
 from dadapt_cli.errors import DataError
 from dadapt_cli.files import atomic_write
-from dadapt_cli.libsvm.fast import MAX_INDEX, MAX_LABEL, Array
+from dadapt_cli.libsvm.fast import MAX_INDEX, MAX_LABEL
+from dadapt_cli.libsvm.rows import Array
 
 _ROWS = 4096  # converted to Python numbers at a time
 
