@@ -297,7 +297,7 @@ def sklearn_seconds(case: Case, solver: str, level: float) -> float:
 
 def times(names: list[str], repeats: int, peers: bool) -> None:
     """Print medians of milliseconds, and their ratio to SciPy's L-BFGS-B on our gradient."""
-    timed = {k: OURS[k] for k in ("orth", "orth newton", "orth pairs=10", "auto", "lbfgs", "safe")}
+    timed = {k: OURS[k] for k in ("orth", "orth newton", "auto", "lbfgs", "lbfgs [half]", "safe")}
     ratios: dict[tuple[str, float], list[float]] = {}
     for name in names:
         case = load(name)

@@ -87,8 +87,12 @@ def column_squares(problem: Problem) -> Array:
 def frobenius(problem: Problem) -> float:
     """c ||X||_F^2/n + l2 in the problem's metric: an upper bound on L that costs no product."""
     c, scale = _curvature(problem) / problem.n, _scale(problem)
-    squares = column_squares(problem)
-    total = float(squares.sum() if scale is None else squares @ scale**2)
+    if scale is None:
+        values = (problem.X if isinstance(problem.X, np.ndarray) else problem.X.data).ravel()
+        values = values.astype(np.float64, copy=False)
+        total = float(np.dot(values, values)) * (1.0 + values.size * float(np.finfo(float).eps))
+    else:
+        total = float(column_squares(problem) @ scale**2)
     return (c * total + float(np.max(_ridge(problem)))) * _rounding(problem)
 
 

@@ -167,7 +167,7 @@ def fit_source(X: Any, y: Array, options: Options, source: Source, watcher: Watc
         watcher.note(line)
     if options.algo == auto.INFO.name:
         picked, reason = auto.choose(problem)
-        options = replace(options, **picked)
+        options = replace(options, **{**picked, "metric": options.metric or picked.get("metric")})
         algorithm = options.check()
         watcher.note(f"auto picked {reason}")
     info = algorithm.INFO

@@ -20,20 +20,26 @@ INFO = Info(
     averages=False,
 )
 
-MANY_CLASSES = 8
-"""From here on the Hessian of the search costs more than the gradients it saves."""
+LONG_ROWS = 100
+"""Entries a row from which, for two classes, a gradient costs more than a subspace search."""
+
+LARGE = 300_000
+"""Entries times classes from which the set-up of the metric is nothing against the gradients."""
 
 
 def choose(problem: Problem) -> tuple[dict[str, Any], str]:
-    """Options to run with in place of ``--algo auto``, and why, in words."""
-    if problem.softmax and problem.n_classes >= MANY_CLASSES:
-        reason = f"lbfgs, since {problem.n_classes} classes make the subspace search expensive"
-        return {"algo": "lbfgs"}, reason
-    # Passes over the data and passes over the rows: where a row is cheap, so is another gradient.
-    if problem.nonzeros < LONG_ROWS * problem.n:
-        return {"algo": "orth", "inner": "newton"}, "orth --inner newton, since rows are short"
-    return {"algo": "orth"}, "orth, since the data are large against the number of rows"
+    """Options to run with in place of ``--algo auto``, and why, in words.
 
-
-LONG_ROWS = 50
-"""Entries a row from which an exact search costs less than the gradients it saves."""
+    From benchmarks/solve.py, times to 1e-3 and 1e-6: ``orth`` needs the fewest gradients nearly
+    everywhere, but its search costs as much as the gradients it saves unless rows are long, and
+    more for many classes; the metric helps L-BFGS too, except where features outnumber samples.
+    """
+    stored, classes = problem.nonzeros, problem.n_classes if problem.softmax else 1
+    if problem.p > problem.n:
+        return {"algo": "lbfgs"}, "lbfgs: more features than samples"
+    if not problem.softmax and stored >= LONG_ROWS * problem.n:
+        return {"algo": "orth", "inner": "newton"}, "orth --inner newton: long rows, two classes"
+    if stored * classes >= LARGE:
+        reason = "lbfgs --metric half: many entries against the cost of a search"
+        return {"algo": "lbfgs", "metric": "half"}, reason
+    return {"algo": "lbfgs"}, "lbfgs: too small for set-up to pay"

@@ -12,6 +12,7 @@ from scipy.optimize import minimize
 
 from dadapt_cli.algorithms import auto, find
 from dadapt_cli.algorithms._reverse import Reverse
+from dadapt_cli.cli import run
 from dadapt_cli.fitting import fit
 from dadapt_cli.libsvm import read_libsvm
 
@@ -70,19 +71,27 @@ def test_an_error_in_the_solver_is_raised_where_it_is_asked() -> None:
 
 
 def test_auto_says_what_it_picked_and_runs_it(capfd: pytest.CaptureFixture[str]) -> None:
-    from dadapt_cli.cli import run
-
     assert run(["fit", str(DATA / "vehicle.scale"), "-a", "auto", "-n", "5", "--l2", "1/n"]) == 0
     out, err = capfd.readouterr()
-    assert "auto picked orth" in err
-    assert "Orthogonal search" in out
-    result = fit(*read_libsvm(DATA / "vowel.scale"), algo="auto", iterations=3)
-    assert result.start["algorithm"] == "lbfgs"
-    assert result.start["options"]["algo"] == "lbfgs"
-    assert result.start["metric"] == find("lbfgs").INFO.metric
+    assert "auto picked lbfgs" in err
+    assert "L-BFGS-B of SciPy" in out
+    result = fit(*read_libsvm(DATA / "vowel.scale"), algo="auto", metric="diagonal", iterations=3)
+    assert result.start["algorithm"] == result.start["options"]["algo"] == "lbfgs"
+    assert result.start["metric"] == "diagonal", "what the user gives stays"
 
 
-def test_auto_picks_a_method_that_exists_for_any_shape() -> None:
-    for n_classes in (2, 3, 12):
-        options, reason = auto.choose(random_problem(0, n_classes=n_classes))
+def test_auto_picks_by_size_and_classes() -> None:
+    def picked(n: int, p: int, n_classes: int = 2) -> dict[str, object]:
+        options, reason = auto.choose(random_problem(0, n=n, p=p, n_classes=n_classes))
         assert find(options["algo"]).INFO.name in reason
+        return options
+
+    assert picked(300, 120) == {"algo": "orth", "inner": "newton"}
+    assert picked(300, 120, n_classes=3) == {"algo": "lbfgs"}
+    assert picked(100, 120) == {"algo": "lbfgs"}
+    assert picked(40_000, 8) == {"algo": "lbfgs", "metric": "half"}
+    assert picked(2_000, 20, n_classes=12) == {"algo": "lbfgs", "metric": "half"}
+    X = np.random.default_rng(0).normal(size=(300, 120))
+    result = fit(X, np.arange(300) % 2, algo="auto", iterations=3, reference="none")
+    assert result.start["algorithm"] == "orth"
+    assert result.start["options"]["inner"] == "newton"
