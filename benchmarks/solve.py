@@ -39,10 +39,10 @@ import numpy as np
 import scipy.sparse as sp
 from scipy.optimize import minimize
 
-from dadapt_cli import full_batch, labels, metric, reference
+from dadapt_cli import labels, metric, reference, starting
 from dadapt_cli.algorithms import auto, find
-from dadapt_cli.fitting import Options
 from dadapt_cli.libsvm import read_libsvm
+from dadapt_cli.options import Options
 from dadapt_cli.problem import Problem
 
 SHARED = Path(os.environ.get("DADAPT_SHARED", Path(__file__).parent.parent.parent / "shared"))
@@ -171,7 +171,7 @@ def ours(case: Case, chosen: dict[str, Any], limit: int, level: float) -> list[P
     problem = case.problem.in_metric(metric.scale(case.problem, str(options.metric)))
     x0 = problem.zeros()
     now = problem.value_and_gradient(x0)
-    state = full_batch.start(problem, algorithm, options, x0, problem.rescaled(now.g))
+    state = starting.start(problem, algorithm, options, x0, problem.rescaled(now.g))
     with np.errstate(all="ignore"):
         for _ in range(limit):
             points.append((now.f, clock() - begin))

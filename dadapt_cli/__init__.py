@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from dadapt_cli.fitting import FitResult as FitResult
     from dadapt_cli.fitting import fit as fit
     from dadapt_cli.libsvm import read_libsvm as read_libsvm
+    from dadapt_cli.libsvm import write_libsvm as write_libsvm
 
 __version__ = "0.1.0"
 
@@ -20,9 +21,10 @@ _HOMES = {
     "FitResult": "dadapt_cli.fitting",
     "fit": "dadapt_cli.fitting",
     "read_libsvm": "dadapt_cli.libsvm",
+    "write_libsvm": "dadapt_cli.libsvm",
 }
 
-__all__ = ["FitResult", "__version__", "fit", "read_libsvm"]
+__all__ = ["FitResult", "__version__", "fit", "read_libsvm", "write_libsvm"]
 
 
 def __getattr__(name: str) -> Any:

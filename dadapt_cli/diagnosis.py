@@ -34,6 +34,10 @@ def _growth(outcome: Outcome, info: Info, reference: Reference) -> list[str]:
     """Whether d still grows, and whether it can be what it is called."""
     k, d = outcome.row["k"], outcome.row["d"]
     D = reference.distance(info.distance)
+    if d is None:
+        return []
+    if info.minibatch:
+        return [f"d = {d:.4g} is {info.d_means}"]
     if D is not None and d > D * (1 + SLACK):
         return [
             f"d = {d:.4g} exceeds {info.distance} = {D:.4g}: d0 was no lower bound, so the "

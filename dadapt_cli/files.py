@@ -1,4 +1,4 @@
-"""Files that are whole or not there."""
+"""Files written whole or not at all."""
 
 from __future__ import annotations
 
@@ -6,8 +6,9 @@ import contextlib
 import os
 import tempfile
 from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
-from typing import BinaryIO, cast
+from typing import BinaryIO
 
 from dadapt_cli.errors import InputOutputError, UsageError
 
@@ -33,48 +34,71 @@ def check_output(path: str, data: str) -> None:
         raise InputOutputError(f"{path}: no permission to write there")
 
 
-@contextlib.contextmanager
+@contextmanager
 def atomic_write(path: str | os.PathLike[str]) -> Iterator[BinaryIO]:
-    """Write a file of which others see the old content or the whole new one, even after a crash.
+    """Write a file that appears, complete and on the disk, when the block ends without error.
 
-    The bytes go to a temporary file in the same folder, which is flushed to disk, renamed to
-    `path`, and its folder flushed. On any error the temporary file is removed and the old one
-    stays.
+    The bytes go to a temporary file in the same folder, which is then renamed; whatever goes
+    wrong before, an existing file stays as it was and the temporary one is removed. A symbolic
+    link is followed: the file it names is replaced. The mode of an existing file is kept.
+
+    Parameters
+    ----------
+    path
+        The file to create or replace.
+
+    Yields
+    ------
+    BinaryIO
+        Open for writing.
 
     Raises
     ------
     InputOutputError
-        The folder or the disk does not take the file.
+        The file cannot be written; ``path`` and the system's reason are named.
     """
-    target = Path(path)
+    name = os.fspath(path)
+    target = Path(os.path.realpath(name))
+    temporary: Path | None = None
     try:
-        descriptor, name = tempfile.mkstemp(prefix=f".{target.name}.", dir=target.parent)
+        if target.is_dir():
+            raise IsADirectoryError(None, "Is a directory", name)
+        handle, made = tempfile.mkstemp(prefix=f".{target.name[:100]}.", dir=target.parent)
+        temporary = Path(made)
+        with os.fdopen(handle, "wb") as file:
+            yield file
+            file.flush()
+            os.fsync(file.fileno())
+        temporary.chmod(_mode(target))
+        temporary.replace(target)
+        temporary = None
+        _sync_folder(target.parent)
     except OSError as error:
-        raise InputOutputError(f"{target}: cannot be written ({error.strerror})") from error
-    temporary = Path(name)
+        raise InputOutputError(
+            f"{name}: {error.strerror or error}; nothing was written there"
+        ) from error
+    finally:
+        if temporary is not None:
+            with contextlib.suppress(OSError):  # the error on its way out says more
+                temporary.unlink()
+
+
+def _mode(target: Path) -> int:
+    """Permissions of the file that is replaced, or those that the umask gives a new one."""
     try:
-        with os.fdopen(descriptor, "wb") as handle:
-            yield cast(BinaryIO, handle)
-            handle.flush()
-            os.fsync(handle.fileno())
+        return target.stat().st_mode & 0o777
+    except FileNotFoundError:
         mask = os.umask(0)
         os.umask(mask)
-        temporary.chmod(0o666 & ~mask)  # mkstemp's 0600 is for secrets
-        temporary.replace(target)
-        _flush_folder(target.parent)
-    except BaseException as error:
-        with contextlib.suppress(FileNotFoundError):
-            temporary.unlink()
-        if isinstance(error, OSError):
-            raise InputOutputError(f"{target}: cannot be written ({error.strerror})") from error
-        raise
+        return 0o666 & ~mask
 
 
-def _flush_folder(folder: Path) -> None:
-    if os.name != "posix":  # other systems cannot open a folder
+def _sync_folder(folder: Path) -> None:
+    """Make the rename itself durable, where folders can be opened (not on Windows)."""
+    if os.name == "nt":
         return
-    descriptor = os.open(folder, os.O_RDONLY)
+    handle = os.open(folder, os.O_RDONLY)
     try:
-        os.fsync(descriptor)
+        os.fsync(handle)
     finally:
-        os.close(descriptor)
+        os.close(handle)

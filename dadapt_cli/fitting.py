@@ -3,24 +3,26 @@
 from __future__ import annotations
 
 import logging
-import math
 import os
 import platform
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from dataclasses import asdict, dataclass, replace
 from typing import Any
 
 import numpy as np
 import scipy
 import scipy.sparse as sp
+from threadpoolctl import threadpool_limits
 
-from dadapt_cli import __version__, algorithms, full_batch, labels, metric, reference, run
-from dadapt_cli.algorithms import Algorithm, Info, auto
+from dadapt_cli import __version__, labels, metric, reference, run, starting
+from dadapt_cli.algorithms import auto
 from dadapt_cli.arrays import Array
 from dadapt_cli.diagnosis import diagnose
+from dadapt_cli.duplicates import PAYS_FROM, collapse
 from dadapt_cli.errors import DataError, NumericalError, UsageError
 from dadapt_cli.interrupts import Interrupts
+from dadapt_cli.options import Options, not_for
 from dadapt_cli.problem import Problem
 from dadapt_cli.reference import Reference
 from dadapt_cli.run import Record
@@ -29,89 +31,6 @@ log = logging.getLogger("dadapt")
 
 SCHEMA = 1
 """Of the records: a renamed or removed key makes it 2."""
-
-SMALLEST_D0 = {"float64": 1e-100, "float32": 1e-30}
-"""Below it the entries of s = d0 g underflow and d would stay at d0 without a word."""
-
-
-@dataclass(frozen=True)
-class Options:
-    """The options of a fit, as on the command line; see INTERFACE and ``dadapt fit -h``."""
-
-    algo: str = "dual-avg"
-    iterations: int = 1000
-    d0: str | float = "auto"
-    bound: str | None = None
-    gradient_bound: str | float = "auto"
-    l2: str | float = 0.0
-    bias: bool = False
-    reference: str | float = "auto"
-    tol: float | None = None
-    time_limit: float | None = None
-    positive: int | None = None
-    every: str | int = "log"
-    dtype: str = "float64"
-    threads: int | None = None
-    metric: str | None = None
-    memory: int = 1
-    inner: str = "exact"
-    lbfgs_pairs: int = 0
-
-    def check(self, given: Iterable[str] = ()) -> Algorithm:
-        """Return the algorithm; raise UsageError at the first option that cannot be used.
-
-        `given` names the options that the user gave, with underscores: one that the algorithm
-        does not take is refused, not ignored.
-        """
-        algorithm = algorithms.find(self.algo)
-        full_batch.refuse(algorithm.INFO, self.algo, given)
-        full_batch.check(self, algorithm.INFO)
-        if self.dtype not in SMALLEST_D0:
-            raise UsageError(f"--dtype {self.dtype!r}; choose from {', '.join(SMALLEST_D0)}")
-        _number("iterations", self.iterations, at_least=1)
-        _number("d0", self.d0, at_least=SMALLEST_D0[self.dtype], words=("auto",))
-        _number("gradient-bound", self.gradient_bound, above=0.0,
-                words=("auto", "initial", "lipschitz"))  # fmt: skip
-        _number("l2", self.l2, at_least=0.0, words=("1/n",))
-        _number("reference", self.reference, words=("auto", "always", "none"))
-        _number("every", self.every, at_least=1, words=("log",))
-        if self.tol is not None:
-            _number("tol", self.tol, above=0.0)
-        if self.time_limit is not None:
-            _number("time-limit", self.time_limit, above=0.0)
-        if self.threads is not None:
-            _number("threads", self.threads, at_least=1)
-        return algorithm
-
-    def resolved(self, info: Info) -> Options:
-        """With the algorithm's defaults of ``bound`` and ``metric`` filled in."""
-        return replace(self, bound=self.bound or info.bounds[0], metric=self.metric or info.metric)
-
-
-def _number(
-    name: str,
-    value: Any,
-    *,
-    at_least: float | None = None,
-    above: float | None = None,
-    words: tuple[str, ...] = (),
-) -> None:
-    """Raise unless `value` is one of `words` or a finite number in range."""
-    if isinstance(value, str) and value in words:
-        return
-    wanted = "a finite number"
-    if at_least is not None:
-        wanted = f"a number of at least {at_least:g}"
-    if above is not None:
-        wanted = f"a number above {above:g}"
-    given = isinstance(value, (int, float, np.integer, np.floating)) and not isinstance(value, bool)
-    if (
-        not given
-        or not math.isfinite(value)
-        or (at_least is not None and value < at_least)
-        or (above is not None and value <= above)
-    ):
-        raise UsageError(f"--{name} {str(value)[:40]!r}; give {' or '.join([*words, wanted])}")
 
 
 @dataclass
@@ -124,7 +43,7 @@ class FitResult:
         Weights of the iterate with the least f, shape (p,), or (p, C) for C >= 3 classes; the
         bias, where there is one, is the last row.
     d
-        The last d_k.
+        The last d_k; None for the baselines, which have none.
     trace
         The step records, in order.
     reference
@@ -140,7 +59,7 @@ class FitResult:
     """
 
     w: Array
-    d: float
+    d: float | None
     trace: list[Record]
     reference: Record
     start: Record
@@ -198,7 +117,8 @@ def fit(X: Any, y: Any, **options: Any) -> FitResult:
     **options
         The command line's options with underscores: algo, iterations, d0, bound,
         gradient_bound, l2, bias, reference, tol, time_limit, positive, every, dtype, threads,
-        metric, memory, inner, lbfgs_pairs.
+        metric, memory, inner, lbfgs_pairs, epochs, batch_size, schedule, seed, average, momentum,
+        betas, lr, variant.
 
     Returns
     -------
@@ -243,15 +163,16 @@ def fit_source(X: Any, y: Array, options: Options, source: Source, watcher: Watc
         problem.nonzeros,
         len(problem.blocks),
     )
-    for line in (*classes.notes, *_notes(problem)):
+    for line in (*classes.notes, *_notes(problem), *starting.notes(options, algorithm.INFO)):
         watcher.note(line)
     if options.algo == auto.INFO.name:
         picked, reason = auto.choose(problem)
         options = replace(options, **{**picked, "metric": options.metric or picked.get("metric")})
         algorithm = options.check()
         watcher.note(f"auto picked {reason}")
-    options = options.resolved(algorithm.INFO)
-    name = str(options.metric)
+    info = algorithm.INFO
+    options = options.resolved(info)
+    name = options.metric or "identity"
     known, sha256 = _reference(problem, X, options, source)
     known = known.in_metric(name)
     problem = problem.in_metric(metric.scale(problem, name))
@@ -263,10 +184,16 @@ def fit_source(X: Any, y: Array, options: Options, source: Source, watcher: Watc
         trace.append(row)
         watcher.record(row)
 
-    with np.errstate(all="ignore"):  # what is not finite is found, and told, by the loop
+    # What is not finite is found, and told, by the loop. Sparse products run on our threads: the
+    # dots of single vectors that are left to BLAS are too short for threads of its own.
+    blas = problem.threads if isinstance(problem.X, np.ndarray) else 1
+    with np.errstate(all="ignore"), threadpool_limits(blas, user_api="blas"):
         x0 = problem.zeros()
-        first = problem.value_and_gradient(problem.rescaled(x0))
-        state = full_batch.start(problem, algorithm, options, x0, problem.rescaled(first.g))
+        loop, count = starting.loop(options, info)
+        rare = "problem" in info.wants or count < PAYS_FROM
+        light = problem if rare or info.minibatch else collapse(problem)
+        first = light.value_and_gradient(light.rescaled(x0))
+        state = starting.start(problem, algorithm, options, x0, problem.rescaled(first.g))
         start: Record = {
             "event": "start",
             "version": __version__,
@@ -289,10 +216,10 @@ def fit_source(X: Any, y: Array, options: Options, source: Source, watcher: Watc
                 **asdict(options),
                 "l2": l2,
                 "threads": problem.threads,
-                **dict.fromkeys(full_batch.not_taken(algorithm.INFO)),
+                **dict.fromkeys(not_for(info)),
             },
             "d0": state.d,
-            "d0_certified": options.d0 == "auto",
+            "d0_certified": options.d0 == "auto" and not info.minibatch,
             "schema": SCHEMA,
             "metric": name,
             "reference": known.record(),
@@ -300,9 +227,9 @@ def fit_source(X: Any, y: Array, options: Options, source: Source, watcher: Watc
         watcher.record(start)
         if watcher.interrupts is not None:
             watcher.interrupts.patient = True
-        budget = run.Budget(options.iterations, options.tol, options.time_limit, options.every)
-        outcome = run.iterate(
-            problem, algorithm, state, first, budget, known,
+        budget = run.Budget(count, options.tol, options.time_limit, options.every)
+        outcome = loop(
+            light, algorithm, state, first, budget, known,
             report=report, progress=watcher.progress, interrupts=watcher.interrupts,
         )  # fmt: skip
     now = time.perf_counter()
@@ -310,11 +237,11 @@ def fit_source(X: Any, y: Array, options: Options, source: Source, watcher: Watc
         "event": "end",
         "status": outcome.status,
         **{name: value for name, value in outcome.row.items() if name not in ("event", "seconds")},
-        "theorem2_k": state.theorem2_k,
+        "theorem2_k": getattr(state, "theorem2_k", None),
         "iterate": outcome.iterate,
         "accuracy": outcome.accuracy,
         "log_loss": run.finite(outcome.log_loss),
-        "diagnosis": diagnose(outcome, algorithm.INFO, known, options.tol),
+        "diagnosis": diagnose(outcome, info, known, options.tol),
         "seconds": {
             "load": source.load_seconds,
             "reference": referred - begin,
@@ -324,7 +251,7 @@ def fit_source(X: Any, y: Array, options: Options, source: Source, watcher: Watc
         "environment": environment(problem.threads),
     }
     watcher.record(end)
-    average = state.theorem2_average
+    average = getattr(state, "theorem2_average", None)
     result = FitResult(
         w=outcome.w,
         d=state.d,
@@ -337,8 +264,9 @@ def fit_source(X: Any, y: Array, options: Options, source: Source, watcher: Watc
         signal=outcome.signal,
     )
     if outcome.reason is not None:
+        smaller = "--lr" if options.lr else "--d0"
         raise NumericalError(
-            f"{outcome.reason}; scale the features or take a smaller --d0", result=result
+            f"{outcome.reason}; scale the features or take a smaller {smaller}", result=result
         )
     return result
 

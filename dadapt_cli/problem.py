@@ -22,6 +22,7 @@ from __future__ import annotations
 
 import copy
 import itertools
+import math
 import os
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -32,9 +33,11 @@ from typing import Any, TypeVar
 import numpy as np
 import scipy.sparse as sp
 
-from dadapt_cli.arrays import Array, Indices, Mask, Matrix
+from dadapt_cli import memory
+from dadapt_cli.arrays import Array, Mask, Matrix
 from dadapt_cli.errors import DataError
 from dadapt_cli.labels import Labels
+from dadapt_cli.links import Logistic, Softmax
 
 Result = TypeVar("Result")
 
@@ -43,6 +46,10 @@ DENSE_FROM = 0.25
 
 THREADS_FROM = 200_000
 """Stored entries times classes from which a second thread gains (measured, ditto)."""
+
+
+VECTORS = 8
+"""Of the size of the weights: x, x_0, s, average, best, gradient and two temporaries."""
 
 
 @dataclass(frozen=True)
@@ -64,58 +71,21 @@ class Evaluation:
     scores: Array
 
 
-def logistic(z: Array, y: Array, residual: Array) -> float:
-    """Sum of log(1 + exp(-y z)); `residual` becomes its derivative in z.
-
-    Exact to rounding for every margin: with m = y z and e = exp(-|m|) the loss is
-    log1p(e) + max(-m, 0) and the derivative -y (e or 1)/(1 + e), so nothing overflows and
-    nothing cancels. Shapes (n,); `y` holds -1 and 1.
-    """
-    m = np.multiply(y, z, out=residual)
-    e = np.exp(-np.abs(m))
-    loss = float(np.log1p(e).sum(dtype=np.float64) - np.minimum(m, 0.0).sum(dtype=np.float64))
-    numerator = np.where(m > 0, e, 1.0).astype(z.dtype, copy=False)
-    np.divide(numerator, e + 1.0, out=residual)
-    np.multiply(residual, y, out=residual)
-    np.negative(residual, out=residual)
-    return loss
-
-
-def softmax(z: Array, y: Indices, residual: Array) -> float:
-    """Sum of log(sum_c exp(z_c)) - z_y; `residual` becomes its derivative in z.
-
-    With a the class of the largest score and o the sum of exp(z_c - z_a) over the others, the
-    loss is log1p(o) + (z_a - z_y): small losses keep their relative accuracy. For a = y the own
-    residual is -o/(1 + o), not a difference of nearly equal numbers. Shapes (n, C), `y` (n,);
-    scores of -inf drop a class from its row.
-    """
-    rows = np.arange(len(z))
-    top = z.argmax(axis=1)
-    z_top = z[rows, top]
-    np.subtract(z, z_top[:, None], out=residual)
-    own = residual[rows, y]  # z_y - z_a <= 0
-    np.exp(residual, out=residual)
-    residual[rows, top] = 0.0
-    others = residual.sum(axis=1)
-    loss = float(np.log1p(others).sum(dtype=np.float64) - own.sum(dtype=np.float64))
-    residual[rows, top] = 1.0
-    residual /= (others + 1.0)[:, None]
-    residual[rows, y] -= 1.0
-    right = top == y
-    residual[rows[right], y[right]] = -(others / (others + 1.0))[right]
-    return loss
-
-
 class _Block:
     """Some consecutive rows of the data and the work space for them."""
 
     def __init__(
-        self, rows: slice, X: Matrix, y: Array | Indices, scores: Array, dropped: Mask | None
+        self,
+        rows: slice,
+        X: Matrix,
+        link: Logistic | Softmax,
+        scores: Array,
+        dropped: Mask | None,
     ) -> None:
         self.rows = rows
         self.X = X
         self.XT = X.T  # for CSR a CSC view of the same arrays: no copy, and as fast
-        self.y = y
+        self.link = link
         self.scores = scores
         self.dropped = dropped
         self.residual = np.empty_like(scores)
@@ -127,21 +97,14 @@ class _Block:
             self.scores[self.dropped] = -np.inf
 
     def loss(self, scores: Array) -> float:
-        """Sum of the losses at the block's rows; leaves their derivatives in `residual`."""
-        link: Any = logistic if scores.ndim == 1 else softmax
-        return float(link(scores, self.y, self.residual))
+        """Sum of the losses at the block's rows; leaves the mean's derivatives in `residual`."""
+        return self.link(scores, self.residual)
 
-    def backward(self, scale: float) -> Array:
-        """Gradient of the block's part of the mean loss."""
-        self.residual *= scale
-        gradient: Array = self.XT @ self.residual
-        return gradient
-
-    def all(self, w: Array, scale: float) -> tuple[float, Array]:
-        """Loss and gradient in one go."""
+    def all(self, w: Array) -> tuple[float, Array]:
+        """Sum of the losses, and the gradient of the block's part of the mean."""
         self.forward(w)
         loss = self.loss(self.scores)
-        return loss, self.backward(scale)
+        return loss, self.XT @ self.residual
 
     def transposed(self, residual: Array) -> Array:
         """X' residual, of the block's rows."""
@@ -170,6 +133,8 @@ class Problem:
         Classes to leave out of single samples, (n, C); softmax only (see :meth:`restrict`).
     n_mean
         Number of samples the mean is over, if not n.
+    weights
+        How often each row counts, (n,); by default once.
 
     Raises
     ------
@@ -189,6 +154,7 @@ class Problem:
         threads: int | None = None,
         dropped: Mask | None = None,
         n_mean: int | None = None,
+        weights: Array | None = None,
     ) -> None:
         if X.ndim != 2 or X.shape[0] != len(labels.index):
             raise DataError(f"{X.shape} data for {len(labels.index)} labels; one label a row")
@@ -202,9 +168,12 @@ class Problem:
         self.n_classes = labels.n_classes
         self.softmax = self.n_classes > 2
         self.shape: tuple[int, ...] = (self.p, self.n_classes) if self.softmax else (self.p,)
-        _refuse_too_many_weights(self.shape)
+        size = " x ".join(str(length) for length in self.shape)
+        needed = VECTORS * 8 * math.prod(self.shape)
+        memory.require(needed, f"work space for {size} weights (is an index too large?)")
         self.X: Matrix = _stored(X, bias, self.dtype)
         self.dropped = dropped
+        self.weights = weights
         self.threads = threads or _cores()
         self.y: Any = labels.index
         if not self.softmax:
@@ -212,7 +181,7 @@ class Problem:
         self._scores = np.empty((self.n, *self.shape[1:]), self.dtype)
         self.blocks = [
             _Block(
-                rows, self.X[rows], self.y[rows], self._scores[rows],
+                rows, self.X[rows], self.link(rows), self._scores[rows],
                 None if dropped is None else dropped[rows],
             )
             for rows in self._row_blocks()
@@ -220,6 +189,13 @@ class Problem:
         self._pool: ThreadPoolExecutor | None = None
         self.scale: Array | None = None
         self.column_squares: Array | None = None  # kept by constants.column_squares
+
+    def link(self, rows: slice) -> Logistic | Softmax:
+        """The losses of some consecutive rows, with work space of their own."""
+        weights = None if self.weights is None else self.weights[rows]
+        if self.softmax:
+            return Softmax(self.y[rows], self.n_classes, self.n_mean, weights)
+        return Logistic(self.y[rows], self.n_mean, weights)
 
     def _row_blocks(self) -> list[slice]:
         """Slices of equal work; one when the problem is too small to share."""
@@ -245,15 +221,14 @@ class Problem:
 
     def value_and_gradient(self, w: Array) -> Evaluation:
         """Evaluate f, its gradient and the scores at `w`, shape (p,) or (p, C)."""
-        scale = 1.0 / self.n_mean
-        parts = self.in_threads([partial(block.all, w, scale) for block in self.blocks])
+        parts = self.in_threads([partial(block.all, w) for block in self.blocks])
         loss, g = parts[0]
         for more_loss, more_g in parts[1:]:
             loss += more_loss
             g += more_g
         if self.l2:
             g += self.l2 * w
-        return Evaluation(loss * scale + self.l2_term(w), g, self._scores)
+        return Evaluation(loss / self.n_mean + self.l2_term(w), g, self._scores)
 
     def scores(self, w: Array) -> Array:
         """X @ w as a new array, shape (n,) or (n, C)."""
@@ -278,14 +253,14 @@ class Problem:
         """Mean loss, without the l2 term, of scores of shape (n,) or (n, C)."""
         total, row = 0.0, 0
         for block in self.blocks:
-            total += block.loss(scores[row : row + len(block.y)])
-            row += len(block.y)
+            total += block.loss(scores[row : row + len(block.scores)])
+            row += len(block.scores)
         return total / self.n_mean
 
     def residuals(self, scores: Array) -> Array:
         """Derivative of the mean loss in the scores, a new array of their shape."""
         self.mean_loss(scores)
-        return np.concatenate([block.residual for block in self.blocks]) / self.n_mean
+        return np.concatenate([block.residual for block in self.blocks])
 
     def l2_term(self, w: Array) -> float:
         """(l2/2) ||w||^2."""
@@ -294,7 +269,7 @@ class Problem:
     def accuracy(self, scores: Array) -> float:
         """Share of samples whose class has the largest score; a tie goes to the first class."""
         predicted = scores.argmax(axis=1) if self.softmax else (scores > 0).astype(np.intp)
-        return float(np.mean(predicted == self.labels.index))
+        return float(np.average(predicted == self.labels.index, weights=self.weights))
 
     def with_l2(self, l2: float) -> Problem:
         """Return the same objective with another l2 term; data and work space are shared."""
@@ -376,19 +351,3 @@ def _stored(X: Matrix, bias: bool, dtype: np.dtype[Any]) -> Matrix:
             (X.data, X.indices.astype(np.int32), X.indptr.astype(np.int32)), shape=X.shape
         )
     return X
-
-
-def _refuse_too_many_weights(shape: tuple[int, ...]) -> None:
-    """Fail before allocating when the algorithms' vectors cannot fit the memory."""
-    vectors = 8  # x, x_0, s, average, best, gradient and two temporaries
-    needed = vectors * 8 * int(np.prod(shape, dtype=object))
-    try:
-        there = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
-    except (AttributeError, ValueError, OSError):  # no such figure on this system
-        return
-    if needed > there:
-        size = " x ".join(f"{v}" for v in shape)
-        raise DataError(
-            f"{size} weights need {needed / 2**30:.1f} GiB of memory, there are "
-            f"{there / 2**30:.1f}; is a feature index wrong?"
-        )

@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from dadapt_cli.algorithms import Algorithm, State
+from dadapt_cli.algorithms import Algorithm, MinibatchState, State
 from dadapt_cli.arrays import Array
 from dadapt_cli.errors import NumericalError
 from dadapt_cli.interrupts import Interrupts
@@ -138,6 +138,7 @@ def iterate(
     averages, D = algorithm.INFO.averages, reference.distance(algorithm.INFO.distance)
     # X @ average is the same average of X @ x_k
     average_scores = np.zeros_like(first.scores) if averages else None
+    work = np.empty_like(first.scores)
     best, growth, k, now, row = _Best(), 0, 0, first, Record()
     unreported: Record | None = None
     reason: str | None = None
@@ -176,7 +177,9 @@ def iterate(
             reason = f"iteration {k + 1}: {error}"
             break
         if average_scores is not None:
-            average_scores += state.fraction * (now.scores - average_scores)
+            np.subtract(now.scores, average_scores, out=work)
+            work *= state.fraction
+            average_scores += work
         k += 1
         if state.d > before:
             growth = k
@@ -218,7 +221,12 @@ def _stop(
 
 
 def _row(
-    k: int, state: State, f_last: float, f_best: float, grad_norm: float, seconds: float
+    k: int,
+    state: State | MinibatchState,
+    f_last: float,
+    f_best: float,
+    grad_norm: float,
+    seconds: float,
 ) -> Record:
     """The step record of iteration k, before :func:`_compare`."""
     return {

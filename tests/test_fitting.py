@@ -13,9 +13,10 @@ import scipy.sparse as sp
 import dadapt_cli as dadapt
 from dadapt_cli import run
 from dadapt_cli.errors import DataError, NumericalError, UsageError
-from dadapt_cli.fitting import Options, Source, Watcher, fit, fit_source
+from dadapt_cli.fitting import Source, Watcher, fit, fit_source
 from dadapt_cli.interrupts import Interrupts
 from dadapt_cli.labels import encode
+from dadapt_cli.options import Options
 from dadapt_cli.problem import Problem
 
 from .conftest import DATA, random_problem

@@ -12,7 +12,8 @@ from hypothesis import strategies as st
 
 from dadapt_cli.errors import DataError
 from dadapt_cli.labels import encode
-from dadapt_cli.problem import Problem, logistic, softmax
+from dadapt_cli.links import Logistic, Softmax
+from dadapt_cli.problem import Problem
 
 from .conftest import DATA, load_problem, random_problem
 
@@ -72,7 +73,7 @@ def test_layout_is_chosen_by_density() -> None:
 @given(st.floats(-1e4, 1e4), st.sampled_from([-1.0, 1.0]))
 def test_logistic_is_exact_at_any_margin(z: float, y: float) -> None:
     residual = np.empty(1)
-    loss = logistic(np.array([z]), np.array([y]), residual)
+    loss = Logistic(np.array([y]), 1)(np.array([z]), residual)
     m = y * z
     expected = math.log1p(math.exp(-m)) if m > -30 else -m + math.log1p(math.exp(m))
     assert loss == pytest.approx(expected, rel=4e-15, abs=0)
@@ -85,7 +86,7 @@ def test_logistic_is_exact_at_any_margin(z: float, y: float) -> None:
 def test_softmax_is_exact_at_any_margin(z: list[float], y: int) -> None:
     residual = np.empty((1, len(z)))
     scores = np.array([z])
-    loss = softmax(scores, np.array([y]), residual)
+    loss = Softmax(np.array([y]), len(z), 1)(scores, residual)
     top = max(z)
     others = [math.exp(v - top) for i, v in enumerate(z) if i != z.index(top)]
     expected = math.log1p(math.fsum(others)) + (top - z[y])

@@ -8,10 +8,25 @@ from importlib import import_module
 from pkgutil import iter_modules
 from typing import cast
 
-from dadapt_cli.algorithms._base import Algorithm, Info, State
+from dadapt_cli.algorithms._base import (
+    Algorithm,
+    Info,
+    MinibatchAlgorithm,
+    MinibatchState,
+    State,
+)
 from dadapt_cli.errors import UsageError
 
-__all__ = ["Algorithm", "Info", "State", "find", "names", "table"]
+__all__ = [
+    "Algorithm",
+    "Info",
+    "MinibatchAlgorithm",
+    "MinibatchState",
+    "State",
+    "find",
+    "names",
+    "table",
+]
 
 
 @cache
@@ -30,8 +45,8 @@ def names() -> list[str]:
     return list(table())
 
 
-def find(name: str) -> Algorithm:
-    """Return the algorithm called `name`.
+def find(name: str, variant: str = "paper") -> Algorithm:
+    """Return the algorithm called `name`; a variant with a listing of its own is name-variant.
 
     Raises
     ------
@@ -39,7 +54,9 @@ def find(name: str) -> Algorithm:
         No such algorithm; the message suggests the nearest name.
     """
     if name in table():
-        return table()[name]
+        if variant not in (known := table()[name].INFO.variants):
+            raise UsageError(f"--variant {variant[:40]!r}: {name} has {', '.join(known)}")
+        return table().get(f"{name}-{variant}", table()[name])
     near = difflib.get_close_matches(name.lower(), names(), n=1, cutoff=0.4)
     hint = f"did you mean {near[0]!r}?" if near else f"there are {', '.join(names())}"
     raise UsageError(f"unknown algorithm {name[:40]!r}; {hint}")

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Any, Protocol
 
 from dadapt_cli.algorithms._certificate import Certificate
-from dadapt_cli.algorithms._space import ratchet
+from dadapt_cli.algorithms._space import Scalar, ratchet
 from dadapt_cli.arrays import Array
 from dadapt_cli.problem import Evaluation, Problem
 
@@ -26,9 +26,14 @@ class Info:
         The distance that d bounds from below: ``D`` or ``D_inf``.
     bounds
         Values of ``--bound`` it takes, the default first.
+    minibatch
+        Whether it takes minibatches: the loop is then that of epochs.
     settings
         Options that only some algorithms take, and this one does: ``gradient_bound``,
-        ``memory``, ``inner``, ``lbfgs_pairs``.
+        ``memory``, ``inner``, ``lbfgs_pairs``; ``d0``, ``lr``, ``momentum``, ``betas``,
+        ``schedule``.
+    variants
+        Values of ``--variant`` it takes; ``paper`` is the final version.
     wants
         What ``start`` is given beside x_0, g_0, d0 and bound: ``G`` of the listing, ``L`` (a
         certified upper bound on the smoothness, in the metric and norm of the algorithm),
@@ -47,7 +52,9 @@ class Info:
     options: str
     distance: str
     bounds: tuple[str, ...]
+    minibatch: bool = False
     settings: tuple[str, ...] = ("gradient_bound",)
+    variants: tuple[str, ...] = ("paper",)
     wants: tuple[str, ...] = ("G", "L")
     metric: str = "identity"
     averages: bool = True
@@ -94,7 +101,7 @@ class State:
         """The largest of d_hat and, where bound C is asked for, its two forms."""
         if self.certificate is None:
             return d_hat
-        return ratchet(ratchet(d_hat, self.hyperplane), self.certificate.bound(self.s_norm))
+        return float(ratchet(ratchet(d_hat, self.hyperplane), self.certificate.bound(self.s_norm)))
 
     def evaluate(self, problem: Problem) -> Evaluation:
         """f and gradient at x_k, in the user's variables."""
@@ -107,6 +114,20 @@ class State:
         x_0..x_{k-1} and so for the best of them. There is none at k = 0.
         """
         return (D * self.s_norm + self.slack) / self.W if self.W > 0 else None
+
+
+@dataclass(slots=True, kw_only=True)
+class MinibatchState:
+    """The state of a minibatch algorithm after k steps, as far as the loop reads it.
+
+    The same fields serve one run and many replicas (``_space``). ``x`` is updated in place.
+    """
+
+    x0: Array
+    x: Array  # x_k
+    d: Scalar = None  # d_k: an estimate of the distance, no bound; None: the algorithm has none
+    d_hat: Scalar = None  # the estimate that made d_k
+    step_size: Scalar = None  # the scalar that made x_k
 
 
 class Algorithm(Protocol):
@@ -122,3 +143,18 @@ class Algorithm(Protocol):
 
     def step(self, state: Any, g: Array) -> None:
         """Advance the state by one iteration, given the gradient at x_k."""
+
+
+class MinibatchAlgorithm(Protocol):
+    """A module whose INFO says ``minibatch``."""
+
+    INFO: Info
+
+    def start(self, x0: Array, **settings: Any) -> Any:
+        """Make the state before the first step; INFO.settings (and variant) by keyword."""
+
+    def step(self, state: Any, g: Array, eta: float = 1.0) -> None:
+        """Advance by one step, given a minibatch gradient at x_k and the schedule's value.
+
+        `g` may be overwritten.
+        """

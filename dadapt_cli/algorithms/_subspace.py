@@ -13,12 +13,12 @@ from __future__ import annotations
 
 import itertools
 from functools import partial
-from typing import Any
 
 import numpy as np
 
-from dadapt_cli.arrays import Array, Indices
-from dadapt_cli.problem import Problem, logistic
+from dadapt_cli.arrays import Array
+from dadapt_cli.links import softmax_columns
+from dadapt_cli.problem import Problem
 
 CHUNK = 32768
 """Scores that are handled at once: with five directions, 1.6 MB of float64."""
@@ -35,25 +35,6 @@ NEWTON_ENOUGH = 1e-5
 
 SMALLEST_EIGENVALUE = 1e-11
 """Of the Hessian scaled to a unit diagonal: directions below it depend on the others."""
-
-
-def softmax_columns(z: Array, y: Indices, residual: Array) -> float:
-    """``problem.softmax`` for scores of shape (C, samples), one sample a column.
-
-    With o the sum of exp(z_c - max z) over c != y and e = exp(z_y - max z), the loss is
-    log1p(o + (e - 1)) - (z_y - max z) and the own residual -o/(o + e): for z_y = max z, as near
-    the end, nothing cancels.
-    """
-    own = (y, np.arange(len(y)))
-    np.subtract(z, z.max(axis=0), out=residual)
-    z_y = residual[own]
-    np.exp(residual, out=residual)
-    e = residual[own]
-    residual[own] = 0.0
-    others = residual.sum(axis=0)
-    residual /= others + e
-    residual[own] = -others / (others + e)
-    return float(np.log1p(others + (e - 1.0)).sum(dtype=np.float64) - z_y.sum(dtype=np.float64))
 
 
 class Subspace:
@@ -86,7 +67,6 @@ class Subspace:
     def __init__(self, problem: Problem, directions: int, scores: Array) -> None:
         self.problem = problem
         self.C = problem.n_classes if problem.softmax else 1
-        self.link: Any = softmax_columns if problem.softmax else logistic
         self.D = np.zeros((directions, int(np.prod(problem.shape))), problem.dtype)
         self.V = np.zeros((directions, problem.n * self.C), problem.dtype)
         self.Z = np.empty(problem.n * self.C, problem.dtype)
@@ -98,6 +78,8 @@ class Subspace:
             [slice(start, min(start + rows, last)) for start in range(first, last, rows)]
             for first, last in itertools.pairwise(edges)
         ]
+        if not problem.softmax:
+            self.links = {rows.start: problem.link(rows) for part in self.parts for rows in part}
         self.refresh(scores)
 
     def flat(self, scores: Array) -> Array:
@@ -137,9 +119,12 @@ class Subspace:
             moved = np.matmul(a, V, out=self.moved[flat])
             z = np.add(self.Z[flat], moved, out=self.trial[flat])
             r = self.residual[flat]
-            shape = (C, -1) if self.problem.softmax else (-1,)
-            loss += self.link(z.reshape(shape), self.problem.y[rows], r.reshape(shape))
-            r *= scale
+            if self.problem.softmax:
+                shape = (C, -1)
+                loss += softmax_columns(z.reshape(shape), self.problem.y[rows], r.reshape(shape))
+                r *= scale
+            else:
+                loss += self.links[rows.start](z, r)
             g += V @ r
         return loss, g
 

@@ -25,6 +25,7 @@ INFO = Info(
     "coordinate), initial, lipschitz or G_inf",
     distance="D_inf",
     bounds=("I", "II", "certified"),
+    variants=("paper", "pip"),
 )
 
 SMALLEST_BOUND = 1e-12

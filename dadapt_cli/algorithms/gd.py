@@ -29,7 +29,7 @@ INFO = Info(
 def gradient_bound(problem: Problem, g0: Array, choice: str | float) -> float:
     """G of lambda_k; only the rate needs it, d_k <= D holds for any."""
     if choice == "initial":
-        return norm(g0)
+        return float(norm(g0))
     return lipschitz(problem) if choice in ("auto", "lipschitz") else float(choice)
 
 

@@ -85,7 +85,7 @@ def step(state: Safe, g: Array) -> None:
     state.s += lam * g  # s_{k+1}
     state.s_norm = norm(state.s)
     state.d_hat = max(state.hyperplane, C)
-    if state.s_norm > 0:
+    if state.s_norm != 0:  # also when it is no number: the ratchet refuses that
         state.d_hat = ratchet(state.d_hat, state.num / state.s_norm)
         state.d = ratchet(state.d, state.d_hat)  # d_{k+1}
     state.lam, state.x_before, state.g_before = lam, state.x, g

@@ -8,6 +8,7 @@ from typing import Annotated, Any
 
 import typer
 
+from dadapt_cli.cli import reading
 from dadapt_cli.errors import ExitCode, UsageError
 
 NAME = "fit"
@@ -21,7 +22,7 @@ def main(
     algo: Annotated[
         str,
         typer.Option(
-            "--algo", "-a", help="dual-avg, gd, adagrad, safe, orth, ... (dadapt algorithms)."
+            "--algo", "-a", help="dual-avg, gd, adagrad, safe, orth, sgd, ... (dadapt algorithms)."
         ),
     ] = "dual-avg",
     iterations: Annotated[int, typer.Option("--iterations", "-n", help="Steps.")] = 1000,
@@ -58,6 +59,23 @@ def main(
     threads: Annotated[
         int | None, typer.Option(help="Row blocks computed at once; default: the cores.")
     ] = None,
+    epochs: Annotated[int, typer.Option(help="Of a minibatch algorithm (sgd, adam, ...).")] = 100,
+    batch_size: Annotated[int, typer.Option(help="Samples in a minibatch.")] = 16,
+    schedule: Annotated[
+        str, typer.Option(help="paper (a tenth from epochs 60, 80, 95 on) or constant.")
+    ] = "paper",
+    average: Annotated[
+        str, typer.Option(help="Also average the iterates: none, uniform or weighted by d.")
+    ] = "none",
+    seed: Annotated[int, typer.Option(help="Of the minibatches.")] = 0,
+    momentum: Annotated[float, typer.Option(help="Of sgd and sgd-plain.")] = 0.0,
+    betas: Annotated[str, typer.Option(help="Of adam and adam-plain.")] = "0.9,0.999",
+    lr: Annotated[
+        float | None, typer.Option(help="Learning rate of sgd-plain and adam-plain.")
+    ] = None,
+    variant: Annotated[
+        str, typer.Option(help="paper, pip (package dadaptation) or preprint.")
+    ] = "paper",
     memory: Annotated[int, typer.Option(help="Last steps that orth searches along.")] = 1,
     inner: Annotated[
         str, typer.Option(help="Search of orth: exact, or newton (one Newton step).")
@@ -74,6 +92,12 @@ def main(
     plot: Annotated[
         str | None, typer.Option(metavar="FILE", help="Draw the run: PNG or SVG.")
     ] = None,
+    zero_based: reading.ZeroBased = False,
+    features: reading.Features = None,
+    lenient: reading.Lenient = False,
+    strict: reading.Strict = False,
+    max_bytes: reading.MaxBytes = reading.MAX_BYTES,
+    max_ratio: reading.MaxRatio = reading.MAX_RATIO,
     quiet: Annotated[bool, typer.Option("--quiet", "-q", help="Only results.")] = False,
     verbose: Annotated[bool, typer.Option("--verbose", "-v", help="More on stderr.")] = False,
 ) -> int:
@@ -86,9 +110,10 @@ def main(
 
     from dadapt_cli.cli.messages import LogLines, say
     from dadapt_cli.files import check_output
-    from dadapt_cli.fitting import Options, Source, Watcher, fit_source
+    from dadapt_cli.fitting import Source, Watcher, fit_source
     from dadapt_cli.interrupts import Interrupts
     from dadapt_cli.libsvm import load
+    from dadapt_cli.options import Options
     from dadapt_cli.render import machine
     from dadapt_cli.render import plot as plotting
     from dadapt_cli.render.progress import Progress
@@ -108,12 +133,30 @@ def main(
         every=int(every) if every.isascii() and every.isdigit() else every,
         dtype=dtype,
         threads=threads,
+        epochs=epochs,
+        batch_size=batch_size,
+        schedule=schedule,
+        average=average,
+        seed=seed,
+        momentum=momentum,
+        betas=_pair(betas),
+        lr=lr,
+        variant=variant,
         metric=metric,
         memory=memory,
         inner=inner,
         lbfgs_pairs=lbfgs_pairs,
     )
     info = options.check(_given(context)).INFO
+    how = reading.reading(
+        zero_based=zero_based,
+        features=features,
+        lenient=lenient,
+        strict=strict,
+        max_bytes=max_bytes,
+        max_ratio=max_ratio,
+    )
+    reading.require_input(data)
     views: list[Any] = [_view(output, info)]
     if plot is not None:
         plotting.check(plot)
@@ -128,7 +171,8 @@ def main(
     if trace_file is not None:
         views.append(trace_file)
 
-    progress = Progress(iterations, quiet=quiet)
+    rounds, unit = (epochs, "epoch") if info.minibatch else (iterations, "k")
+    progress = Progress(rounds, unit, quiet=quiet)
 
     def record(made: machine.Record) -> None:
         silent = output == "table" and made["event"] == "step"
@@ -138,7 +182,7 @@ def main(
 
     with Interrupts() as interrupts, progress:
         begin = time.perf_counter()
-        loaded = load(data, dtype=dtype)
+        loaded = load(data, dtype=dtype, **how)
         for line in loaded.notes:
             note(f"{data}: {line}")
         log.info("%s: sha256 of the text %s", data, loaded.sha256)
@@ -162,6 +206,15 @@ def _given(context: typer.Context) -> list[str]:
     """Options that the user gave; the defaults of the others are nobody's wish."""
     sources = {name: context.get_parameter_source(name) for name in context.params}
     return [name for name, source in sources.items() if source and source.name != "DEFAULT"]
+
+
+def _pair(text: str) -> tuple[float, float]:
+    """Two numbers with a comma between; their range is for the options to check."""
+    try:
+        first, second = map(float, text.split(","))
+    except ValueError:
+        raise UsageError(f"--betas {text[:40]!r}; give two numbers, as 0.9,0.999") from None
+    return first, second
 
 
 def _number_or_word(text: str) -> str | float:

@@ -34,6 +34,9 @@ LADDER = (1e-4, 1e-6, 1e-8, 1e-10, 1e-12)
 RELATIVE_ZERO = 1e-9
 """A margin below this, relative to row and direction, counts as zero (data have 6-17 digits)."""
 
+CLEAR_OF_ZERO = 10.0
+"""Multiple of ||B'alpha|| that a dual variable must exceed to count as positive."""
+
 LARGEST_GAP = 1e-10
 """Primal - dual above it, the terms were split wrongly or the solver failed."""
 
@@ -237,7 +240,9 @@ def _reduced(terms: _Terms, split: _Split, w: Array) -> Reference:
     N = terms.null_space(kept)
     start = (w.ravel() - N @ (N.T @ w.ravel())).reshape(problem.shape)
     found = newton.minimise(restricted, start, null_space=N, warm=False)
-    lower, residual = _dual_bound(restricted, found, N)
+    lower, residual, alpha = _dual_bound(restricted, found, N)
+    if _can_move(terms, kept, alpha, residual):
+        return Reference("none", reason="a loss that is kept may be one that can fall to 0")
     upper, w_far = found.f, found.w
     if split.falling.any():
         w_far = found.w + _far_enough(terms, split, found.w).reshape(problem.shape)
@@ -272,6 +277,22 @@ def _reduced(terms: _Terms, split: _Split, w: Array) -> Reference:
     )
 
 
+def _can_move(terms: _Terms, kept: Mask, alpha: Array, residual: float) -> bool:
+    """Whether a direction that the clearly positive alpha allow changes another kept margin.
+
+    A dual point with alpha > 0 excludes every direction of recession, but rounding makes a tiny
+    alpha of a true zero. Terms whose alpha is clear of ||B'alpha|| stay; the directions in which
+    they do must move no other kept term.
+    """
+    numbers = np.flatnonzero(kept)
+    clear = alpha * terms.norms[kept] > CLEAR_OF_ZERO * residual
+    stays = np.zeros(len(kept), bool)
+    stays[numbers[clear]] = True
+    others = numbers[~clear]
+    moved = np.linalg.norm(np.asarray(terms.B[others] @ terms.null_space(stays)), axis=1)
+    return bool(np.any(moved > RELATIVE_ZERO * terms.norms[others]))
+
+
 def _far_enough(terms: _Terms, split: _Split, w: Array) -> Array:
     """t v with t so large that the falling terms together add less than 1e-20 to f."""
     slope = terms.margins(split.direction)[split.falling]
@@ -281,7 +302,7 @@ def _far_enough(terms: _Terms, split: _Split, w: Array) -> Array:
     return max(t, 0.0) * split.direction
 
 
-def _dual_bound(problem: Problem, found: newton.Minimum, N: Array) -> tuple[float, float]:
+def _dual_bound(problem: Problem, found: newton.Minimum, N: Array) -> tuple[float, float, Array]:
     """A lower bound on the minimum from the Fenchel dual, and how far it is from feasible.
 
     The dual maximises the mean entropy of (1 - sum alpha, alpha) subject to B'alpha = 0. The
@@ -294,6 +315,8 @@ def _dual_bound(problem: Problem, found: newton.Minimum, N: Array) -> tuple[floa
         Mean entropy; -inf when a probability left [0, 1].
     residual
         ||B'alpha||_2 = ||X' residuals||, sums over samples.
+    alpha
+        The dual point, one number a kept term; all must be positive for the minimum to exist.
     """
     r = problem.residuals(found.scores) * problem.n_mean
     X: Any = problem.X
@@ -307,17 +330,18 @@ def _dual_bound(problem: Problem, found: newton.Minimum, N: Array) -> tuple[floa
         r += curvature * z
     residual = float(np.linalg.norm(X.T @ r))
     if problem.softmax:
-        alpha = r.copy()
-        alpha[np.arange(problem.n), problem.labels.index] = 0.0
-        total = alpha.sum(axis=1)
+        others = np.ones(r.shape, bool) if problem.dropped is None else ~problem.dropped
+        others[np.arange(problem.n), problem.labels.index] = False
+        total = np.where(others, r, 0.0).sum(axis=1)
+        alpha = r[others]
     else:
         alpha = total = -problem.y * r
     if alpha.min(initial=0.0) < 0 or total.max(initial=0.0) > 1:
-        return -math.inf, residual
+        return -math.inf, residual, alpha
     from scipy.special import entr, xlog1py
 
     entropy = entr(alpha).sum() - xlog1py(1.0 - total, -total).sum()
-    return float(entropy) / problem.n_mean, residual
+    return float(entropy) / problem.n_mean, residual, alpha
 
 
 def _distance_error(problem: Problem, found: newton.Minimum, N: Array) -> float | None:

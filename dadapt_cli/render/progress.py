@@ -14,9 +14,10 @@ from rich.status import Status
 class Progress:
     """Shows k, d and f; nothing at all unless standard error is a terminal."""
 
-    def __init__(self, iterations: int, *, quiet: bool = False) -> None:
+    def __init__(self, iterations: int, unit: str = "k", *, quiet: bool = False) -> None:
         self.console = Console(stderr=True, highlight=False, markup=False)
         self.iterations = iterations
+        self.unit = unit
         self.quiet = quiet
         self.status: Status | None = None
 
@@ -37,7 +38,7 @@ class Progress:
 
     def __call__(self, k: int, d: float, f: float) -> None:
         """Show where the loop is."""
-        self.say(f"k = {k} of {self.iterations}, d = {d:.4g}, f = {f:.6f}")
+        self.say(f"{self.unit} = {k} of {self.iterations}, d = {d:.4g}, f = {f:.6f}")
 
     def __enter__(self) -> Progress:
         if sys.stderr.isatty() and not self.quiet and not self.console.is_dumb_terminal:

@@ -16,6 +16,7 @@ Record = dict[str, Any]
 
 # header, record key, format; what is dropped first when the screen is narrow comes last here
 COLUMNS = (
+    ("epoch", "epoch", "d"),
     ("k", "k", "d"),
     ("d_k", "d", "#.4g"),
     ("f-f* last", "suboptimality_last", ".1e"),
@@ -26,7 +27,8 @@ COLUMNS = (
     ("||g||", "grad_norm", ".1e"),
     ("s", "seconds", ".2f"),
 )
-ORDER = ("k", "d", "share", "suboptimality_last", "suboptimality_average", "suboptimality_best",
+ORDER = ("epoch", "k", "d", "share",
+         "suboptimality_last", "suboptimality_average", "suboptimality_best",
          "f_last", "f_average", "f_best", "bound", "grad_norm", "seconds")  # fmt: skip
 
 STATUS = {
@@ -74,12 +76,12 @@ class Table:
         """Take the next record."""
         if record["event"] == "start":
             self.start = record
-            self.info = find(record["algorithm"]).INFO  # not known before for --algo auto
+            self.info = find(record["algorithm"], record["options"]["variant"]).INFO  # --algo auto
             for text in self._heading():
                 self._print(text)
         elif record["event"] == "step":
             D = self.start["reference"][self.info.distance]
-            self.steps.append({**record, "share": record["d"] / D if D else None})
+            self.steps.append({**record, "share": record["d"] / D if D and record["d"] else None})
         else:
             self._print_steps()
             self._print_summary(record)
@@ -119,7 +121,14 @@ class Table:
             if known["status"] == "not-attained":
                 distance = f" (an infimum, not attained), {self.info.distance} = infinity"
             lines.append(Text(f"f* = {known['f_star']:.15g} ({certified}){distance}"))
+        if start["d0"] is None:
+            rate = start["options"]["lr"]
+            text = "" if rate is None else f"learning rate {rate:g} (given with --lr); "
+            lines.append(Text(f"{text}d is {self.info.d_means}"))
+            return lines
         origin = "given with --d0"
+        if self.info.minibatch and start["options"]["d0"] == "auto":
+            origin = "the paper's default"
         if start["d0_certified"]:
             origin = f"from the smoothness of f: certified not to exceed {self.info.distance}"
         lines.append(Text(f"d0 = {start['d0']:.6g} ({origin}); d_k is {self.info.d_means}"))

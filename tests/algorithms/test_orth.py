@@ -11,10 +11,11 @@ from hypothesis import strategies as st
 
 from dadapt_cli import constants, metric
 from dadapt_cli.algorithms import find, orth
-from dadapt_cli.algorithms._subspace import Subspace, pseudo_inverse, softmax_columns
+from dadapt_cli.algorithms._subspace import Subspace, pseudo_inverse
 from dadapt_cli.fitting import FitResult, fit
 from dadapt_cli.libsvm import read_libsvm
-from dadapt_cli.problem import Problem, softmax
+from dadapt_cli.links import Softmax, softmax_columns
+from dadapt_cli.problem import Problem
 
 from ..conftest import DATA, SMALL, load_problem, random_problem
 
@@ -230,7 +231,7 @@ def test_softmax_by_columns_is_softmax(spread: float) -> None:
     y = np.where(np.arange(500) % 3 > 0, z.argmax(axis=1), rng.integers(5, size=500))
     for rows in (slice(0, 500), y == z.argmax(axis=1)):
         expected, found = np.empty_like(z[rows]), np.empty_like(z[rows].T)
-        loss = softmax(z[rows], y[rows], expected)
+        loss = Softmax(y[rows], 5, 1)(z[rows], expected)
         assert softmax_columns(z[rows].T, y[rows], found) == pytest.approx(loss, rel=1e-12)
         np.testing.assert_allclose(found.T, expected, rtol=1e-10, atol=1e-300)
 

@@ -1,0 +1,126 @@
+"""``dadapt check``: read and describe LIBSVM files without training."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from dadapt_cli.cli import reading
+from dadapt_cli.errors import DataError, ExitCode, UsageError
+
+if TYPE_CHECKING:
+    from dadapt_cli.libsvm.describe import Description
+
+NAME = "check"
+
+_LABELS_SHOWN = 20
+
+
+def main(
+    data: Annotated[
+        list[str], typer.Argument(metavar="DATA...", help="LIBSVM files, or - for stdin.")
+    ],
+    zero_based: reading.ZeroBased = False,
+    features: reading.Features = None,
+    lenient: reading.Lenient = False,
+    strict: reading.Strict = False,
+    max_bytes: reading.MaxBytes = reading.MAX_BYTES,
+    max_ratio: reading.MaxRatio = reading.MAX_RATIO,
+    as_json: Annotated[bool, typer.Option("--json", help="One JSON object a file.")] = False,
+    keep_going: Annotated[
+        bool, typer.Option("--keep-going", help="Report every bad file, not only the first.")
+    ] = False,
+    fix: Annotated[
+        str | None,
+        typer.Option(
+            metavar="OUT",
+            help="Read leniently and write a clean copy: sorted, plain blanks and newlines, no "
+            "comments, qid, zeros or BOM.",
+        ),
+    ] = None,
+    duplicates: Annotated[
+        str, typer.Option(help="With --fix, an index twice in a row: refuse, or sum its values.")
+    ] = "refuse",
+) -> int:
+    """Read LIBSVM files and describe them, without training; exit 3 at the first bad one."""
+    arguments = reading.reading(
+        zero_based=zero_based,
+        features=features,
+        lenient=lenient or fix is not None,
+        strict=strict,
+        max_bytes=max_bytes,
+        max_ratio=max_ratio,
+    )
+    if duplicates not in ("refuse", "sum"):
+        raise UsageError(f"--duplicates {duplicates!r}: give refuse or sum")
+    if duplicates == "sum" and fix is None:
+        raise UsageError("--duplicates sum is for --fix OUT; add it, or leave --duplicates out")
+    if fix is not None and len(data) > 1:
+        raise UsageError(f"--fix takes one file, {len(data)} were given; run it for each")
+    for path in data:
+        reading.require_input(path)
+
+    from dadapt_cli.cli.messages import say
+    from dadapt_cli.files import check_output
+    from dadapt_cli.libsvm import load, write_libsvm
+    from dadapt_cli.libsvm.describe import describe
+
+    if fix is not None:
+        check_output(fix, data[0])
+        arguments["duplicates"] = duplicates
+    code = ExitCode.OK
+    for place, path in enumerate(data):
+        try:
+            loaded = load(path, **arguments)
+            description = describe(loaded, index_base=0 if zero_based else 1)
+        except DataError as error:
+            if not keep_going:
+                raise
+            say(str(error))
+            code = ExitCode.DATA
+            continue
+        for note in description.notes:
+            say(f"{path}: {note}")
+        if fix is not None:
+            write_libsvm(fix, loaded.X, loaded.y, zero_based=zero_based)
+        del loaded
+        typer.echo(_json(description) if as_json else _table(description, place))
+    return code
+
+
+def _json(description: Description) -> str:
+    import json
+    from dataclasses import asdict
+
+    return json.dumps(asdict(description), allow_nan=False)
+
+
+def _table(description: Description, place: int) -> str:
+    """Return the description as aligned lines, an empty one between two files."""
+    from dadapt_cli.cli.messages import printable
+
+    d = description
+    labels = [f"{label} ({count})" for label, count in d.labels.items()]
+    more = len(labels) - _LABELS_SHOWN
+    shown = ", ".join(labels[:_LABELS_SHOWN]) + (f", and {more} more" if more > 0 else "")
+    none = "none"
+    entries = {
+        "samples": d.samples,
+        "features": d.features,
+        "nonzeros": f"{d.nonzeros} (density {d.density:.4g})",
+        "labels": shown,
+        "indices": none
+        if d.min_index is None
+        else f"{d.min_index} to {d.max_index}, counted from {d.index_base}",
+        "values": none if d.value_min is None else f"{d.value_min:g} to {d.value_max:g}",
+        "empty columns": d.empty_columns,
+        "constant columns": d.constant_columns,
+        "empty rows": d.empty_rows,
+        "duplicate rows": f"{d.duplicate_rows} ({d.duplicate_share:.2%})",
+        "memory": f"{d.memory_bytes / 2**20:.1f} MiB",
+        "text": f"{d.bytes} bytes, {d.encoding}, {d.compression or 'not compressed'}",
+        "sha256": d.sha256,
+    }
+    lines = [f"{name:<17}{value}" for name, value in entries.items()]
+    return "\n".join([*([""] if place else []), printable(d.path), *lines])

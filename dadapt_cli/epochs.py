@@ -1,0 +1,187 @@
+"""The loop of the minibatch algorithms: epochs, their rows, and the same budgets as :mod:`run`."""
+
+from __future__ import annotations
+
+import math
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import numpy as np
+
+from dadapt_cli.algorithms import MinibatchAlgorithm, MinibatchState
+from dadapt_cli.arrays import Array
+from dadapt_cli.batches import DROPS, Batches, schedule
+from dadapt_cli.errors import NumericalError
+from dadapt_cli.interrupts import Interrupts
+from dadapt_cli.problem import Evaluation, Problem
+from dadapt_cli.reference import Reference
+from dadapt_cli.run import Budget, Outcome, Record, _compare, _row, _stop
+
+AVERAGES = ("none", "uniform", "weighted")
+
+
+@dataclass(frozen=True)
+class Plan:
+    """How the epochs of a run are made.
+
+    Attributes
+    ----------
+    batch_size, seed
+        Of :class:`~dadapt_cli.batches.Batches`.
+    schedule
+        ``paper`` or ``constant``.
+    average
+        Of the iterates x_0..x_{k-1}: ``none``, ``uniform``, or ``weighted`` by d_k eta_k
+        (by eta_k where there is no d).
+    """
+
+    batch_size: int = 16
+    schedule: str = "paper"
+    seed: int = 0
+    average: str = "none"
+
+
+def notes(plan: Plan, epochs: int, adapts: bool) -> list[str]:
+    """Warnings about a plan; `adapts` says that the algorithm is Algorithm 4 or 5."""
+    if not adapts or plan.average != "none":
+        return []
+    if plan.schedule == "constant":
+        return [
+            "neither a schedule nor an average: this algorithm need not converge; "
+            "--schedule paper or --average uniform"
+        ]
+    if epochs < DROPS[0]:
+        return [
+            f"--schedule paper is constant for the first {DROPS[0] - 1} epochs and {epochs} are "
+            "made: this algorithm need not converge; more --epochs, or --average uniform"
+        ]
+    return []
+
+
+class _Average:
+    """A running weighted average; the running form needs no rescaling as d grows."""
+
+    def __init__(self, kind: str, x0: Array) -> None:
+        self.kind = kind
+        self.W = 0.0
+        self.x = x0.copy()
+
+    def include(self, state: MinibatchState, eta: float) -> None:
+        """Take x_k in, before the step."""
+        weight = 1.0
+        if self.kind == "weighted":
+            weight = eta if state.d is None else state.d * eta
+        self.W += weight
+        self.x += (weight / self.W) * (state.x - self.x)
+
+
+def iterate(
+    problem: Problem,
+    algorithm: MinibatchAlgorithm,
+    state: MinibatchState,
+    first: Evaluation,
+    budget: Budget,
+    reference: Reference,
+    *,
+    plan: Plan,
+    report: Callable[[Record], None],
+    progress: Callable[[int, float, float], None] | None = None,
+    interrupts: Interrupts | None = None,
+) -> Outcome:
+    """Run `algorithm` from `state` until a budget is spent.
+
+    Parameters
+    ----------
+    first
+        f and gradient at x_0, already evaluated.
+    budget
+        Its iterations, and the rows it reports, are epochs. The tolerance is looked at after
+        each epoch, the time and signals after each step.
+    report, progress, interrupts
+        As for :func:`dadapt_cli.run.iterate`; progress is called with the epoch, d and f.
+
+    Returns
+    -------
+    Outcome
+        As of :func:`dadapt_cli.run.iterate`; best is the best of the epochs' ends.
+    """
+    begin = time.perf_counter()
+    batches = Batches(problem, plan.batch_size, plan.seed)
+    average = _Average(plan.average, state.x0)
+    best, f_best, growth, k, epoch = state.x.copy(), math.inf, 0, 0, 0
+    now, row, reason = first, Record(), None
+    unreported: Record | None = None
+    stopped = False
+    while True:
+        grad_square = float(np.vdot(now.g, now.g))
+        if not (math.isfinite(now.f) and math.isfinite(grad_square)):
+            reason = f"epoch {epoch}: f is {now.f} and ||g||^2 is {grad_square}"
+            break
+        if now.f < f_best:
+            f_best, best = now.f, state.x.copy()
+        elapsed = time.perf_counter() - begin
+        status = _stop(problem, budget, reference, epoch, f_best, grad_square, elapsed)
+        if interrupts is not None and interrupts.caught is not None:
+            status = "interrupted"
+        unreported = {
+            **_row(k, state, now.f, f_best, math.sqrt(grad_square), elapsed),
+            "epoch": epoch,
+        }
+        if status or budget.reports(epoch):
+            f_average = None
+            if plan.average != "none":
+                f_average = problem.value(problem.scores(average.x), average.x)
+            row, unreported = unreported, None
+            _compare(row, f_average, reference, None)
+            report(row)
+        if status:
+            break
+        if progress is not None:
+            progress(epoch, math.nan if state.d is None else state.d, now.f)
+        eta = schedule(plan.schedule, epoch + 1)
+        for X, y in batches.epoch():
+            if plan.average != "none":
+                average.include(state, eta)
+            before = state.d
+            try:
+                algorithm.step(state, batches.gradient(X, y, state.x), eta)
+            except NumericalError as error:
+                reason = f"step {k + 1}: {error}"
+                break
+            k += 1
+            if before is not None and state.d > before:
+                growth = k
+            if interrupts is not None and interrupts.caught is not None:
+                stopped = True
+                break
+            if budget.seconds is not None and time.perf_counter() - begin >= budget.seconds:
+                stopped = True
+                break
+        if reason:
+            break
+        epoch += not stopped
+        now = problem.value_and_gradient(state.x)
+    if unreported is not None:  # failed between two rows: show the last finite state
+        row = unreported
+        _compare(row, None, reference, None)
+        report(row)
+    points = {"last": state.x, "average": average.x, "best": best}
+    values = {name: row.get(f"f_{name}") for name in points}
+    if reason:  # the last and the average iterate may not be finite
+        del values["last"], values["average"]
+    known = {name: f for name, f in values.items() if f is not None}
+    chosen = min(known, key=lambda name: known[name]) if known else "best"
+    w = points[chosen]
+    scores = problem.scores(w)
+    return Outcome(
+        status="failed" if reason else str(status),
+        row=row,
+        iterate=chosen,
+        w=w.copy(),
+        accuracy=problem.accuracy(scores),
+        log_loss=problem.mean_loss(scores),
+        last_growth=growth,
+        signal=interrupts.caught if interrupts else None,
+        reason=reason,
+    )

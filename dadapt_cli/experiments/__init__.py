@@ -1,0 +1,1 @@
+"""Many replicas at once, and the paper's convex experiments."""

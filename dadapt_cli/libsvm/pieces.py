@@ -1,0 +1,106 @@
+"""Cut text into pieces for the parsers: at line ends, or inside a line longer than a piece."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Iterator
+from typing import NamedTuple
+
+PIECE = 2**18
+"""Bytes: the arrays made from a piece should stay in the processor's cache."""
+
+LONGEST_TOKEN = 2**24
+"""Bytes without a place to cut after which the text is given up."""
+
+# A blank between two pairs, never one beside a colon or before qid: the digits rule both out.
+_BETWEEN_PAIRS = re.compile(rb".*[0-9.][ \t](?=[0-9])", re.DOTALL)
+
+
+class UncuttableError(Exception):
+    """There is no newline and no blank between pairs for :data:`LONGEST_TOKEN` bytes."""
+
+
+class Piece(NamedTuple):
+    """Some text.
+
+    Attributes
+    ----------
+    text
+        Whole lines. The newline of the last one is missing where its line goes on in the next
+        piece, and at the end of a file that lacks it.
+    continues
+        The text goes on with the last line of the piece before.
+    """
+
+    text: bytes
+    continues: bool
+
+
+def cut(blocks: Iterable[bytes], whole_lines: bool) -> Iterator[Piece]:
+    """Cut the blocks of a file into pieces.
+
+    Parameters
+    ----------
+    blocks
+        The text, cut anywhere.
+    whole_lines
+        Never cut inside a line, whatever memory it takes.
+
+    Yields
+    ------
+    Piece
+        Together all of the text, but for comments longer than a piece.
+
+    Raises
+    ------
+    UncuttableError
+        See there.
+    """
+    supply = iter(blocks)
+    buffer, start, ended = b"", 0, False
+    continues = in_comment = False
+    wanted = PIECE + 1
+    while True:
+        if len(buffer) - start < wanted and not ended:
+            block = next(supply, b"")
+            ended = not block
+            buffer, start = buffer[start:] + block, 0
+            continue
+        wanted = PIECE + 1
+        if in_comment:
+            newline = buffer.find(b"\n", start)
+            in_comment = newline < 0
+            start = len(buffer) if in_comment else newline
+            if len(buffer) - start < wanted and not ended:
+                continue
+        if start == len(buffer):
+            return
+        end = buffer.rfind(b"\n", start, start + PIECE) + 1
+        if not end and ended and len(buffer) - start <= PIECE:
+            end = len(buffer)
+        elif not end:
+            inside = None if whole_lines else _inside(buffer, start)
+            if inside is not None:
+                end, in_comment = inside
+            else:
+                end = buffer.find(b"\n", start + PIECE) + 1 or (len(buffer) if ended else 0)
+            if not end and inside is None:
+                wanted = len(buffer) - start + 1
+                if wanted > LONGEST_TOKEN and not whole_lines:
+                    raise UncuttableError
+                continue
+        if end > start:
+            text = buffer[start:end]
+            start = end
+            yield Piece(text, continues)
+            continues = not text.endswith(b"\n")
+
+
+def _inside(buffer: bytes, start: int) -> tuple[int, bool] | None:
+    """Where to cut a line longer than a piece, and whether a comment begins there."""
+    window = buffer[start : start + PIECE]
+    comment = window.find(b"#")
+    if comment >= 0:
+        return start + comment, True
+    between = _BETWEEN_PAIRS.match(window)
+    return None if between is None else (start + between.end(), False)

@@ -1,0 +1,86 @@
+"""How much memory there is: asked before something large is allocated."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from dadapt_cli.errors import DataError
+
+
+def available() -> int | None:
+    """Bytes this process may still take; None where the system does not tell.
+
+    The least of what the kernel calls available, what the control group leaves, and what the
+    address space limit (``ulimit -v``) leaves.
+    """
+    found = [_kernel(), *_control_group(), _address_space()]
+    return min((n for n in found if n is not None), default=None)
+
+
+def require(needed: int, what: str, path: str | None = None) -> None:
+    """Refuse what cannot fit.
+
+    Parameters
+    ----------
+    needed
+        Bytes.
+    what
+        What they are for, with its size; begins the message.
+    path
+        The data that would need them.
+
+    Raises
+    ------
+    DataError
+        There is less.
+    """
+    there = available()
+    if there is not None and needed > there:
+        raise DataError(
+            f"{what} needs {needed / 2**30:.1f} GiB of memory, {there / 2**30:.1f} GiB are "
+            "available; use a larger machine, or less data",
+            path,
+        )
+
+
+def _fields(path: str) -> dict[str, int]:
+    """First number after each ``Name:``, in a file of the kernel's; empty when there is none."""
+    try:
+        lines = Path(path).read_text(encoding="ascii").splitlines()
+    except (OSError, UnicodeDecodeError):
+        return {}
+    pairs = (line.split()[:2] for line in lines)
+    return {p[0].rstrip(":"): int(p[1]) for p in pairs if len(p) == 2 and p[1].isdigit()}
+
+
+def _kernel() -> int | None:
+    kilobytes = _fields("/proc/meminfo").get("MemAvailable")
+    return None if kilobytes is None else kilobytes * 1024
+
+
+def _control_group() -> list[int]:
+    places = [("memory.max", "memory.current")]
+    places += [("memory/memory.limit_in_bytes", "memory/memory.usage_in_bytes")]
+    left = []
+    for limit, usage in places:
+        try:
+            most = Path("/sys/fs/cgroup", limit).read_text(encoding="ascii").strip()
+            used = int(Path("/sys/fs/cgroup", usage).read_text(encoding="ascii"))
+        except (OSError, ValueError):  # no such controller here
+            continue
+        if most.isdigit():
+            cached = _fields("/sys/fs/cgroup/memory.stat").get("inactive_file", 0)
+            left.append(max(0, int(most) - used + cached))
+    return left
+
+
+def _address_space() -> int | None:
+    try:
+        import resource
+    except ImportError:  # Windows
+        return None
+    limit = resource.getrlimit(resource.RLIMIT_AS)[0]
+    pages = _fields("/proc/self/status").get("VmSize")
+    if limit == resource.RLIM_INFINITY or pages is None:
+        return None
+    return max(0, limit - pages * 1024)

@@ -1,0 +1,255 @@
+"""Views of the paper's experiments: tables, JSON, CSV, figures."""
+
+from __future__ import annotations
+
+import csv
+import importlib.util
+import io
+import json
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any, TextIO
+
+from rich.console import Console
+from rich.table import Table
+from rich.text import Text
+
+from dadapt_cli.files import atomic_write
+
+Record = dict[str, Any]
+
+PARTS = ("dadapt_adam", "dadapt_sgd", "dadapt_adagrad", "cocob")
+
+
+def _console(stream: TextIO) -> Console:
+    console = Console(file=stream, highlight=False, markup=False, emoji=False)
+    if not console.is_terminal:
+        console.width = 200  # a file has no edge to wrap at
+    return console
+
+
+def _table(columns: Sequence[tuple[str, Sequence[str]]]) -> Table:
+    table = Table(box=None, pad_edge=False, padding=(0, 1), header_style="bold")
+    for i, (header, _) in enumerate(columns):
+        table.add_column(header, justify="right" if i else "left", no_wrap=True)
+    for row in zip(*(cells for _, cells in columns), strict=True):
+        table.add_row(*row)
+    return table
+
+
+def _fitting(
+    columns: list[tuple[str, Sequence[str]]], dispensable: Sequence[str], width: int
+) -> Table:
+    """The table without as many of the dispensable columns as it takes to fit the screen."""
+    for name in dispensable:
+        needed = sum(max(map(len, (header, *cells))) + 2 for header, cells in columns)
+        if needed <= width:
+            break
+        columns = [column for column in columns if column[0] != name]
+    return _table(columns)
+
+
+def own_part(record: Record) -> Record:
+    """What was compared with Adam: the entry under the algorithm's own name."""
+    part: Record = next(record[name] for name in PARTS if name in record)
+    return part
+
+
+def _with_error(value: float, error: float) -> str:
+    return f"{value:.2f} ({error:.2f})"
+
+
+def _known(value: float | None, form: str) -> str:
+    return "" if value is None else format(value, form)
+
+
+def _rate(adam: Record) -> str:
+    return f"{adam['lr']:g}" + ("*" if adam["at_grid_edge"] else "")
+
+
+def _found(own: Record) -> str:
+    return "" if own["d"] is None else f"{own['d']:.3g} ({own['d_std']:.1g})"
+
+
+def _printed(paper: Record | None, name: str) -> str:
+    return "" if paper is None else _with_error(paper[name], paper[f"{name}_se"])
+
+
+def _name(record: Record) -> str:
+    return str(record["title"])
+
+
+def figure2(records: Sequence[Record], stream: TextIO) -> None:
+    """Print the table of Figure 2."""
+    if not records:
+        return
+    first = records[0]
+    ours = {"adam": "D-Adapt Adam", "sgd": "D-Adapt SGD", "adagrad": "D-Adapt AdaGrad"}.get(
+        first["algorithm"], first["algorithm"].upper()
+    )
+    parts = [(own_part(record), record["adam"], record["paper"]) for record in records]
+    columns: list[tuple[str, Sequence[str]]] = [
+        ("problem", [_name(record) for record in records]),
+        (ours, [_with_error(own["accuracy"], own["se"]) for own, _, _ in parts]),
+        ("best Adam", [_with_error(adam["accuracy"], adam["se"]) for _, adam, _ in parts]),
+        ("lr", [_rate(adam) for _, adam, _ in parts]),
+        ("paper: D-Adapt", [_printed(paper, "dadapt_adam") for _, _, paper in parts]),
+        ("Adam", [_printed(paper, "adam") for _, _, paper in parts]),
+        ("points", [_known(record["difference"], "+.2f") for record in records]),
+        ("SE", [_known(record["difference_in_se"], "+.1f") for record in records]),
+        ("log-loss", [_known(own["log_loss"], ".4g") for own, _, _ in parts]),
+        ("Adam's", [_known(adam["log_loss"], ".4g") for _, adam, _ in parts]),
+        ("d (SD)", [_found(own) for own, _, _ in parts]),
+    ]
+    console = _console(stream)
+    console.print(_fitting(columns, ("SE", "Adam", "Adam's", "points", "d (SD)"), console.width))
+    for line in (
+        f"Training accuracy in percent at the end of epoch {first['epochs']}, mean over "
+        f"{first['seeds']} seeds (standard error); mean log-loss.",
+        "points, SE: measured less the paper's D-Adapt Adam, in percent and in standard errors "
+        "of the difference.",
+        "d: the learning rate found, an estimate of a distance, no lower bound (standard "
+        "deviation); * at the edge of the grid.",
+        "Adam's grid of learning rates: " + ", ".join(f"{row['lr']:g}" for row in first["grid"]),
+    ):
+        console.print(Text(line), soft_wrap=True)
+
+
+def table1(records: Sequence[Record], stream: TextIO) -> None:
+    """Print the learning rates found beside the best of the grid."""
+    if not records:
+        return
+    first = records[0]
+    console = _console(stream)
+    parts = [(own_part(record), record["adam"]) for record in records]
+    columns: list[tuple[str, Sequence[str]]] = [
+        ("problem", [_name(record) for record in records]),
+        ("d", [_known(own["d"], ".4g") for own, _ in parts]),
+        ("SD", [_known(own["d_std"], ".2g") for own, _ in parts]),
+        ("best Adam lr", [_rate(adam) for _, adam in parts]),
+        ("accuracy with d", [_with_error(own["accuracy"], own["se"]) for own, _ in parts]),
+        ("with that lr", [_with_error(adam["accuracy"], adam["se"]) for _, adam in parts]),
+    ]
+    console.print(_table(columns))
+    console.print(
+        Text(
+            f"d at the end of epoch {first['epochs']}, mean and standard deviation (SD) over "
+            f"{first['seeds']} seeds; training accuracy in percent (standard error); * at the "
+            "edge of the grid " + ", ".join(f"{row['lr']:g}" for row in first["grid"])
+        ),
+        soft_wrap=True,
+    )
+
+
+def figure7(records: Sequence[Record], stream: TextIO) -> None:
+    """Print the final accuracy for each d0."""
+    if not records:
+        return
+    first = records[0]
+    console = _console(stream)
+    starts = ("d0", [f"{row['d0']:g}" for row in first["d0"]])
+    columns = [
+        (_name(record), [_with_error(row["accuracy"], row["se"]) for row in record["d0"]])
+        for record in records
+    ]
+    at_once = max(1, (console.width - 8) // 16)
+    for i in range(0, len(columns), at_once):
+        console.print(_table([starts, *columns[i : i + at_once]]))
+    console.print(
+        Text(
+            f"Training accuracy in percent at the end of epoch {first['epochs']}, mean over "
+            f"{first['seeds']} seeds and its standard error."
+        ),
+        soft_wrap=True,
+    )
+
+
+def as_json(records: Sequence[Record], stream: TextIO) -> None:
+    """Print INTERFACE's list, one object a problem."""
+    json.dump(list(records), stream, indent=1, allow_nan=False)
+    stream.write("\n")
+
+
+def write_curves(path: Path, curves: Record) -> None:
+    """Write the means after each epoch as CSV; an unknown number is an empty field."""
+    text = io.StringIO()
+    writer = csv.writer(text, lineterminator="\n")
+    writer.writerow(("epoch", "algorithm", "accuracy", "se", "log_loss"))
+    for name, curve in curves.items():
+        columns = (curve["accuracy"], curve["se"], curve["log_loss"])
+        for epoch, row in enumerate(zip(*columns, strict=True), 1):
+            writer.writerow((epoch, name, *row))
+    with atomic_write(path) as handle:
+        handle.write(text.getvalue().encode())
+
+
+def write_rows(path: Path, rows: Sequence[Record]) -> None:
+    """Write records as CSV."""
+    text = io.StringIO()
+    writer = csv.DictWriter(text, list(rows[0]), lineterminator="\n")
+    writer.writeheader()
+    writer.writerows(rows)
+    with atomic_write(path) as handle:
+        handle.write(text.getvalue().encode())
+
+
+def can_draw() -> bool:
+    """Whether matplotlib is there."""
+    return importlib.util.find_spec("matplotlib") is not None
+
+
+def draw_figure2(folder: Path, results: Sequence[Record]) -> list[Path]:
+    """Draw the curves, a panel a problem, mean and two standard errors: PNG and SVG."""
+    names = {"adam": "D-Adapt Adam", "sgd": "D-Adapt SGD", "adam-plain": "Adam, best rate"}
+    figure, panels = _panels(len(results))
+    for panel, result in zip(panels, results, strict=False):
+        for name, curve in result["curves"].items():
+            epochs = range(1, len(curve["accuracy"]) + 1)
+            _band(panel, epochs, curve["accuracy"], curve["se"], names.get(name, name))
+        panel.set(title=result["record"]["title"], xlabel="epoch")
+        panel.legend(fontsize="small", loc="lower right")
+    return _save(figure, panels, folder / "figure2")
+
+
+def draw_figure7(folder: Path, results: Sequence[Record]) -> list[Path]:
+    """Draw the final accuracy against d0, mean and two standard errors: PNG and SVG."""
+    figure, panels = _panels(len(results))
+    for panel, result in zip(panels, results, strict=False):
+        rows = result["record"]["d0"]
+        x = [row["d0"] for row in rows]
+        _band(panel, x, [row["accuracy"] for row in rows], [row["se"] for row in rows], None)
+        panel.set(title=result["record"]["title"], xlabel="$d_0$", xscale="log")
+    return _save(figure, panels, folder / "figure7")
+
+
+def _panels(count: int) -> tuple[Any, list[Any]]:
+    from matplotlib.figure import Figure
+
+    columns = min(count, 4)
+    rows = -(-count // columns)
+    figure = Figure(figsize=(4 * columns, 3 * rows), layout="constrained")
+    return figure, list(figure.subplots(rows, columns, squeeze=False).ravel())
+
+
+def _band(panel: Any, x: Any, mean: Any, error: Any, label: str | None) -> None:
+    low = [m - 2 * e for m, e in zip(mean, error, strict=True)]
+    high = [m + 2 * e for m, e in zip(mean, error, strict=True)]
+    (line,) = panel.plot(x, mean, label=label)
+    panel.fill_between(x, low, high, alpha=0.3, color=line.get_color(), linewidth=0)
+    panel.set_ylabel("training accuracy, %")
+
+
+def _save(figure: Any, panels: list[Any], stem: Path) -> list[Path]:
+    import matplotlib
+
+    for panel in panels:
+        panel.set_visible(panel.has_data())
+    paths = []
+    # Fixed ids and no date: the same results give the same file.
+    with matplotlib.rc_context({"svg.hashsalt": "dadapt"}):
+        for kind, metadata in (("png", {"Software": None}), ("svg", {"Date": None})):
+            path = stem.with_suffix(f".{kind}")
+            with atomic_write(path) as handle:
+                figure.savefig(handle, format=kind, dpi=150, metadata=metadata)
+            paths.append(path)
+    return paths
