@@ -37,7 +37,7 @@ def synthetic(
     first[:, 1:] = indices[:, 1:] != indices[:, :-1]
     indptr = np.concatenate([[0], first.sum(axis=1).cumsum()]).astype(np.int32)
     kept = indices[first]
-    X = sp.csr_array((rng.random(kept.size).round(6) + 1e-6, kept, indptr), shape=(n, p))
+    X = sp.csr_array(((rng.random(kept.size) + 1e-6).round(6), kept, indptr), shape=(n, p))
     scores = X @ rng.normal(size=p)
     wrong = rng.random(n) < 0.1
     return X, np.where((scores > np.median(scores)) ^ wrong, 1.0, -1.0)

@@ -13,6 +13,7 @@ import argparse
 import importlib.util
 import statistics
 import time
+import warnings
 from collections.abc import Callable, Iterator
 from typing import Any
 
@@ -76,6 +77,8 @@ def torch_step(X: sp.csr_array, y: np.ndarray) -> Callable[[], None] | None:
     import torch
     from dadaptation import DAdaptSGD
 
+    torch.set_num_threads(1)  # as ours; its pool would also spin beside the others
+    warnings.filterwarnings("ignore", message=".*[Ss]parse.*")
     A = torch.sparse_csr_tensor(
         torch.from_numpy(X.indptr), torch.from_numpy(X.indices), torch.from_numpy(X.data), X.shape
     )

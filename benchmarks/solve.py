@@ -2,7 +2,6 @@
 
     python benchmarks/solve.py counts [PROBLEM ...]     gradients to 1e-2 / 1e-3 / 1e-6
     python benchmarks/solve.py times [PROBLEM ...]      milliseconds to 1e-3 and 1e-6, as ratios
-    python benchmarks/solve.py file                     whole processes on a generated file
 
 The objective is the mean logistic (softmax) loss with l2 = 1/n, no bias, from w = 0; columns of
 zeros are dropped. A level counts as reached when a point with (f - f*)/(f(0) - f*) at most it has
@@ -25,18 +24,13 @@ os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
 import argparse
 import contextlib
 import math
-import subprocess
-import sys
-import tempfile
 import time
 import warnings
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 import numpy as np
-import scipy.sparse as sp
 from scipy.optimize import minimize
 
 from dadapt_cli import labels, metric, reference, starting
@@ -44,8 +38,8 @@ from dadapt_cli.algorithms import auto, find
 from dadapt_cli.libsvm import read_libsvm
 from dadapt_cli.options import Options
 from dadapt_cli.problem import Problem
+from data import SHARED, synthetic
 
-SHARED = Path(os.environ.get("DADAPT_SHARED", Path(__file__).parent.parent.parent / "shared"))
 LEVELS = (1e-2, 1e-3, 1e-6)
 LIMIT = 1000
 TIMED_LIMIT = 400
@@ -129,20 +123,6 @@ class Case:
             hit = next((i for i, point in enumerate(points) if point[0] <= f), None)
             found.append((None, math.inf) if hit is None else (hit + 1, points[hit][1]))
         return found
-
-
-def synthetic(n: int = 10**6, p: int = 50_000, row: int = 10, seed: int = 0) -> tuple[Any, Any]:
-    """Sparse rows with a few frequent and many rare features; labels of a noisy linear rule."""
-    rng = np.random.default_rng(seed)
-    columns = np.minimum((p * rng.random((n, row)) ** 3).astype(np.int32), p - 1)
-    columns.sort(axis=1)
-    fresh = np.ones((n, row), bool)
-    fresh[:, 1:] = columns[:, 1:] != columns[:, :-1]
-    indptr = np.concatenate([[0], np.cumsum(fresh.sum(axis=1))])
-    values = np.round(rng.random(int(indptr[-1])), 4) + 1e-4
-    X = sp.csr_array((values, columns[fresh], indptr), shape=(n, p))
-    margin = X @ rng.normal(size=p) + 0.5 * rng.normal(size=n)
-    return X, np.where(margin > 0, 1, -1)
 
 
 def load(name: str) -> Case:
@@ -332,71 +312,11 @@ def times(names: list[str], repeats: int, peers: bool) -> None:
         print(f"{label} to {level:g}: {mean:.2f}, {max(values):.2f} ({len(known)}/{len(values)})")
 
 
-def whole_process(repeats: int) -> None:
-    """`dadapt fit -a auto` against LIBLINEAR's ``train -s 0`` on one file, reading included."""
-    train = next(
-        (
-            p
-            for p in ("liblinear-train", "train")
-            for d in os.get_exec_path()
-            if Path(d, p).exists()
-        ),
-        None,
-    )
-    if train is None:
-        raise SystemExit("LIBLINEAR's train is not installed (Debian: liblinear-tools)")
-    with tempfile.TemporaryDirectory() as folder:
-        path = Path(folder) / "synthetic.svm"
-        X, y = synthetic()
-        with path.open("w") as handle:
-            for line in lines(X, y):
-                handle.write(line)
-        case = Case("file", Problem(X, labels.encode(y), l2=1 / X.shape[0]), math.log(2), math.nan)
-        print(f"{path.stat().st_size / 1e6:.0f} MB, {X.nnz} non-zeros")
-        model = Path(folder) / "model"
-        dadapt = [str(Path(sys.executable).parent / "dadapt"), "fit", str(path), "--l2", "1/n"]
-        for eps, tol in ((1e-2, 1e-4), (1e-4, 1e-8)):
-            seconds: dict[str, list[float]] = {"liblinear": [], "auto": []}
-            f = {}
-            for _ in range(repeats):
-                begin = clock()
-                subprocess.run(
-                    [train, "-s", "0", "-c", "1", "-e", str(eps), "-q", str(path), str(model)],
-                    check=True,
-                )
-                seconds["liblinear"].append(clock() - begin)
-                text = model.read_text().split("\nw\n")
-                w = np.array(text[1].split(), float)
-                sign = 1.0 if "label 1" in text[0] else -1.0
-                f["liblinear"] = case.problem.value_and_gradient(
-                    np.pad(sign * w, (0, case.problem.p - len(w)))
-                ).f
-                begin = clock()
-                ran = subprocess.run(
-                    [*dadapt, "-a", "auto", "--tol", str(tol), "--reference", "none", "-f", "csv"],
-                    check=True, capture_output=True, text=True,
-                )  # fmt: skip
-                seconds["auto"].append(clock() - begin)
-                header, *_, last = ran.stdout.splitlines()
-                f["auto"] = float(last.split(",")[header.split(",").index("f_best")])
-            for label, values in seconds.items():
-                middle = np.median(values)
-                print(f"{label} (e={eps:g}, tol={tol:g}): {middle:.2f} s, f = {f[label]:.12f}")
-
-
-def lines(X: Any, y: Any) -> Iterator[str]:
-    """LIBSVM text, one line a row."""
-    for i in range(X.shape[0]):
-        a, b = X.indptr[i], X.indptr[i + 1]
-        entries = zip(X.indices[a:b], X.data[a:b], strict=True)
-        yield f"{y[i]} " + " ".join(f"{j + 1}:{v:.4g}" for j, v in entries) + "\n"
-
-
 def main() -> None:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawTextHelpFormatter
     )
-    parser.add_argument("what", choices=["counts", "times", "file"])
+    parser.add_argument("what", choices=["counts", "times"])
     parser.add_argument("problems", nargs="*")
     parser.add_argument("--repeats", type=int, default=5)
     parser.add_argument("--peers", action="store_true", help="also time scikit-learn's solvers")
@@ -406,10 +326,8 @@ def main() -> None:
         globals()["clock"] = time.process_time
     if args.what == "counts":
         counts(args.problems or list(FILES))
-    elif args.what == "times":
-        times(args.problems or list(TIMED), args.repeats, args.peers)
     else:
-        whole_process(args.repeats)
+        times(args.problems or list(TIMED), args.repeats, args.peers)
 
 
 if __name__ == "__main__":

@@ -44,7 +44,7 @@ Result = TypeVar("Result")
 DENSE_FROM = 0.25
 """Density from which a dense matrix is faster (measured, benchmarks/gradient.py)."""
 
-THREADS_FROM = 200_000
+THREADS_FROM = 500_000
 """Stored entries times classes from which a second thread gains (measured, ditto)."""
 
 

@@ -1,0 +1,123 @@
+"""Whole processes on one large file, reading included: ours, LIBLINEAR, scikit-learn, SciPy.
+
+The file is the first 200,000 rows of the synthetic problem as LIBSVM text (some 109 MB). Each line
+shows the median seconds from start to exit, and the relative suboptimality that was reached,
+(f - f*)/(f(0) - f*) with l2 = 1/n; f* is our certified reference, computed first.
+
+    python benchmarks/wholefile.py [--repeat 3]
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import math
+import shutil
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+
+from dadapt_cli import reference, write_libsvm
+from dadapt_cli.labels import encode
+from dadapt_cli.problem import Problem
+from data import synthetic
+
+LEVELS = (1e-2, 1e-3, 1e-7)
+
+SCIPY = """
+import sys, numpy as np
+from scipy.optimize import minimize
+from dadapt_cli import read_libsvm
+from dadapt_cli.labels import encode
+from dadapt_cli.problem import Problem
+X, y = read_libsvm(sys.argv[1])
+problem, goal, best = Problem(X, encode(y), l2=1 / X.shape[0]), float(sys.argv[2]), [np.inf]
+class Reached(Exception): pass
+def f_and_g(w):
+    at = problem.value_and_gradient(w)
+    best[0] = min(best[0], at.f)
+    if at.f <= goal: raise Reached
+    return at.f, at.g
+try: minimize(f_and_g, problem.zeros(), jac=True, method="L-BFGS-B", options={"ftol": 0, "gtol": 0})
+except Reached: pass
+print(best[0])
+"""
+
+SKLEARN = """
+import sys, numpy as np
+from sklearn.datasets import load_svmlight_file
+from sklearn.linear_model import LogisticRegression
+X, y = load_svmlight_file(sys.argv[1])
+fit = LogisticRegression(C=1.0, fit_intercept=False, tol=float(sys.argv[2]), max_iter=1000)
+w = fit.fit(X, y).coef_[0]
+print(np.logaddexp(0, -np.where(y > 0, 1, -1) * (X @ w)).mean() + w @ w / (2 * len(y)))
+"""
+
+
+def output(*command: str) -> str:
+    """What a process printed; fails when it does."""
+    return subprocess.run(command, check=True, capture_output=True, text=True).stdout
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--repeat", type=int, default=3)
+    repeat = parser.parse_args().repeat
+    with tempfile.TemporaryDirectory() as folder:
+        path, model = str(Path(folder) / "synthetic.svm"), str(Path(folder) / "model")
+        X, y = synthetic()
+        X, y = X[:200_000], y[:200_000]
+        write_libsvm(path, X, y)
+        problem = Problem(X, encode(y), l2=1 / X.shape[0])
+        del X
+        known = reference.find(problem, reference.store.content(problem), always=True)
+        assert known.f_star is not None, known.reason
+        f0 = math.log(2)
+        print(f"{Path(path).stat().st_size / 1e6:.0f} MB, {problem.nonzeros} non-zeros, "
+              f"f* = {known.f_star:.12f} (gap {known.gap:.0e})", flush=True)  # fmt: skip
+
+        def dadapt(algo: str, level: float) -> float:
+            tol = level * (f0 - known.f_star)
+            command = f"-m dadapt_cli fit {path} --l2 1/n -a {algo} --reference {known.f_star!r}"
+            out = output(sys.executable, *command.split(), "--tol", repr(tol), "-f", "jsonl", "-q")
+            return float(json.loads(out.splitlines()[-1])["f_best"])
+
+        def liblinear(eps: float) -> float:
+            output("liblinear-train", "-s", "0", "-c", "1", "-e", repr(eps), "-q", path, model)
+            head, weights = Path(model).read_text().split("\nw\n")
+            w = np.array(weights.split(), float) * (1 if "label 1" in head else -1)
+            return problem.value_and_gradient(np.pad(w, (0, problem.p - len(w)))).f
+
+        def script(text: str, argument: float) -> float:
+            return float(output(sys.executable, "-c", text, path, repr(argument)))
+
+        jobs: dict[str, Callable[[], float]] = {}
+        for level in LEVELS:
+            goal = known.f_star + level * (f0 - known.f_star)
+            for algo in ("auto", "orth", "lbfgs"):
+                jobs[f"dadapt fit -a {algo} to {level:g}"] = lambda a=algo, v=level: dadapt(a, v)
+            jobs[f"our reader + SciPy L-BFGS-B to {level:g}"] = lambda v=goal: script(SCIPY, v)
+        if shutil.which("liblinear-train"):
+            for eps in (0.01, 0.001):
+                jobs[f"LIBLINEAR train -s 0 -e {eps:g}"] = lambda e=eps: liblinear(e)
+        jobs["scikit-learn's loader + lbfgs, tol 1e-6"] = lambda: script(SKLEARN, 1e-6)
+        seconds: dict[str, list[float]] = {name: [] for name in jobs}
+        reached: dict[str, float] = {}
+        for _ in range(repeat):
+            for name, job in jobs.items():
+                begin = time.perf_counter()
+                f = job()
+                seconds[name].append(time.perf_counter() - begin)
+                reached[name] = (f - known.f_star) / (f0 - known.f_star)
+        for name, values in seconds.items():
+            print(f"{name:42} {statistics.median(values):6.2f} s, reached {reached[name]:.1e}")
+
+
+if __name__ == "__main__":
+    main()
