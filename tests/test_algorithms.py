@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -14,11 +15,19 @@ from dadapt_cli.errors import NumericalError, UsageError
 from dadapt_cli.fitting import FitResult, fit
 from dadapt_cli.libsvm import read_libsvm
 
-from .conftest import DATA, SMALL
+from .conftest import DATA
+
+EVERY = sorted(p.name for p in DATA.iterdir() if ".scale" in p.name)
 
 OPTIONS = [(name, bound) for name in ("dual-avg", "gd", "adagrad") for bound in ("I", "II")]
 SLACK = 1 + 1e-9  # of d <= D: rounding of d and D, both good to about 1e-12
 RATE = 1e-12  # of the bounds: absolute rounding of f - f*
+
+
+@pytest.fixture(scope="module")
+def one_cache(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Each problem's reference is computed once for all algorithms."""
+    return tmp_path_factory.mktemp("references")
 
 
 def fitted(path: str, name: str, bound: str, **more: object) -> FitResult:
@@ -27,8 +36,11 @@ def fitted(path: str, name: str, bound: str, **more: object) -> FitResult:
 
 
 @pytest.mark.parametrize(("name", "bound"), OPTIONS)
-@pytest.mark.parametrize("path", SMALL)
-def test_theorems_hold_on_real_data(path: str, name: str, bound: str) -> None:
+@pytest.mark.parametrize("path", EVERY)
+def test_theorems_hold_on_real_data(
+    path: str, name: str, bound: str, one_cache: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("DADAPT_CACHE", str(one_cache))
     result = fitted(path, name, bound, l2="1/n")
     distance = find(name).INFO.distance
     D = result.reference[distance] + result.reference["D_error"]

@@ -33,6 +33,7 @@ def test_gradient_is_the_derivative(n_classes: int, l2: float) -> None:
 
 @pytest.mark.parametrize("n_classes", [2, 4])
 def test_sparse_dense_and_threads_agree(n_classes: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("dadapt_cli.problem.THREADS_FROM", 1000)
     rng = np.random.default_rng(3)
     n, p = 4000, 200
     X = sp.random(n, p, density=0.2, format="csr", random_state=4)
