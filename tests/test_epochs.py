@@ -69,7 +69,7 @@ def test_an_epoch_takes_each_sample_once_in_batches(monkeypatch: pytest.MonkeyPa
 
 def test_sparse_batches_equal_dense_ones(monkeypatch: pytest.MonkeyPatch) -> None:
     rng = np.random.default_rng(0)
-    X = sp.random_array((90, 50), density=0.05, rng=rng, format="csr")
+    X = sp.random_array((90, 50), density=0.05, random_state=rng, format="csr")
     y = rng.integers(3, size=90)
     runs = []
     for widest in (batches.WIDEST_BATCH_BYTES, 0):
