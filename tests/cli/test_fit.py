@@ -281,12 +281,18 @@ def test_closed_pipe_is_quiet(tmp_path: Path) -> None:
     assert lines(trace.read_text())[0]["event"] == "start"  # whole lines, however many
 
 
+def listening() -> None:
+    """In a child: obey INT and HUP even where the tests run in the background or under nohup."""
+    for signum in (signal.SIGINT, signal.SIGHUP):
+        signal.signal(signum, signal.SIG_DFL)
+
+
 def running(tmp_path: Path) -> tuple[subprocess.Popen[str], Path]:
     """A fit that goes on for minutes, once its loop has begun."""
     trace = tmp_path / "trace"
     process = subprocess.Popen(
         [*DADAPT, "fit", DATA / "vehicle.scale", "-n", "100000000", "--trace", trace],
-        stdout=-1, stderr=-1, text=True,
+        stdout=-1, stderr=-1, text=True, preexec_fn=listening,
     )  # fmt: skip
     deadline = time.monotonic() + 60
     while not (trace.exists() and trace.read_text().count("\n") > 5):
