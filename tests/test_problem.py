@@ -33,31 +33,33 @@ def test_gradient_is_the_derivative(n_classes: int, l2: float) -> None:
 
 @pytest.mark.parametrize("n_classes", [2, 4])
 def test_sparse_dense_and_threads_agree(n_classes: int, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("dadapt_cli.problem.THREADS_FROM", 1000)
     rng = np.random.default_rng(3)
     n, p = 4000, 200
     X = sp.random(n, p, density=0.2, format="csr", random_state=4)
     labels = encode(rng.integers(n_classes, size=n))
     shape = (p, n_classes) if n_classes > 2 else (p,)
     w = rng.normal(size=shape)
+    monkeypatch.setattr("dadapt_cli.problem.THREADS_FROM", 10**9)
     sparse = Problem(X, labels, l2=0.1, threads=1)
-    forked = Problem(
-        sp.vstack([X] * 3, format="csr"), encode(np.tile(labels.index, 3)), l2=0.1, threads=3
-    )
+    monkeypatch.setattr("dadapt_cli.problem.THREADS_FROM", 1000)
+    monkeypatch.setattr("dadapt_cli.problem.BLOCK", 1000)
+    tripled = sp.vstack([X] * 3, format="csr"), encode(np.tile(labels.index, 3))
+    forked, alone = (Problem(*tripled, l2=0.1, threads=threads) for threads in (3, 1))
     monkeypatch.setattr("dadapt_cli.problem.DENSE_FROM", 0.1)
     dense = Problem(X, labels, l2=0.1)
     assert sp.issparse(sparse.X)
     assert isinstance(dense.X, np.ndarray)
-    assert len(forked.blocks) == 3
+    assert len(sparse.blocks) == 1
+    assert len(forked.blocks) > 3
     one, three = sparse.value_and_gradient(w), forked.value_and_gradient(w)
     # Sums of some 10^4 numbers in another order: relative 1e-13.
     for other in (three, dense.value_and_gradient(w)):
         assert other.f == pytest.approx(one.f, rel=1e-13)
         np.testing.assert_allclose(other.g, one.g, rtol=1e-10, atol=1e-15)
     np.testing.assert_allclose(three.scores[:n], X @ w, rtol=1e-12)
-    again = forked.value_and_gradient(w)
-    assert again.f == three.f
-    assert np.array_equal(again.g, three.g)
+    for again in (forked.value_and_gradient(w), alone.value_and_gradient(w)):
+        assert again.f == three.f
+        assert np.array_equal(again.g, three.g)
 
 
 def test_layout_is_chosen_by_density() -> None:
