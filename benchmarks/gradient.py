@@ -10,6 +10,7 @@ the CPU) on the same data.
 from __future__ import annotations
 
 import argparse
+import copy
 import importlib.util
 import statistics
 import time
@@ -108,10 +109,10 @@ def report(name: str, X: Any, y: np.ndarray, repeat: int, *, peers: bool) -> Non
             "link": lambda: link(scores),
             **{a: iteration(one, a) for a in ALGORITHMS},
         }
-        if len(two := Problem(X, labels, threads=2).blocks) == 2:
-            problem = Problem(X, labels, threads=2)
-            jobs |= {f"{a}, 2 threads": iteration(problem, a) for a in ALGORITHMS}
-        del two
+        if len(one.blocks) > 1:
+            two = copy.copy(one)  # the same arrays and work space: the cache is not shared with it
+            two.threads = 2
+            jobs |= {f"{a}, 2 threads": iteration(two, a) for a in ALGORITHMS}
         if peers and (step := torch_step(sp.csr_array(X), np.where(labels.index == 1, 1.0, -1.0))):
             jobs["dadaptation"] = step
         ms = {job: 1e3 * t for job, t in alternate(jobs, repeat).items()}

@@ -187,7 +187,7 @@ class Problem:
         self._scores = np.empty((self.n, *self.shape[1:]), self.dtype)
         self.blocks = [
             _Block(
-                rows, self.X[rows], self.link(rows), self._scores[rows],
+                rows, _rows(self.X, rows), self.link(rows), self._scores[rows],
                 None if dropped is None else dropped[rows],
             )
             for rows in self._row_blocks()
@@ -207,7 +207,10 @@ class Problem:
         """Slices of equal work, the same for any number of threads; one for a small problem."""
         stored = self.nonzeros
         work = stored * self.shape[-1] ** self.softmax
-        parts = 1 if work < THREADS_FROM else min(MOST_BLOCKS, 2 ** int(math.log2(work / BLOCK)))
+        least = max(BLOCK, 16 * math.prod(self.shape))  # each block makes a gradient of its own
+        parts = 1
+        if work >= max(THREADS_FROM, least):
+            parts = min(MOST_BLOCKS, 2 ** int(math.log2(work / least)))
         if isinstance(self.X, np.ndarray):  # BLAS shares dense products among its own threads
             parts = 1
         if parts == 1:
@@ -334,6 +337,18 @@ def _cores() -> int:
     if hasattr(os, "sched_getaffinity"):
         return len(os.sched_getaffinity(0))
     return os.cpu_count() or 1
+
+
+def _rows(X: Matrix, rows: slice) -> Matrix:
+    """Some rows, of the same memory: a copy would not fit the cache beside the original."""
+    if isinstance(X, np.ndarray) or rows == slice(0, X.shape[0]):
+        return X[rows] if isinstance(X, np.ndarray) else X
+    a, b = X.indptr[rows.start], X.indptr[rows.stop]
+    part = sp.csr_array((rows.stop - rows.start, X.shape[1]), dtype=X.dtype)
+    # Set, not given: the constructor copies views that are much smaller than what they view.
+    part.data, part.indices = X.data[a:b], X.indices[a:b]
+    part.indptr = X.indptr[rows.start : rows.stop + 1] - a
+    return part
 
 
 def _stored(X: Matrix, bias: bool, dtype: np.dtype[Any]) -> Matrix:
