@@ -35,6 +35,7 @@ from scipy.optimize import minimize
 
 from dadapt_cli import labels, metric, reference, starting
 from dadapt_cli.algorithms import auto, find
+from dadapt_cli.algorithms._rounds import Rounds, drive
 from dadapt_cli.libsvm import read_libsvm
 from dadapt_cli.options import Options
 from dadapt_cli.problem import Problem
@@ -152,14 +153,19 @@ def ours(case: Case, chosen: dict[str, Any], limit: int, level: float) -> list[P
     x0 = problem.zeros()
     now = problem.value_and_gradient(x0)
     state = starting.start(problem, algorithm, options, x0, problem.rescaled(now.g))
-    with np.errstate(all="ignore"):
+
+    def rounds() -> Rounds[None]:
+        at = now
         for _ in range(limit):
-            points.append((now.f, clock() - begin))
-            if now.f <= goal or state.stalled:
+            points.append((at.f, clock() - begin))
+            if at.f <= goal or state.stalled:
                 break
-            state.f = now.f
-            algorithm.step(state, problem.rescaled(now.g))
-            now = state.evaluate(problem)
+            state.f = at.f
+            yield problem.rescaled(at.g)
+            at = state.evaluate(problem)
+
+    with np.errstate(all="ignore"):
+        drive(algorithm, state, rounds())
     return points
 
 

@@ -10,7 +10,8 @@ from typing import Any
 
 import numpy as np
 
-from dadapt_cli.algorithms import Algorithm, MinibatchState, State
+from dadapt_cli.algorithms import Algorithm, Info, MinibatchState, State
+from dadapt_cli.algorithms._rounds import Rounds, drive
 from dadapt_cli.arrays import Array
 from dadapt_cli.errors import NumericalError
 from dadapt_cli.interrupts import Interrupts
@@ -133,11 +134,29 @@ def iterate(
     Outcome
         Also when a number ceased to be finite: status ``failed``, with the last finite row.
     """
+    rounds = _rounds(
+        problem, algorithm.INFO, state, first, budget, reference, report, progress, interrupts
+    )
+    return drive(algorithm, state, rounds)
+
+
+def _rounds(
+    problem: Problem,
+    info: Info,
+    state: State,
+    first: Evaluation,
+    budget: Budget,
+    reference: Reference,
+    report: Callable[[Record], None],
+    progress: Callable[[int, float, float], None] | None,
+    interrupts: Interrupts | None,
+) -> Rounds[Outcome]:
+    """Yield the gradient in the metric at each x_k; whoever asked moves the state on."""
     begin = time.perf_counter()
     next_progress = begin + PROGRESS_SECONDS
-    averages, D = algorithm.INFO.averages, reference.distance(algorithm.INFO.distance)
+    D = reference.distance(info.distance)
     # X @ average is the same average of X @ x_k
-    average_scores = np.zeros_like(first.scores) if averages else None
+    average_scores = np.zeros_like(first.scores) if info.averages else None
     work = np.empty_like(first.scores)
     best, growth, k, now, row = _Best(), 0, 0, first, Record()
     unreported: Record | None = None
@@ -172,7 +191,7 @@ def iterate(
         before = state.d
         state.f = now.f
         try:
-            algorithm.step(state, problem.rescaled(now.g))
+            yield problem.rescaled(now.g)
         except NumericalError as error:
             reason = f"iteration {k + 1}: {error}"
             break

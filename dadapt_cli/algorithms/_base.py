@@ -142,7 +142,10 @@ class Algorithm(Protocol):
         """Make the state before the first step; INFO.wants and INFO.settings by keyword."""
 
     def step(self, state: Any, g: Array) -> None:
-        """Advance the state by one iteration, given the gradient at x_k."""
+        """Advance the state by one iteration, given the gradient at x_k.
+
+        A module may have ``lead(state, rounds)`` in its place (``_rounds``).
+        """
 
 
 class MinibatchAlgorithm(Protocol):

@@ -23,7 +23,7 @@ INFO = Info(
 LONG_ROWS = 100
 """Entries a row from which, for two classes, a gradient costs more than a subspace search."""
 
-LARGE = 300_000
+LARGE = 400_000
 """Entries times classes from which the set-up of the metric is nothing against the gradients."""
 
 

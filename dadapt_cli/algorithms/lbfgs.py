@@ -7,13 +7,14 @@ bound column need no theorem of L-BFGS: bound C and Lemma 5 hold for any points,
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import numpy as np
 
 from dadapt_cli.algorithms._base import Info, State
 from dadapt_cli.algorithms._certificate import Certificate
-from dadapt_cli.algorithms._reverse import Objective, Reverse
+from dadapt_cli.algorithms._rounds import Rounds, advance
 from dadapt_cli.algorithms._space import dot, norm, ratchet
 from dadapt_cli.arrays import Array
 
@@ -40,35 +41,39 @@ class LBFGS(State):
     """The weights w_i are 1."""
 
     certificate: Certificate
-    solver: Reverse
 
 
 def start(x0: Array, g0: Array, *, d0: float, bound: str = "certified", L: float) -> LBFGS:
-    """Before the first step: SciPy has asked for x_0."""
-
-    def minimise(objective: Objective) -> Any:
-        from scipy.optimize import minimize
-
-        options = {"maxcor": PAIRS, "ftol": 0.0, "gtol": 0.0, "maxls": 50}
-        limits = {"maxiter": 10**9, "maxfun": 10**9}
-        flat = x0.ravel().astype(np.float64)
-        return minimize(objective, flat, jac=True, method="L-BFGS-B", options={**options, **limits})
-
-    solver = Reverse(minimise)
-    solver.ask()
-    return LBFGS(
-        x0=x0,
-        x=x0,
-        s=np.zeros_like(x0),
-        average=x0,
-        d=d0,
-        certificate=Certificate(L=L),
-        solver=solver,
-    )
+    """Before the first step."""
+    return LBFGS(x0=x0, x=x0, s=np.zeros_like(x0), average=x0, d=d0, certificate=Certificate(L=L))
 
 
-def step(state: LBFGS, g: Array) -> None:
-    """Advance from x_k to the next point that is evaluated; `g` is the gradient at x_k."""
+def lead(state: LBFGS, rounds: Rounds[Any]) -> None:
+    """Let SciPy ask for f and gradient: each point it asks for after x_0 is a step."""
+    from scipy.optimize import minimize
+
+    g: Array | None = None
+
+    def objective(flat: Array) -> tuple[float, Array]:
+        nonlocal g
+        if g is None:  # SciPy begins at x_0, where the loop is already
+            g = next(rounds)
+        else:
+            x = flat.reshape(g.shape).astype(g.dtype)  # a copy: SciPy goes on in its own array
+            g = advance(rounds, partial(_move, state, g, x))
+        return state.f, g.ravel().astype(np.float64)
+
+    options = {"maxcor": PAIRS, "ftol": 0.0, "gtol": 0.0, "maxls": 50}
+    limits = {"maxiter": 10**9, "maxfun": 10**9}
+    flat = state.x0.ravel().astype(np.float64)
+    minimize(objective, flat, jac=True, method="L-BFGS-B", options={**options, **limits})
+    state.stalled = True  # no lower f in this precision
+    if g is not None:
+        advance(rounds, partial(_move, state, g, state.x))
+
+
+def _move(state: LBFGS, g: Array, x: Array) -> None:
+    """Take in x_k, where the gradient is `g`, and go to `x`."""
     move = state.x - state.x0
     state.hyperplane = state.certificate.include(state.f, g, move, 1.0)
     state.W += 1.0
@@ -77,9 +82,4 @@ def step(state: LBFGS, g: Array) -> None:
     state.s_norm = norm(state.s)
     state.d_hat = max(state.hyperplane, state.certificate.bound(state.s_norm))
     state.d = ratchet(state.d, state.d_hat)
-    state.solver.tell(state.f, g.ravel().astype(np.float64))
-    point = state.solver.ask()
-    if point is None:  # no lower f in this precision
-        state.stalled = True
-    else:
-        state.x = point.reshape(g.shape).astype(g.dtype)
+    state.x = x

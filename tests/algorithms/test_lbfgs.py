@@ -2,17 +2,14 @@
 
 from __future__ import annotations
 
-import gc
-import threading
-import time
-
 import numpy as np
 import pytest
 from scipy.optimize import minimize
 
 from dadapt_cli.algorithms import auto, find
-from dadapt_cli.algorithms._reverse import Reverse
+from dadapt_cli.algorithms._rounds import Rounds, drive
 from dadapt_cli.cli import run
+from dadapt_cli.errors import NumericalError
 from dadapt_cli.fitting import fit
 from dadapt_cli.libsvm import read_libsvm
 
@@ -51,23 +48,30 @@ def test_it_stops_where_scipy_does() -> None:
     assert abs(result.end["suboptimality_best"]) < 1e-10
 
 
-def test_its_thread_ends_with_the_run() -> None:
-    X, y = read_libsvm(DATA / "wine.scale")
-    for _ in range(5):
-        fit(X, y, algo="lbfgs", l2="1/n", iterations=3, reference="none")
-    gc.collect()
-    deadline = time.monotonic() + 5
-    while any(t.name == "dadapt-solver" for t in threading.enumerate()):
-        assert time.monotonic() < deadline
-        time.sleep(0.01)
+def test_the_loop_hears_of_a_number_that_is_none() -> None:
+    def rounds() -> Rounds[str]:
+        yield np.ones(2)
+        state.f = np.nan
+        try:
+            yield np.ones(2)
+        except NumericalError as error:
+            return str(error)
+        return "no error"
+
+    state = find("lbfgs").start(np.zeros(2), np.ones(2), d0=0.1, L=1.0)
+    state.f = 1.0
+    assert drive(find("lbfgs"), state, rounds()) == "d_hat is nan"
 
 
-def test_an_error_in_the_solver_is_raised_where_it_is_asked() -> None:
-    def solver(objective: object) -> None:
-        raise ValueError("inside")
+def test_an_error_in_the_loop_passes_through_scipy() -> None:
+    def rounds() -> Rounds[None]:
+        yield np.ones(2)
+        raise OSError("inside")
 
-    with pytest.raises(ValueError, match="inside"):
-        Reverse(solver).ask()
+    state = find("lbfgs").start(np.zeros(2), np.ones(2), d0=0.1, L=1.0)
+    state.f = 1.0
+    with pytest.raises(OSError, match="inside"):
+        drive(find("lbfgs"), state, rounds())
 
 
 def test_auto_says_what_it_picked_and_runs_it(capfd: pytest.CaptureFixture[str]) -> None:
@@ -89,7 +93,7 @@ def test_auto_picks_by_size_and_classes() -> None:
     assert picked(300, 120) == {"algo": "orth", "inner": "newton"}
     assert picked(300, 120, n_classes=3) == {"algo": "lbfgs"}
     assert picked(100, 120) == {"algo": "lbfgs"}
-    assert picked(40_000, 8) == {"algo": "lbfgs", "metric": "half"}
+    assert picked(60_000, 8) == {"algo": "lbfgs", "metric": "half"}
     assert picked(2_000, 20, n_classes=12) == {"algo": "lbfgs", "metric": "half"}
     X = np.random.default_rng(0).normal(size=(300, 120))
     result = fit(X, np.arange(300) % 2, algo="auto", iterations=3, reference="none")
