@@ -1,9 +1,10 @@
-"""Files written whole or not at all."""
+"""Files written whole or not at all, and the folder of those that can be made again."""
 
 from __future__ import annotations
 
 import contextlib
 import os
+import sys
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -11,6 +12,17 @@ from pathlib import Path
 from typing import BinaryIO
 
 from dadapt_cli.errors import InputOutputError, UsageError
+
+
+def cache_folder() -> Path:
+    """``DADAPT_CACHE``, or the platform's cache folder."""
+    if chosen := os.environ.get("DADAPT_CACHE"):
+        return Path(chosen)
+    if sys.platform == "darwin":
+        return Path.home() / "Library" / "Caches" / "dadapt"
+    if os.name == "nt":
+        return Path(os.environ.get("LOCALAPPDATA", Path.home() / "AppData" / "Local")) / "dadapt"
+    return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "dadapt"
 
 
 def check_output(path: str, data: str) -> None:
@@ -50,7 +62,7 @@ def atomic_write(path: str | os.PathLike[str]) -> Iterator[BinaryIO]:
     Yields
     ------
     BinaryIO
-        Open for writing.
+        Open for writing; its ``name`` is the temporary file's.
 
     Raises
     ------
@@ -65,7 +77,8 @@ def atomic_write(path: str | os.PathLike[str]) -> Iterator[BinaryIO]:
             raise IsADirectoryError(None, "Is a directory", name)
         handle, made = tempfile.mkstemp(prefix=f".{target.name[:100]}.", dir=target.parent)
         temporary = Path(made)
-        with os.fdopen(handle, "wb") as file:
+        os.close(handle)
+        with temporary.open("wb") as file:
             yield file
             file.flush()
             os.fsync(file.fileno())

@@ -76,11 +76,12 @@ class FitResult:
 
 @dataclass(frozen=True)
 class Source:
-    """Where the data came from, for the records."""
+    """Where the data came from, for the records; `problem` is LIBSVM's name, of a known text."""
 
     path: str | None = None
     sha256: str | None = None
     load_seconds: float = 0.0
+    problem: str | None = None
 
 
 @dataclass
@@ -200,6 +201,7 @@ def fit_source(X: Any, y: Array, options: Options, source: Source, watcher: Watc
             "algorithm": options.algo,
             "data": {
                 "path": source.path,
+                "problem": source.problem,
                 "sha256": sha256,
                 "samples": problem.n,
                 "features": X.shape[1],

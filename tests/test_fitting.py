@@ -30,7 +30,9 @@ START_KEYS = [
     *("event", "version", "algorithm", "data", "objective", "options"),
     *("d0", "d0_certified", "schema", "metric", "reference"),
 ]
-DATA_KEYS = ["path", "sha256", "samples", "features", "nonzeros", "classes", "labels"]
+DATA_KEYS = [
+    *("path", "problem", "sha256", "samples", "features", "nonzeros", "classes", "labels"),
+]
 REFERENCE_KEYS = {"status", "f_star", "gap", "D", "D_inf", "D_error", "method", "seconds"}
 
 

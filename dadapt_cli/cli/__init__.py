@@ -15,7 +15,7 @@ from typing import Annotated, Any
 import typer
 
 from dadapt_cli import __version__
-from dadapt_cli.cli import algorithms, check, fit, paper
+from dadapt_cli.cli import algorithms, check, datasets, fit, paper
 from dadapt_cli.cli.messages import say
 from dadapt_cli.errors import DadaptError, ExitCode, Interrupted
 
@@ -42,14 +42,15 @@ def _deferred(main: Callable[..., Any]) -> Callable[..., Any]:
 for command in (fit, check, algorithms):
     app.command(command.NAME)(_deferred(command.main))
 
-experiments = typer.Typer(
-    help=paper.HELP,
-    rich_markup_mode=None,
-    context_settings={"help_option_names": ["-h", "--help"]},
-)
-for name, main in paper.COMMANDS.items():
-    experiments.command(name)(_deferred(main))
-app.add_typer(experiments, name=paper.NAME)
+for group in (datasets, paper):
+    commands = typer.Typer(
+        help=group.HELP,
+        rich_markup_mode=None,
+        context_settings={"help_option_names": ["-h", "--help"]},
+    )
+    for name, main in group.COMMANDS.items():
+        commands.command(name)(_deferred(main))
+    app.add_typer(commands, name=group.NAME)
 
 
 def _print_version(wanted: bool) -> None:

@@ -19,7 +19,8 @@ _LABELS_SHOWN = 20
 
 def main(
     data: Annotated[
-        list[str], typer.Argument(metavar="DATA...", help="LIBSVM files, or - for stdin.")
+        list[str],
+        typer.Argument(metavar="DATA...", help="LIBSVM files, - for stdin, or problems' names."),
     ],
     zero_based: reading.ZeroBased = False,
     features: reading.Features = None,
@@ -58,21 +59,21 @@ def main(
         raise UsageError("--duplicates sum is for --fix OUT; add it, or leave --duplicates out")
     if fix is not None and len(data) > 1:
         raise UsageError(f"--fix takes one file, {len(data)} were given; run it for each")
-    for path in data:
-        reading.require_input(path)
+    inputs = [reading.require_input(name) for name in data]
 
-    from dadapt_cli.cli.messages import say
+    from dadapt_cli.cli.messages import log_lines, say
     from dadapt_cli.files import check_output
-    from dadapt_cli.libsvm import load, write_libsvm
+    from dadapt_cli.libsvm import write_libsvm
     from dadapt_cli.libsvm.describe import describe
 
     if fix is not None:
-        check_output(fix, data[0])
+        check_output(fix, inputs[0].path)
         arguments["duplicates"] = duplicates
+    log_lines()
     code = ExitCode.OK
-    for place, path in enumerate(data):
+    for place, given in enumerate(inputs):
         try:
-            loaded = load(path, **arguments)
+            loaded = given.load(**arguments)
             description = describe(loaded, index_base=0 if zero_based else 1)
         except DataError as error:
             if not keep_going:
@@ -81,7 +82,7 @@ def main(
             code = ExitCode.DATA
             continue
         for note in description.notes:
-            say(f"{path}: {note}")
+            say(f"{given.path}: {note}")
         if fix is not None:
             write_libsvm(fix, loaded.X, loaded.y, zero_based=zero_based)
         del loaded

@@ -18,7 +18,10 @@ FORMATS = ("table", "jsonl", "json", "csv")
 
 def main(
     context: typer.Context,
-    data: Annotated[str, typer.Argument(metavar="DATA", help="A LIBSVM file, or - for stdin.")],
+    data: Annotated[
+        str,
+        typer.Argument(metavar="DATA", help="A LIBSVM file, - for stdin, or a problem's name."),
+    ],
     algo: Annotated[
         str,
         typer.Option(
@@ -105,14 +108,12 @@ def main(
 
     Prints how d_k grows towards D = ||x_0 - x*|| and how the suboptimality falls.
     """
-    import logging
     import time
 
-    from dadapt_cli.cli.messages import LogLines, say
+    from dadapt_cli.cli.messages import log_lines, say
     from dadapt_cli.files import check_output
     from dadapt_cli.fitting import Source, Watcher, fit_source
     from dadapt_cli.interrupts import Interrupts
-    from dadapt_cli.libsvm import load
     from dadapt_cli.options import Options
     from dadapt_cli.render import machine
     from dadapt_cli.render import plot as plotting
@@ -156,16 +157,14 @@ def main(
         max_bytes=max_bytes,
         max_ratio=max_ratio,
     )
-    reading.require_input(data)
+    given = reading.require_input(data)
     views: list[Any] = [_view(output, info)]
     if plot is not None:
         plotting.check(plot)
     for path in (trace, plot):
         if path is not None:
-            check_output(path, data)
-    log = logging.getLogger("dadapt")
-    log.handlers = [LogLines()]
-    log.setLevel(logging.ERROR if quiet else logging.INFO if verbose else logging.WARNING)
+            check_output(path, given.path)
+    log = log_lines(quiet=quiet, verbose=verbose)
     note = (lambda line: None) if quiet else say
     trace_file = machine.Trace(trace) if trace is not None else None
     if trace_file is not None:
@@ -182,11 +181,12 @@ def main(
 
     with Interrupts() as interrupts, progress:
         begin = time.perf_counter()
-        loaded = load(data, dtype=dtype, **how)
+        loaded = given.load(dtype=dtype, **how)
         for line in loaded.notes:
-            note(f"{data}: {line}")
-        log.info("%s: sha256 of the text %s", data, loaded.sha256)
-        source = Source(data, loaded.sha256, time.perf_counter() - begin)
+            note(f"{given.path}: {line}")
+        log.info("%s: sha256 of the text %s", given.path, loaded.sha256)
+        problem = given.problem(loaded.sha256)
+        source = Source(given.path, loaded.sha256, time.perf_counter() - begin, problem)
         progress.say("computing f* (--reference none skips it)")
         try:
             watcher = Watcher(record, note, progress, interrupts)

@@ -26,3 +26,11 @@ class LogLines(logging.Handler):
     def emit(self, record: logging.LogRecord) -> None:
         """Put one log record on standard error."""
         say(record.getMessage())
+
+
+def log_lines(*, quiet: bool = False, verbose: bool = False) -> logging.Logger:
+    """Return the library's logger, set up to put its lines there."""
+    log = logging.getLogger("dadapt")
+    log.handlers = [LogLines()]
+    log.setLevel(logging.ERROR if quiet else logging.INFO if verbose else logging.WARNING)
+    return log

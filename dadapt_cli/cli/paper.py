@@ -21,7 +21,7 @@ Names = Annotated[
     list[str] | None,
     typer.Argument(
         metavar="[PROBLEM]...",
-        help="Of the 12; default: all that are in the folders of DADAPT_DATA or in data/.",
+        help="Of the 12; default: all that are on disk (dadapt datasets list).",
     ),
 ]
 Seeds = Annotated[int, typer.Option(help="How many: 0, 1, ...")]
@@ -162,18 +162,19 @@ def _run(
     quiet: bool,
 ) -> list[dict[str, Any]]:
     """The results of an experiment on each problem, after all options have been checked."""
-    from dadapt_cli.cli.messages import say
+    from dadapt_cli.cli.messages import log_lines, say
     from dadapt_cli.experiments.problems import choose
     from dadapt_cli.experiments.store import Store
 
     if output not in ("table", "json"):
         raise UsageError(f"--format {output[:40]!r}; choose from table, json")
     protocol.check()
+    log_lines(quiet=quiet)
     found, missing = choose(names or [])
     store = Store(out)
     if missing and not quiet:
         listed = ", ".join(problem.name for problem in missing)
-        say(f"skipped, no such file in the folders of DADAPT_DATA or in data/: {listed}")
+        say(f"skipped, not on disk (dadapt datasets list): {listed}")
     results = []
     with _progress(quiet) as progress:
         for problem, path in found:

@@ -3,12 +3,17 @@
 from __future__ import annotations
 
 import math
-from pathlib import Path
-from typing import Annotated, Any
+import os
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from dadapt_cli.errors import UsageError
+
+if TYPE_CHECKING:
+    from dadapt_cli.datasets import Dataset
+    from dadapt_cli.libsvm import LoadedData
 
 # The defaults of libsvm.streams, repeated here so that --help need not import NumPy; a test
 # compares them.
@@ -66,13 +71,57 @@ def reading(
     }
 
 
-def require_input(path: str) -> None:
-    """Refuse a file that is not there as what it most often is, a mistyped command line.
+@dataclass(frozen=True)
+class Input:
+    """What DATA stands for: the file to read, and the problem it was called by, if it was."""
+
+    path: str
+    dataset: Dataset | None = None
+
+    def load(self, **how: Any) -> LoadedData:
+        """Read it with :func:`dadapt_cli.libsvm.load`; a problem's file must be the problem's.
+
+        Raises
+        ------
+        DataError, InputOutputError, UsageError
+            As the reader; DataError also as :func:`dadapt_cli.datasets.verify`.
+        """
+        from dadapt_cli import libsvm
+        from dadapt_cli.datasets import verify_loaded
+
+        loaded = libsvm.load(self.path, **how)
+        if self.dataset is not None:
+            verify_loaded(self.dataset, loaded)
+        return loaded
+
+    def problem(self, sha256: str) -> str | None:
+        """LIBSVM's name of the problem, by name or by the sha256 of the text; else None."""
+        from dadapt_cli.datasets import with_text
+
+        dataset = self.dataset or with_text(sha256)
+        return None if dataset is None else dataset.name
+
+
+def require_input(data: str) -> Input:
+    """Find the file that DATA stands for: a path, ``-``, or the name of a problem.
 
     Raises
     ------
     UsageError
-        Nothing has this name.
+        Nothing has this name, most often because the command line is mistyped; or the problem is
+        not on disk.
     """
-    if path != "-" and not Path(path).exists():
-        raise UsageError(f"{path}: there is no such file; check the name")
+    if data == "-" or os.path.lexists(data):
+        return Input(data)
+    from dadapt_cli import datasets
+
+    if "/" in data or os.sep in data:
+        raise UsageError(f"{data}: there is no such file; check the name")
+    if not datasets.knows(data):
+        near = datasets.nearest(data)
+        hint = "check the name" if near is None else f"did you mean the problem {near!r}?"
+        raise UsageError(f"{data}: there is no such file; {hint}")
+    dataset = datasets.named(data)
+    if (path := datasets.find(dataset)) is None:
+        raise UsageError(datasets.absent(dataset))
+    return Input(str(path), dataset)

@@ -39,7 +39,7 @@ def run(problem: PaperProblem, path: Path, protocol: Protocol, store: Store,
         after each epoch under ``curves``.
     """
     progress(f"{problem.name}: reading")
-    samples, sha256 = read(path, protocol.dtype)
+    samples, sha256 = read(problem, path, protocol.dtype)
     key = protocol.key(sha256, "d0_grid")
     known = store.find("figure2", problem.name, key)
     if known is None:

@@ -20,7 +20,7 @@ def run(problem: PaperProblem, path: Path, protocol: Protocol, store: Store,
         The problem's object for ``--format json`` under ``record``.
     """
     progress(f"{problem.name}: reading")
-    samples, sha256 = read(path, protocol.dtype)
+    samples, sha256 = read(problem, path, protocol.dtype)
     key = protocol.key(sha256, "grid")
     known = store.find("figure7", problem.name, key)
     if known is not None:

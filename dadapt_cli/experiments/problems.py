@@ -1,24 +1,21 @@
-"""The paper's 12 convex problems: names, what the paper printed for them, and where they lie."""
+"""The paper's 12 convex problems: what the paper printed for them, and their samples."""
 
 from __future__ import annotations
 
-import difflib
-import os
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 
-from dadapt_cli import labels
-from dadapt_cli.errors import DataError, InputOutputError, UsageError
+from dadapt_cli import datasets, labels
+from dadapt_cli.datasets import Dataset
+from dadapt_cli.errors import DataError, InputOutputError
 from dadapt_cli.experiments.replicas import Samples
 from dadapt_cli.libsvm import load
 
 ROWS_AT_ONCE = 1024
 """To make dense: beside the sparse and the dense data there is only this block."""
-
-SUFFIXES = ("", ".xz", ".bz2", ".gz")
 
 
 @dataclass(frozen=True)
@@ -31,6 +28,22 @@ class Printed:
     dadapt_adam_se: float
 
 
+PRINTED = {
+    "Sensorless": Printed(89.5, 0.01, 90.0, 0.07),
+    "aloi.scale": Printed(94.1, 0.01, 97.1, 0.01),
+    "dna.scale": Printed(100.0, 0.0, 100.0, 0.0),
+    "glass.scale": Printed(72.0, 0.16, 72.3, 0.19),
+    "iris.scale": Printed(98.3, 0.11, 98.6, 0.0),
+    "letter.scale": Printed(77.8, 0.01, 77.7, 0.01),
+    "pendigits": Printed(96.2, 0.02, 95.8, 0.02),
+    "smallNORB": Printed(92.9, 0.03, 95.8, 0.04),
+    "usps": Printed(98.6, 0.01, 98.6, 0.01),
+    "vehicle.scale": Printed(82.1, 0.08, 81.9, 0.16),
+    "vowel.scale": Printed(77.4, 0.11, 77.4, 0.15),
+    "wine.scale": Printed(100.0, 0.0, 100.0, 0.0),
+}
+
+
 @dataclass(frozen=True)
 class PaperProblem:
     """One problem.
@@ -41,64 +54,23 @@ class PaperProblem:
         LIBSVM's file name.
     title
         For people.
-    printed
-        None for a subset, which is not the paper's problem.
+    printed, dataset
+        None for a subset, which is not the paper's problem and not one of LIBSVM's.
     """
 
     name: str
     title: str
-    printed: Printed | None
+    printed: Printed | None = None
+    dataset: Dataset | None = None
 
 
-PROBLEMS = (
-    PaperProblem("Sensorless", "Sensorless", Printed(89.5, 0.01, 90.0, 0.07)),
-    PaperProblem("aloi.scale", "Aloi", Printed(94.1, 0.01, 97.1, 0.01)),
-    PaperProblem("dna.scale", "DNA", Printed(100.0, 0.0, 100.0, 0.0)),
-    PaperProblem("glass.scale", "Glass", Printed(72.0, 0.16, 72.3, 0.19)),
-    PaperProblem("iris.scale", "Iris", Printed(98.3, 0.11, 98.6, 0.0)),
-    PaperProblem("letter.scale", "Letter", Printed(77.8, 0.01, 77.7, 0.01)),
-    PaperProblem("pendigits", "Pendigits", Printed(96.2, 0.02, 95.8, 0.02)),
-    PaperProblem("smallNORB", "smallNORB", Printed(92.9, 0.03, 95.8, 0.04)),
-    PaperProblem("usps", "USPS", Printed(98.6, 0.01, 98.6, 0.01)),
-    PaperProblem("vehicle.scale", "Vehicle", Printed(82.1, 0.08, 81.9, 0.16)),
-    PaperProblem("vowel.scale", "Vowel", Printed(77.4, 0.11, 77.4, 0.15)),
-    PaperProblem("wine.scale", "Wine", Printed(100.0, 0.0, 100.0, 0.0)),
+PROBLEMS = tuple(
+    PaperProblem(dataset.name, dataset.title or dataset.name, PRINTED[dataset.name], dataset)
+    for dataset in datasets.PROBLEMS
 )
 
-SUBSETS = (PaperProblem("Sensorless.sub2200", "Sensorless, 2,200 of 58,509 rows", None),)
+SUBSETS = (PaperProblem("Sensorless.sub2200", "Sensorless, 2,200 of 58,509 rows"),)
 """Run only when named, and never as the problem they are a part of."""
-
-
-def folders() -> list[Path]:
-    """Where the files are looked for: DADAPT_DATA, then data/ of a checkout."""
-    named = [Path(name) for name in os.environ.get("DADAPT_DATA", "").split(":") if name]
-    return [*named, Path(__file__).resolve().parents[2] / "data"]
-
-
-def find(problem: PaperProblem) -> Path | None:
-    """The first file of that name, plain or compressed; None where there is none."""
-    candidates = (f / (problem.name + suffix) for f in folders() for suffix in SUFFIXES)
-    return next((path for path in candidates if path.is_file()), None)
-
-
-def _key(name: str) -> str:
-    return name.lower().removesuffix(".scale")
-
-
-def named(name: str) -> PaperProblem:
-    """The problem of that name, in any case, with or without ``.scale``.
-
-    Raises
-    ------
-    UsageError
-        There is none; the message suggests the nearest.
-    """
-    known = {_key(problem.name): problem for problem in (*PROBLEMS, *SUBSETS)}
-    if (key := _key(name)) in known:
-        return known[key]
-    near = difflib.get_close_matches(key, known, n=1, cutoff=0.4)
-    hint = f"did you mean {near[0]!r}?" if near else f"there are {', '.join(known)}"
-    raise UsageError(f"unknown problem {name[:40]!r}; {hint}")
 
 
 def choose(names: Sequence[str]) -> tuple[list[tuple[PaperProblem, Path]], list[PaperProblem]]:
@@ -113,27 +85,31 @@ def choose(names: Sequence[str]) -> tuple[list[tuple[PaperProblem, Path]], list[
     InputOutputError
         A problem that was asked for is missing, or all of them are.
     """
-    wanted = list(dict.fromkeys(named(name) for name in names)) or list(PROBLEMS)
-    files = [(problem, find(problem)) for problem in wanted]
+    known = (*PROBLEMS, *SUBSETS)
+    wanted = list(dict.fromkeys(datasets.pick(name, known) for name in names)) or list(PROBLEMS)
+    files = [(problem, datasets.find(problem)) for problem in wanted]
     found = [(problem, path) for problem, path in files if path is not None]
     missing = [problem for problem, path in files if path is None]
     if missing and (names or not found):
         raise InputOutputError(
             f"{', '.join(problem.name for problem in missing)}: no such file in "
-            f"{', '.join(map(str, folders()))}; name the folder in DADAPT_DATA"
+            f"{', '.join(map(str, datasets.folders()))}; "
+            f"{datasets.fetch_command(missing[0])}, or name the folder in DADAPT_DATA"
         )
     return found, missing
 
 
-def read(path: Path, dtype: str) -> tuple[Samples, str]:
+def read(problem: PaperProblem, path: Path, dtype: str) -> tuple[Samples, str]:
     """The samples, features as in the file plus a bias, and the sha256 of the text.
 
     Raises
     ------
     DataError
-        Not LIBSVM data, or only two classes: the paper's problems have more.
+        Not LIBSVM data, not the problem, or only two classes: the paper's problems have more.
     """
     loaded = load(path, dtype=np.dtype(dtype))
+    if problem.dataset is not None:
+        datasets.verify_loaded(problem.dataset, loaded)
     try:
         classes = labels.encode(loaded.y)
     except DataError as error:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from dataclasses import dataclass
-from typing import Any, Literal, NoReturn
+from typing import Any, Literal, NoReturn, Protocol
 
 import numpy as np
 import scipy.sparse as sp
@@ -56,12 +56,22 @@ class LoadedData:
     bytes: int = 0
 
 
-class _Reading:
-    """One file on its way from text to matrix."""
+class RowTaker(Protocol):
+    """What the rows go into."""
 
-    def __init__(self, path: str, rules: Rules, dtype: Any) -> None:
-        self.path, self.rules = path, rules
-        self.matrix = Assembler(dtype, path)
+    @property
+    def rows(self) -> int:
+        """How many there are."""
+
+    def add(self, rows: Rows, lowest: int, continues: bool, share: float | None) -> None:
+        """Take more; see :meth:`~dadapt_cli.libsvm.assemble.Assembler.add`."""
+
+
+class Reading:
+    """One file on its way from text to matrix, or to what else takes rows."""
+
+    def __init__(self, path: str, rules: Rules, matrix: RowTaker) -> None:
+        self.path, self.rules, self.matrix = path, rules, matrix
         self.lines = 0  # that were completed
         self.notes: list[str] = []
         self.encoding = "ascii"
@@ -232,12 +242,35 @@ def load(
     )
     name = os.fspath(path)
     source = streams.Source(name, max_bytes=max_bytes, max_ratio=max_ratio, digest=digest)
-    reading = _Reading(name, rules, dtype)
+    matrix = Assembler(dtype, name)
+    reading = Reading(name, rules, matrix)
+    take_all(reading, source, strict=strict)
+    X, y = matrix.finish(n_features)
+    return LoadedData(
+        X,
+        y,
+        name,
+        source.sha256,
+        tuple(reading.notes),
+        reading.encoding,
+        source.compression,
+        source.produced,
+    )
+
+
+def take_all(reading: Reading, source: streams.Source, *, strict: bool = False) -> None:
+    """Read a text to its end.
+
+    Raises
+    ------
+    DataError, InputOutputError, UsageError
+        As :func:`load`.
+    """
     blocks = source.blocks()
     parsed = 0
     _keep_freed_memory()
     try:
-        for piece in cut(blocks, whole_lines=lenient):
+        for piece in cut(blocks, whole_lines=reading.rules.lenient):
             parsed += len(piece.text)
             reading.take(piece, source.share(parsed))
         if not source.produced:
@@ -263,17 +296,6 @@ def load(
         except streams.BadStreamError as problem:
             reading.fail(str(problem))
         raise
-    X, y = reading.matrix.finish(n_features)
-    return LoadedData(
-        X,
-        y,
-        name,
-        source.sha256,
-        tuple(reading.notes),
-        reading.encoding,
-        source.compression,
-        source.produced,
-    )
 
 
 def _keep_freed_memory() -> None:

@@ -9,8 +9,6 @@ from __future__ import annotations
 import hashlib
 import json
 import math
-import os
-import sys
 from dataclasses import asdict, fields
 from pathlib import Path
 from typing import Any
@@ -19,23 +17,12 @@ import numpy as np
 import scipy.sparse as sp
 
 from dadapt_cli.errors import InputOutputError
-from dadapt_cli.files import atomic_write
+from dadapt_cli.files import atomic_write, cache_folder
 from dadapt_cli.problem import Problem
 from dadapt_cli.reference.record import Reference
 
 VERSION = 2
 """Of the computation: a change that makes better references makes the old ones invalid."""
-
-
-def folder() -> Path:
-    """``DADAPT_CACHE``, or the platform's cache folder."""
-    if chosen := os.environ.get("DADAPT_CACHE"):
-        return Path(chosen)
-    if sys.platform == "darwin":
-        return Path.home() / "Library" / "Caches" / "dadapt"
-    if os.name == "nt":
-        return Path(os.environ.get("LOCALAPPDATA", Path.home() / "AppData" / "Local")) / "dadapt"
-    return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "dadapt"
 
 
 def content(problem: Problem) -> str:
@@ -57,7 +44,7 @@ def key(problem: Problem, content: str) -> str:
 
 
 def _path(key: str) -> Path:
-    return folder() / "references" / f"{key}.json"
+    return cache_folder() / "references" / f"{key}.json"
 
 
 def read(key: str) -> Reference | None:

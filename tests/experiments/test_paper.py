@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import csv
-import gzip
+import hashlib
 import json
 import lzma
 import sys
@@ -13,9 +13,10 @@ from typing import Any
 import numpy as np
 import pytest
 
-from dadapt_cli.errors import InputOutputError, UsageError
+from dadapt_cli import datasets
+from dadapt_cli.errors import InputOutputError
 from dadapt_cli.experiments import figure2, problems, protocol
-from dadapt_cli.experiments.problems import PROBLEMS, choose, find, named
+from dadapt_cli.experiments.problems import PROBLEMS, choose
 from dadapt_cli.experiments.protocol import Protocol, deviation
 
 from ..conftest import DATA
@@ -169,30 +170,26 @@ def test_missing_problems_are_named(cli: Any, monkeypatch: pytest.MonkeyPatch) -
     assert cli("paper").code == 2
 
 
-def test_lookup(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    first, second = tmp_path / "a", tmp_path / "b"
-    first.mkdir()
-    second.mkdir()
+def test_a_file_that_is_not_the_problem_is_refused(
+    cli: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     text = (DATA / "iris.scale").read_bytes()
-    (second / "iris.scale").write_bytes(text)
-    (first / "letter.scale.xz").write_bytes(lzma.compress(text))
-    (second / "usps.gz").write_bytes(gzip.compress(text))
-    monkeypatch.setenv("DADAPT_DATA", f"{first}:{second}")
-    assert find(named("iris")) == second / "iris.scale"
-    assert find(named("Letter")) == first / "letter.scale.xz"
-    assert find(named("USPS")) == second / "usps.gz"
-    assert find(named("wine")) == DATA / "wine.scale"  # the checkout's own, last
-    assert find(named("aloi")) is None
-    for path in (first / "letter.scale.xz", second / "usps.gz"):
-        samples, sha256 = problems.read(path, "float32")
-        assert samples.X.shape == (150, 5)
-        assert samples.X.dtype == np.float32
-        assert (samples.X[:, -1] == 1).all()
-        assert len(sha256) == 64
-    with pytest.raises(UsageError, match="did you mean 'vowel'"):
-        named("vowels")
-    monkeypatch.setattr(problems, "folders", lambda: [tmp_path])
-    with pytest.raises(InputOutputError, match=r"Sensorless, aloi\.scale"):
+    (tmp_path / "iris.scale.xz").write_bytes(lzma.compress(text))
+    (tmp_path / "usps").write_bytes(text)
+    monkeypatch.setenv("DADAPT_DATA", str(tmp_path))
+    samples, sha256 = problems.read(PROBLEMS[4], tmp_path / "iris.scale.xz", "float32")
+    assert samples.X.shape == (150, 5)
+    assert samples.X.dtype == np.float32
+    assert (samples.X[:, -1] == 1).all()
+    assert sha256 == hashlib.sha256(text).hexdigest()
+    ran = cli("paper", "figure2", "usps", *QUICK)
+    assert ran.code == 3
+    assert "subset of usps: 150 of 7,291 rows" in ran.err
+
+
+def test_all_problems_missing(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setattr(datasets, "folders", lambda: [tmp_path])
+    with pytest.raises(InputOutputError, match=r"Sensorless, aloi\.scale.* datasets fetch"):
         choose([])
 
 

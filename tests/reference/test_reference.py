@@ -13,6 +13,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from dadapt_cli import reference
+from dadapt_cli.files import cache_folder
 from dadapt_cli.labels import encode
 from dadapt_cli.problem import Problem
 from dadapt_cli.reference import Reference, newton, recession, store
@@ -216,7 +217,7 @@ def test_cache_is_used_and_never_trusted_blindly(monkeypatch: pytest.MonkeyPatch
     monkeypatch.setattr(reference, "_compute", lambda problem: Reference("none", reason="computed"))
     assert reference.find(problem, content, always=True) == first
     assert reference.find(problem.with_l2(0.2), content, always=True).reason == "computed"
-    (kept,) = store.folder().glob("references/*.json")
+    (kept,) = cache_folder().glob("references/*.json")
     whole = kept.read_text()
     document = json.loads(whole)
     document["reference"]["f_star"] += 1e-9

@@ -1,0 +1,125 @@
+"""``dadapt datasets``: the 12 problems, on disk or not."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from dadapt_cli.errors import DataError, ExitCode, InputOutputError, UsageError
+
+if TYPE_CHECKING:
+    from dadapt_cli.datasets import Dataset
+
+NAME = "datasets"
+HELP = "The paper's 12 LIBSVM problems: list them, fetch them, find them."
+
+Name = Annotated[
+    str, typer.Argument(metavar="NAME", help="A problem or test file, as iris or vowel.scale.t.")
+]
+Names = Annotated[
+    list[str] | None,
+    typer.Argument(metavar="[NAME]...", help="Problems or test files, as usps or vowel.scale.t."),
+]
+
+
+def show(
+    as_json: Annotated[bool, typer.Option("--json", help="One JSON list, all fields.")] = False,
+    verify: Annotated[
+        bool,
+        typer.Option(
+            "--verify", help="Read the files and check their text; exit 1 if one is wrong."
+        ),
+    ] = False,
+) -> int:
+    """List the problems and test files: shape, on disk or not, whether the sha256 is known."""
+    import sys
+
+    from dadapt_cli import datasets
+    from dadapt_cli.cli.messages import log_lines, say
+    from dadapt_cli.render import datasets as render
+
+    log_lines()
+    rows = [_row(dataset) for dataset in datasets.ALL]
+    for dataset, row in zip(datasets.ALL, rows, strict=True):
+        if verify and (path := datasets.find(dataset)) is not None:
+            try:
+                datasets.inspect(dataset, path)
+            except DataError as error:
+                say(str(error))
+                row["verified"] = False
+            else:
+                row["verified"] = True
+    if as_json:
+        render.as_json(rows, sys.stdout)
+    else:
+        render.table(rows, datasets.places(), sys.stdout)
+    return ExitCode.CHECK if any(row["verified"] is False for row in rows) else ExitCode.OK
+
+
+def _row(dataset: Dataset) -> dict[str, Any]:
+    """What ``--json`` shows of it."""
+    from dataclasses import asdict
+
+    from dadapt_cli import datasets, download
+
+    path = datasets.find(dataset)
+    found = [name for name, folder in datasets.places() if path and folder == path.parent]
+    return {
+        **asdict(dataset),
+        "url": download.address(dataset),
+        "pinned": datasets.pin(dataset),
+        "path": None if path is None else str(path),
+        "place": found[0] if found else None,
+        "verified": None,
+    }
+
+
+def fetch(
+    names: Names = None,
+    everything: Annotated[
+        bool, typer.Option("--all", help="The 12 problems (test files only by name).")
+    ] = False,
+    quiet: Annotated[bool, typer.Option("--quiet", "-q", help="Only results.")] = False,
+) -> None:
+    """Download problems from LIBSVM's site, check them, and print where they are.
+
+    A file that is on disk already is checked and kept.
+    """
+    from dadapt_cli import datasets, download
+    from dadapt_cli.cli.messages import log_lines
+    from dadapt_cli.interrupts import Interrupts
+    from dadapt_cli.render.progress import Progress
+
+    if everything == bool(names):
+        raise UsageError("give the names of problems, or --all; dadapt datasets list shows them")
+    chosen = [_named(name) for name in names or []] or datasets.PROBLEMS
+    log_lines(quiet=quiet)
+    for dataset in dict.fromkeys(chosen):
+        with Interrupts(), Progress(0, quiet=quiet) as shown:
+            path = download.ensure(dataset, shown.say)
+        typer.echo(path)
+
+
+def where(name: Name) -> None:
+    """Print the path of a problem's file; exit 4 if it is not on disk."""
+    from dadapt_cli import datasets
+
+    dataset = _named(name)
+    if (path := datasets.find(dataset)) is None:
+        raise InputOutputError(datasets.absent(dataset))
+    typer.echo(path)
+
+
+def _named(name: str) -> Dataset:
+    from dadapt_cli import datasets
+
+    if "/" in name or "\\" in name:
+        raise InputOutputError(
+            f"{name[:40]!r} is a path; give a name that dadapt datasets list shows"
+        )
+    return datasets.named(name)
+
+
+COMMANDS: dict[str, Callable[..., Any]] = {"list": show, "fetch": fetch, "where": where}
