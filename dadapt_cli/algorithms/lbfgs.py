@@ -29,6 +29,7 @@ INFO = Info(
     settings=(),
     wants=("any L",),
     averages=False,
+    resumable=False,
 )
 
 PAIRS = 10
