@@ -101,7 +101,7 @@ def read(path: str) -> Checkpoint:
         raise InputOutputError(f"{path}: the checkpoint is damaged or cut short; {hint}")
     try:
         return _decoded(body)
-    except (ValueError, KeyError, TypeError, EOFError, OSError, NotImplementedError,
+    except (ValueError, KeyError, TypeError, AttributeError, EOFError, OSError, NotImplementedError,
             zipfile.BadZipFile, zlib.error) as error:  # fmt: skip
         raise InputOutputError(
             f"{path}: the checkpoint holds what none of ours does "

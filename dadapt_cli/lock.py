@@ -34,7 +34,7 @@ def held(path: str) -> Iterator[None]:
             os.ftruncate(descriptor, 0)
             os.write(descriptor, f"{os.getpid()}\n".encode())
         except OSError as error:
-            raise InputOutputError(f"{beside}: {error.strerror}") from error
+            raise InputOutputError(f"{path}: {error.strerror}; it cannot be locked") from error
         yield
     finally:
         beside.unlink(missing_ok=True)  # while it is held: no one else's is removed
@@ -48,26 +48,18 @@ def _claimed(path: str, beside: Path) -> int:
     except ImportError:
         raise UsageError("--checkpoint needs file locks, which this system lacks") from None
     while True:
+        descriptor = None
         try:
             descriptor = os.open(beside, os.O_RDWR | os.O_CREAT, 0o666)
-        except OSError as error:
-            raise InputOutputError(
-                f"{beside}: {error.strerror}; {path} cannot be locked"
-            ) from error
-        try:
             fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            holder = os.read(descriptor, 20).decode(errors="replace").strip()
-            os.close(descriptor)
-            raise InputOutputError(
-                f"{path}: in use by process {holder or 'unknown'}; wait for it, or name another "
-                "file"
-            ) from None
         except OSError as error:
-            os.close(descriptor)
-            raise InputOutputError(
-                f"{beside}: {error.strerror}; {path} cannot be locked"
-            ) from error
+            why = f"{error.strerror}; it cannot be locked"
+            if descriptor is not None:
+                holder = os.read(descriptor, 20).decode(errors="replace").strip() or "unknown"
+                os.close(descriptor)
+                if isinstance(error, BlockingIOError):
+                    why = f"in use by process {holder}; wait for it, or name another file"
+            raise InputOutputError(f"{path}: {why}") from error
         if _is(descriptor, beside):
             return descriptor
         os.close(descriptor)  # its holder removed it between our opening and our locking
