@@ -39,6 +39,8 @@ def resumed(options: Options, given: Iterable[str]) -> Options:
     """
     if options.restart and options.checkpoint is None:
         raise UsageError("--restart begins the run of --checkpoint FILE anew; name that file")
+    if "checkpoint_every" in given and options.checkpoint is None and options.resume is None:
+        raise UsageError("--checkpoint-every has nothing to keep; name a --checkpoint FILE")
     number("checkpoint-every", options.checkpoint_every, at_least=0.0)
     if options.resume is None:
         return options

@@ -147,6 +147,8 @@ def fit(X: Any, y: Any, **options: Any) -> FitResult:
         X = np.asarray(X)
         if X.dtype.kind not in "fiub":
             raise DataError(f"X is of type {X.dtype}; numbers are needed")
+    for name in {"checkpoint", "resume"} & set(options):
+        options[name] = options[name] and os.fspath(options[name])
     chosen = Options(**options)
     with durable.opened(chosen, options) as (chosen, keeper):
         chosen.check(options)

@@ -1,4 +1,4 @@
-"""The loop: steps, budgets, stopping, and the rows of the trace. Only here is there a clock."""
+"""The loop: steps, budgets, stopping, and the rows of the trace. Only the loops have a clock."""
 
 from __future__ import annotations
 

@@ -253,10 +253,10 @@ def test_a_state_that_does_not_fit_is_refused(kept: str) -> None:
 
 
 def test_the_run_can_go_on_in_another_file(kept: str, tmp_path: Path) -> None:
-    other, before = str(tmp_path / "other"), Path(kept).read_bytes()
+    other, before = tmp_path / "other", Path(kept).read_bytes()
     result = fit(*vehicle(), resume=kept, iterations=9, checkpoint=other)
     assert Path(kept).read_bytes() == before
-    assert checkpoint.read(other).k == 9
+    assert checkpoint.read(str(other)).k == 9
     assert_equal(result, fit(*vehicle(), l2=0.1, iterations=9, reference="none"))
     with pytest.raises(InputOutputError, match="holds a run at k = 9"):
         fit(*vehicle(), resume=kept, checkpoint=other)
@@ -267,6 +267,7 @@ MISUSES: list[tuple[dict[str, Any], str]] = [
     ({"restart": True}, "--restart"),
     ({"checkpoint": "x", "checkpoint_every": -1.0}, "--checkpoint-every"),
     ({"checkpoint": "x", "checkpoint_every": float("nan")}, "--checkpoint-every"),
+    ({"checkpoint_every": 1.0}, "--checkpoint-every has nothing to keep"),
     ({"checkpoint": "x", "algo": "lbfgs"}, "--algo orth can"),
     ({"resume": "nothing/there"}, "no such checkpoint"),
 ]
