@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable, Iterator
+from collections.abc import Collection, Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
+
+import numpy as np
 
 from dadapt_cli import algorithms, checkpoint, lock
 from dadapt_cli.algorithms import auto
@@ -27,7 +29,7 @@ OWN = ("checkpoint", "resume", "restart", "checkpoint_every")
 """Options that are about the file and not about the run."""
 
 
-def resumed(options: Options, given: Iterable[str]) -> Options:
+def resumed(options: Options, given: Collection[str]) -> Options:
     """The options of the run that ``--resume`` names, with what was `given` for this one.
 
     Raises
@@ -48,7 +50,9 @@ def resumed(options: Options, given: Iterable[str]) -> Options:
 
 
 @contextmanager
-def opened(options: Options, given: Iterable[str] = ()) -> Iterator[tuple[Options, Keeper | None]]:
+def opened(
+    options: Options, given: Collection[str] = ()
+) -> Iterator[tuple[Options, Keeper | None]]:
     """Hold the files of a run while the block runs; give its options and its keeper, if any.
 
     Raises
@@ -63,18 +67,18 @@ def opened(options: Options, given: Iterable[str] = ()) -> Iterator[tuple[Option
         yield options, None
         return
     with ExitStack() as locks:
-        saved, origin = None, options.resume or ""
-        if options.resume is not None:
-            locks.enter_context(lock.held(options.resume))
-            saved = _read(options.resume)  # again: only now nobody else writes it
-        if os.path.realpath(origin) == os.path.realpath(target):
-            origin = target
-        else:
+        saved, origin = None, options.resume
+        if origin is not None:
+            locks.enter_context(lock.held(origin))
+            saved = _read(origin)  # again: only now nobody else writes it
+            if os.path.realpath(origin) == os.path.realpath(target):
+                target = origin
+        if target != origin:
             locks.enter_context(lock.held(target))
             if not options.restart:
                 _refuse_to_lose(target)
         remove_leftovers(target)
-        yield options, Keeper(target, options.checkpoint_every, saved, origin)
+        yield options, Keeper(target, options.checkpoint_every, saved, origin or "")
 
 
 def _read(path: str) -> Checkpoint:
@@ -96,10 +100,9 @@ def _refuse_to_lose(path: str) -> None:
 
 def _merged(options: Options, given: set[str], saved: Checkpoint) -> Options:
     """The saved options, with the budgets given; any other one given must be the same."""
-    kept = {**saved.head["options"]}
-    kept["betas"] = tuple(kept["betas"])
+    kept = {name: _plain(value) for name, value in saved.head["options"].items()}
     before = Options(**kept)
-    after = replace(before, **{name: getattr(options, name) for name in kept if name in given})
+    after = replace(before, **{n: _plain(getattr(options, n)) for n in kept if n in given})
     meant_before, meant_after = asdict(_meant(before)), asdict(_meant(after))
     for name in kept:
         one, other = meant_after[name], meant_before[name]
@@ -118,6 +121,13 @@ def _meant(options: Options) -> Options:
     """With the defaults of the algorithm, where it is known before the data are."""
     info = algorithms.find(options.algo, options.variant).INFO
     return options if info.name == auto.INFO.name else options.resolved(info)
+
+
+def _plain(value: Any) -> Any:
+    """An option's value as JSON gives it back, with tuples for its lists."""
+    if isinstance(value, (list, tuple)):
+        return tuple(map(_plain, value))
+    return value.item() if isinstance(value, np.generic) else value
 
 
 def _shown(value: Any) -> str:
@@ -161,7 +171,7 @@ def identify(keeper: Keeper, options: Options, problem: Problem, sha256: str | N
                 f"{keeper.origin}: the data are not those of the checkpoint's run, or are read "
                 "with other options (--zero-based, --features); give the same"
             )
-    kept = {name: value for name, value in asdict(options).items() if name not in OWN}
+    kept = {name: _plain(value) for name, value in asdict(options).items() if name not in OWN}
     kept["threads"] = problem.threads  # the digits of dense products may depend on them
     keeper.head = {**head, "options": kept, "data": data}
 

@@ -228,6 +228,14 @@ def test_what_is_the_same_may_be_given_again(kept: str) -> None:
     assert fit(*vehicle(), resume=kept, iterations=4, **same).end["k"] == 4
 
 
+def test_options_may_be_lists_and_numbers_of_numpy(tmp_path: Path) -> None:
+    path = tmp_path / "run"
+    common: dict[str, Any] = {"algo": "adam", "seed": np.int64(3), "betas": [0.9, np.float64(0.99)]}
+    fit(*vehicle(), epochs=np.int64(1), checkpoint=path, reference="none", **common)
+    whole = fit(*vehicle(), epochs=2, reference="none", **common)
+    assert_equal(fit(*vehicle(), epochs=2, resume=path, **common), whole)
+
+
 def test_other_data_are_refused(kept: str) -> None:
     X, y = vehicle()
     for other in ((X * 2.0, y), (X[:-1], y[:-1]), (X, np.roll(y, 1)), (X[:, :-1], y), (X, y + 1)):
