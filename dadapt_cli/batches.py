@@ -61,16 +61,17 @@ class Batches:
         self.densify = not self.dense and row_bytes * self.size <= WIDEST_BATCH_BYTES
         self.chunk = chunk_rows(row_bytes, self.size)
 
-    def epoch(self) -> Iterator[tuple[Matrix, Array | Indices]]:
-        """One epoch's batches: rows of X, shape (b, p), and their y, shape (b,)."""
+    def epoch(self, done: int = 0) -> Iterator[tuple[Matrix, Array | Indices]]:
+        """One epoch's batches after `done` of them: rows of X, (b, p), and their y, (b,)."""
         X, y = self.problem.X, self.problem.y
         order = self.generator.permutation(self.problem.n)
-        for begin in range(0, len(order), self.chunk):
+        done *= self.size
+        for begin in range(done // self.chunk * self.chunk, len(order), self.chunk):
             rows = order[begin : begin + self.chunk]
             X_chunk, y_chunk = X[rows], y[rows]
             if self.densify:
                 X_chunk = X_chunk.toarray()
-            for i in range(0, len(rows), self.size):
+            for i in range(max(0, done - begin), len(rows), self.size):
                 yield X_chunk[i : i + self.size], y_chunk[i : i + self.size]
 
     def gradient(self, X: Matrix, y: Array | Indices, w: Array) -> Array:

@@ -14,6 +14,7 @@ from dadapt_cli.arrays import Array
 from dadapt_cli.batches import DROPS, Batches, schedule
 from dadapt_cli.errors import NumericalError
 from dadapt_cli.interrupts import Interrupts
+from dadapt_cli.keeper import Keeper
 from dadapt_cli.problem import Evaluation, Problem
 from dadapt_cli.reference import Reference
 from dadapt_cli.run import Budget, Outcome, Record, _compare, _row, _stop
@@ -88,6 +89,7 @@ def iterate(
     report: Callable[[Record], None],
     progress: Callable[[int, float, float], None] | None = None,
     interrupts: Interrupts | None = None,
+    keeper: Keeper | None = None,
 ) -> Outcome:
     """Run `algorithm` from `state` until a budget is spent.
 
@@ -98,8 +100,9 @@ def iterate(
     budget
         Its iterations, and the rows it reports, are epochs. The tolerance is looked at after
         each epoch, the time and signals after each step.
-    report, progress, interrupts
-        As for :func:`dadapt_cli.run.iterate`; progress is called with the epoch, d and f.
+    report, progress, interrupts, keeper
+        As for :func:`dadapt_cli.run.iterate`; progress is called with the epoch, d and f. What is
+        kept within an epoch has nothing of the evaluation that an interruption makes there.
 
     Returns
     -------
@@ -109,38 +112,65 @@ def iterate(
     begin = time.perf_counter()
     batches = Batches(problem, plan.batch_size, plan.seed)
     average = _Average(plan.average, state.x0)
-    best, f_best, growth, k, epoch = state.x.copy(), math.inf, 0, 0, 0
+    best, f_best, growth, k, epoch, done = state.x.copy(), math.inf, 0, 0, 0, 0
     now, row, reason = first, Record(), None
     unreported: Record | None = None
+    generator = batches.generator.bit_generator.state  # at the beginning of the epoch
+
+    def variables() -> Record:
+        return {
+            "state": state, "average": average, "generator": generator, "unreported": unreported,
+            "best": best, "f_best": f_best, "growth": growth, "k": k, "epoch": epoch, "done": done,
+        }  # fmt: skip
+
+    def over() -> bool:
+        """Whether to stop within an epoch."""
+        if interrupts is not None and interrupts.caught is not None:
+            return True
+        return budget.seconds is not None and time.perf_counter() - begin >= budget.seconds
+
+    if keeper is not None and keeper.saved is not None:
+        kept = keeper.restored(**variables())
+        names = ("generator", "unreported", "best", "f_best", "growth", "k", "epoch", "done")
+        generator, unreported, best, f_best, growth, k, epoch, done = (kept[n] for n in names)
+        batches.generator.bit_generator.state = generator
+        begin = time.perf_counter() - keeper.seconds
+        now = problem.value_and_gradient(state.x) if k else first
+        row = keeper.rows[-1] if keeper.rows else row
     stopped = False
     while True:
-        grad_square = float(np.vdot(now.g, now.g))
-        if not (math.isfinite(now.f) and math.isfinite(grad_square)):
-            reason = f"epoch {epoch}: f is {now.f} and ||g||^2 is {grad_square}"
-            break
-        if now.f < f_best:
-            f_best, best = now.f, state.x.copy()
-        elapsed = time.perf_counter() - begin
-        status = _stop(problem, budget, reference, epoch, f_best, grad_square, elapsed)
-        if interrupts is not None and interrupts.caught is not None:
-            status = "interrupted"
-        unreported = {
-            **_row(k, state, now.f, f_best, math.sqrt(grad_square), elapsed),
-            "epoch": epoch,
-        }
-        if status or budget.reports(epoch):
-            f_average = None
-            if plan.average != "none":
-                f_average = problem.value(problem.scores(average.x), average.x)
-            row, unreported = unreported, None
-            _compare(row, f_average, reference, None)
-            report(row)
-        if status:
-            break
-        if progress is not None:
-            progress(epoch, math.nan if state.d is None else state.d, now.f)
+        if not done:  # between two epochs
+            generator = batches.generator.bit_generator.state
+            grad_square = float(np.vdot(now.g, now.g))
+            if not (math.isfinite(now.f) and math.isfinite(grad_square)):
+                reason = f"epoch {epoch}: f is {now.f} and ||g||^2 is {grad_square}"
+                break
+            if now.f < f_best:
+                f_best, best = now.f, state.x.copy()
+            elapsed = time.perf_counter() - begin
+            status = _stop(problem, budget, reference, epoch, f_best, grad_square, elapsed)
+            if interrupts is not None and interrupts.caught is not None:
+                status = "interrupted"
+            if keeper is not None and not stopped and keeper.due(ending=status is not None):
+                keeper.keep(elapsed, **variables())
+            unreported = {
+                **_row(k, state, now.f, f_best, math.sqrt(grad_square), elapsed),
+                "epoch": epoch,
+            }
+            if status or budget.reports(epoch):
+                f_average = None
+                if plan.average != "none":
+                    f_average = problem.value(problem.scores(average.x), average.x)
+                row, unreported = unreported, None
+                _compare(row, f_average, reference, None)
+                report(row)
+            if status:
+                break
+            if progress is not None:
+                progress(epoch, math.nan if state.d is None else state.d, now.f)
         eta = schedule(plan.schedule, epoch + 1)
-        for X, y in batches.epoch():
+        stopped = done > 0 and over()
+        for X, y in () if stopped else batches.epoch(done):
             if plan.average != "none":
                 average.include(state, eta)
             before = state.d
@@ -150,17 +180,18 @@ def iterate(
                 reason = f"step {k + 1}: {error}"
                 break
             k += 1
+            done += 1
             if before is not None and state.d > before:
                 growth = k
-            if interrupts is not None and interrupts.caught is not None:
-                stopped = True
-                break
-            if budget.seconds is not None and time.perf_counter() - begin >= budget.seconds:
-                stopped = True
+            stopped = over()
+            if keeper is not None and keeper.due(ending=stopped):
+                keeper.keep(time.perf_counter() - begin, **variables())
+            if stopped:
                 break
         if reason:
             break
         epoch += not stopped
+        done = 0
         now = problem.value_and_gradient(state.x)
     if unreported is not None:  # failed between two rows: show the last finite state
         row = unreported

@@ -3,15 +3,39 @@
 from __future__ import annotations
 
 import contextlib
+import glob
 import os
 import sys
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import BinaryIO
 
 from dadapt_cli.errors import InputOutputError, UsageError
+
+PART = ".dadapt-part"
+"""End of a temporary file's name; a process that is killed leaves it behind."""
+
+
+def check_outputs(paths: Iterable[str | None], data: str) -> None:
+    """Fail before the work starts when one of the outputs asked for cannot be written.
+
+    Raises
+    ------
+    UsageError
+        Two of them are the same file; and as :func:`check_output`.
+    InputOutputError
+        As :func:`check_output`.
+    """
+    seen: set[str] = set()
+    for path in paths:
+        if path is None:
+            continue
+        check_output(path, data)
+        if (real := os.path.realpath(path)) in seen:
+            raise UsageError(f"{path}: is named for two outputs; give each a file of its own")
+        seen.add(real)
 
 
 def cache_folder() -> Path:
@@ -75,7 +99,7 @@ def atomic_write(path: str | os.PathLike[str]) -> Iterator[BinaryIO]:
     try:
         if target.is_dir():
             raise IsADirectoryError(None, "Is a directory", name)
-        handle, made = tempfile.mkstemp(prefix=f".{target.name[:100]}.", dir=target.parent)
+        handle, made = tempfile.mkstemp(PART, f".{target.name[:100]}.", target.parent)
         temporary = Path(made)
         os.close(handle)
         with temporary.open("wb") as file:
@@ -94,6 +118,13 @@ def atomic_write(path: str | os.PathLike[str]) -> Iterator[BinaryIO]:
         if temporary is not None:
             with contextlib.suppress(OSError):  # the error on its way out says more
                 temporary.unlink()
+
+
+def remove_leftovers(path: str) -> None:
+    """Remove what killed writers of `path` left; only for who has it locked."""
+    target = Path(os.path.realpath(path))
+    for left in target.parent.glob(f".{glob.escape(target.name[:100])}.????????{PART}"):
+        left.unlink(missing_ok=True)
 
 
 def _mode(target: Path) -> int:

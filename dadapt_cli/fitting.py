@@ -15,13 +15,14 @@ import scipy
 import scipy.sparse as sp
 from threadpoolctl import threadpool_limits
 
-from dadapt_cli import __version__, labels, metric, reference, run, starting
+from dadapt_cli import __version__, durable, labels, metric, reference, run, starting
 from dadapt_cli.algorithms import auto
 from dadapt_cli.arrays import Array
 from dadapt_cli.diagnosis import diagnose
 from dadapt_cli.duplicates import PAYS_FROM, collapse
 from dadapt_cli.errors import DataError, NumericalError, UsageError
 from dadapt_cli.interrupts import Interrupts
+from dadapt_cli.keeper import Keeper
 from dadapt_cli.options import Options, not_for
 from dadapt_cli.problem import Problem
 from dadapt_cli.reference import Reference
@@ -98,12 +99,15 @@ class Watcher:
         Called now and then with k, d and f.
     interrupts
         Asked after each iteration.
+    keeper
+        Given the state to keep (:mod:`dadapt_cli.durable`).
     """
 
     record: Callable[[Record], None] = lambda record: None
     note: Callable[[str], None] = lambda line: None
     progress: Callable[[int, float, float], None] | None = None
     interrupts: Interrupts | None = None
+    keeper: Keeper | None = None
 
 
 def fit(X: Any, y: Any, **options: Any) -> FitResult:
@@ -119,7 +123,7 @@ def fit(X: Any, y: Any, **options: Any) -> FitResult:
         The command line's options with underscores: algo, iterations, d0, bound,
         gradient_bound, l2, bias, reference, tol, time_limit, positive, every, dtype, threads,
         metric, memory, inner, lbfgs_pairs, epochs, batch_size, schedule, seed, average, momentum,
-        betas, lr, variant.
+        betas, lr, variant, checkpoint, resume, restart, checkpoint_every.
 
     Returns
     -------
@@ -134,6 +138,8 @@ def fit(X: Any, y: Any, **options: Any) -> FitResult:
         Data that cannot be used.
     NumericalError
         A NaN or an infinity turned up; ``error.result`` holds the last finite state.
+    InputOutputError
+        A checkpoint that cannot be written, or gone on with.
     """
     known = set(Options.__dataclass_fields__)
     if unknown := sorted(set(options) - known):
@@ -142,15 +148,20 @@ def fit(X: Any, y: Any, **options: Any) -> FitResult:
         X = np.asarray(X)
         if X.dtype.kind not in "fiub":
             raise DataError(f"X is of type {X.dtype}; numbers are needed")
+    for name in {"checkpoint", "resume"} & set(options):
+        options[name] = options[name] and os.fspath(options[name])
     chosen = Options(**options)
-    chosen.check(options)
-    return fit_source(X, np.asarray(y), chosen, Source(), Watcher())
+    with durable.opened(chosen, options) as (chosen, keeper):
+        chosen.check(options)
+        return fit_source(X, np.asarray(y), chosen, Source(), Watcher(keeper=keeper))
 
 
 def fit_source(X: Any, y: Array, options: Options, source: Source, watcher: Watcher) -> FitResult:
     """Fit as :func:`fit` does, telling `watcher` about it on the way."""
     begin = time.perf_counter()
-    algorithm = options.check()
+    algorithm, keeper = options.check(), watcher.keeper
+    if keeper is not None:
+        durable.check_text(keeper, source.sha256)
     try:
         problem = _problem(X, y, options)
     except DataError as error:
@@ -166,15 +177,17 @@ def fit_source(X: Any, y: Array, options: Options, source: Source, watcher: Watc
     )
     for line in (*classes.notes, *_notes(problem), *starting.notes(options, algorithm.INFO)):
         watcher.note(line)
+    if keeper is not None:
+        durable.identify(keeper, options, problem, source.sha256)
     if options.algo == auto.INFO.name:
-        picked, reason = auto.choose(problem)
+        picked, reason = auto.choose(problem, resumable=keeper is not None)
         options = replace(options, **{**picked, "metric": options.metric or picked.get("metric")})
         algorithm = options.check()
         watcher.note(f"auto picked {reason}")
     info = algorithm.INFO
     options = options.resolved(info)
     name = options.metric or "identity"
-    known, sha256 = _reference(problem, X, options, source)
+    known, sha256 = _reference(problem, X, options, source, keeper)
     known = known.in_metric(name)
     problem = problem.in_metric(metric.scale(problem, name))
     referred = time.perf_counter()
@@ -191,8 +204,10 @@ def fit_source(X: Any, y: Array, options: Options, source: Source, watcher: Watc
     with np.errstate(all="ignore"), threadpool_limits(blas, user_api="blas"):
         x0 = problem.zeros()
         loop, count = starting.loop(options, info)
-        rare = "problem" in info.wants or count < PAYS_FROM
-        light = problem if rare or info.minibatch else collapse(problem)
+        merge = not info.minibatch and "problem" not in info.wants and count >= PAYS_FROM
+        if keeper is not None:  # a run that is gone on with for longer changes no digit
+            merge = keeper.head.setdefault("merge", merge)
+        light = collapse(problem) if merge else problem
         first = light.value_and_gradient(light.rescaled(x0))
         state = starting.start(problem, algorithm, options, x0, problem.rescaled(first.g))
         start: Record = {
@@ -229,12 +244,19 @@ def fit_source(X: Any, y: Array, options: Options, source: Source, watcher: Watc
         watcher.record(start)
         if watcher.interrupts is not None:
             watcher.interrupts.patient = True
+        if keeper is not None:
+            keeper.rows = trace
+            if keeper.saved is not None:
+                watcher.note(f"{keeper.origin}: going on from k = {keeper.saved.k}")
+                for row in keeper.saved.rows:
+                    report(row)
         budget = run.Budget(count, options.tol, options.time_limit, options.every)
         outcome = loop(
             light, algorithm, state, first, budget, known,
             report=report, progress=watcher.progress, interrupts=watcher.interrupts,
+            keeper=keeper,
         )  # fmt: skip
-    now = time.perf_counter()
+    now = time.perf_counter() + (0.0 if keeper is None else keeper.seconds)
     end = {
         "event": "end",
         "status": outcome.status,
@@ -288,9 +310,17 @@ def _problem(X: Any, y: Array, options: Options) -> Problem:
 
 
 def _reference(
-    problem: Problem, X: Any, options: Options, source: Source
+    problem: Problem, X: Any, options: Options, source: Source, keeper: Keeper | None
 ) -> tuple[Reference, str | None]:
-    """The reference, of the float64 objective whatever the run's dtype, and the data's hash."""
+    """The reference, of the float64 objective whatever the run's dtype, and the data's hash.
+
+    A run that is gone on with keeps the reference it began with.
+    """
+    if keeper is not None:
+        if "reference" not in keeper.head:
+            keeper.head["reference"] = asdict(_reference(problem, X, options, source, None)[0])
+        known = Reference(**keeper.head["reference"])
+        return known, source.sha256 or keeper.head["data"]["content"]
     wanted = options.reference
     if not isinstance(wanted, str):
         return reference.given(float(wanted)), source.sha256

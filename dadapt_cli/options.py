@@ -68,6 +68,10 @@ class Options:
     every: str | int = "log"
     dtype: str = "float64"
     threads: int | None = None
+    checkpoint: str | None = None
+    resume: str | None = None
+    restart: bool = False
+    checkpoint_every: float = 30.0
 
     def check(self, given: Iterable[str] = ()) -> Algorithm:
         """Return the algorithm; raise UsageError at the first option that cannot be used.
@@ -92,6 +96,11 @@ class Options:
             number("time-limit", self.time_limit, above=0.0)
         if self.threads is not None:
             number("threads", self.threads, at_least=1)
+        if self.checkpoint is not None and not algorithm.INFO.resumable:
+            raise UsageError(
+                f"--checkpoint: the state of --algo {self.algo} is inside another library and "
+                "cannot be kept; --algo orth can"
+            )
         return algorithm
 
     def resolved(self, info: Info) -> Options:

@@ -1,11 +1,11 @@
-"""The loop: steps, budgets, stopping, and the rows of the trace. Only here is there a clock."""
+"""The loop: steps, budgets, stopping, and the rows of the trace. Only the loops have a clock."""
 
 from __future__ import annotations
 
 import math
 import time
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -15,6 +15,7 @@ from dadapt_cli.algorithms._rounds import Rounds, drive
 from dadapt_cli.arrays import Array
 from dadapt_cli.errors import NumericalError
 from dadapt_cli.interrupts import Interrupts
+from dadapt_cli.keeper import Keeper
 from dadapt_cli.problem import Evaluation, Problem
 from dadapt_cli.reference import Reference
 
@@ -92,8 +93,8 @@ class Outcome:
 class _Best:
     """The iterate with the least f so far."""
 
+    x: Array
     f: float = math.inf
-    x: Array = field(default_factory=lambda: np.empty(0))
 
 
 def finite(value: float | None) -> float | None:
@@ -112,6 +113,7 @@ def iterate(
     report: Callable[[Record], None],
     progress: Callable[[int, float, float], None] | None = None,
     interrupts: Interrupts | None = None,
+    keeper: Keeper | None = None,
 ) -> Outcome:
     """Run `algorithm` from `state` until a budget is spent.
 
@@ -128,6 +130,9 @@ def iterate(
         Called now and then with k, d and f.
     interrupts
         Asked after each iteration; by default nothing interrupts.
+    keeper
+        Given the loop's variables to keep, before the row of their iteration, so that a row that
+        only the end of this run makes is none of the run that goes on from there.
 
     Returns
     -------
@@ -158,7 +163,14 @@ def _rounds(
     # X @ average is the same average of X @ x_k
     average_scores = np.zeros_like(first.scores) if info.averages else None
     work = np.empty_like(first.scores)
-    best, growth, k, now, row = _Best(), 0, 0, first, Record()
+    best, growth, k, now, row = _Best(state.x), 0, 0, first, Record()
+    if keeper is not None and keeper.saved is not None:
+        kept = keeper.restored(
+            state=state, best=best, average_scores=average_scores, growth=growth, k=k
+        )
+        average_scores, growth, k = kept["average_scores"], kept["growth"], kept["k"]
+        now = state.evaluate(problem) if k else first
+        begin = time.perf_counter() - keeper.seconds
     unreported: Record | None = None
     reason: str | None = None
     while True:
@@ -167,13 +179,18 @@ def _rounds(
             reason = f"iteration {k}: f is {now.f} and ||g||^2 is {grad_square}"
             break
         if now.f < best.f:
-            best = _Best(now.f, state.x)
+            best = _Best(state.x, now.f)
         elapsed = time.perf_counter() - begin
         status = _stop(problem, budget, reference, k, best.f, grad_square, elapsed)
         if status is None and state.stalled:
             status = "precision"
         if interrupts is not None and interrupts.caught is not None:
             status = "interrupted"
+        if keeper is not None and keeper.due(ending=status is not None):
+            keeper.keep(
+                elapsed,
+                state=state, best=best, average_scores=average_scores, growth=growth, k=k,
+            )  # fmt: skip
         unreported = _row(k, state, now.f, best.f, math.sqrt(grad_square), elapsed)
         if status or budget.reports(k):
             f_average = None

@@ -42,6 +42,8 @@ class Info:
         Default of ``--metric``.
     averages
         Whether the guarantee is for the average of the iterates; if not, for the best one.
+    resumable
+        Whether a checkpoint can hold its state: fields that :mod:`dadapt_cli.snapshot` knows.
     """
 
     name: str
@@ -58,6 +60,7 @@ class Info:
     wants: tuple[str, ...] = ("G", "L")
     metric: str = "identity"
     averages: bool = True
+    resumable: bool = True
 
 
 @dataclass(slots=True, kw_only=True)

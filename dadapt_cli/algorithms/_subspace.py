@@ -26,6 +26,9 @@ CHUNK = 32768
 SHARED_FROM = 500_000
 """Scores from which a second thread gains."""
 
+PARTS = 8
+"""That the threads then share: a fixed number, so that theirs changes no digit."""
+
 ARMIJO = 1e-4
 
 SMALLEST_STEP = 1e-10
@@ -64,6 +67,8 @@ class Subspace:
         Mean loss at the point.
     """
 
+    REMADE = ("parts", "links")  # from the problem, when a run is taken up again
+
     def __init__(self, problem: Problem, directions: int, scores: Array) -> None:
         self.problem = problem
         self.C = problem.n_classes if problem.softmax else 1
@@ -71,7 +76,7 @@ class Subspace:
         self.V = np.zeros((directions, problem.n * self.C), problem.dtype)
         self.Z = np.empty(problem.n * self.C, problem.dtype)
         self.trial, self.moved, self.residual = (np.zeros_like(self.Z) for _ in range(3))
-        parts = problem.threads if len(self.Z) >= SHARED_FROM else 1
+        parts = PARTS if len(self.Z) >= SHARED_FROM else 1
         edges = np.linspace(0, problem.n, parts + 1).astype(int).tolist()
         rows = max(1, CHUNK // self.C)
         self.parts = [

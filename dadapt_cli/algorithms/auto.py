@@ -27,13 +27,17 @@ LARGE = 400_000
 """Entries times classes from which the set-up of the metric is nothing against the gradients."""
 
 
-def choose(problem: Problem) -> tuple[dict[str, Any], str]:
+def choose(problem: Problem, *, resumable: bool = False) -> tuple[dict[str, Any], str]:
     """Options to run with in place of ``--algo auto``, and why, in words.
+
+    With `resumable`, a checkpoint must be able to hold its state: ``lbfgs`` is out of the question.
 
     From benchmarks/solve.py, times to 1e-3 and 1e-6: ``orth`` needs the fewest gradients nearly
     everywhere, but its search costs as much as the gradients it saves unless rows are long, and
     more for many classes; the metric helps L-BFGS too, except where features outnumber samples.
     """
+    if resumable:
+        return {"algo": "orth", "inner": "newton"}, "orth --inner newton: a checkpoint can hold it"
     stored, classes = problem.nonzeros, problem.n_classes if problem.softmax else 1
     if problem.p > problem.n:
         return {"algo": "lbfgs"}, "lbfgs: more features than samples"

@@ -30,6 +30,7 @@ INFO = Info(
     settings=(),
     wants=("any L",),
     averages=False,
+    resumable=False,
 )
 
 PAIRS = 10

@@ -95,6 +95,18 @@ def main(
     plot: Annotated[
         str | None, typer.Option(metavar="FILE", help="Draw the run: PNG or SVG.")
     ] = None,
+    checkpoint: Annotated[
+        str | None, typer.Option(metavar="FILE", help="Keep the run there, to --resume it.")
+    ] = None,
+    resume: Annotated[
+        str | None, typer.Option(metavar="FILE", help="Go on with the run kept there.")
+    ] = None,
+    restart: Annotated[
+        bool, typer.Option("--restart", help="--checkpoint may replace the run in its FILE.")
+    ] = False,
+    checkpoint_every: Annotated[
+        float, typer.Option(metavar="SECONDS", help="Between checkpoints; 0: each iteration.")
+    ] = 30.0,
     zero_based: reading.ZeroBased = False,
     features: reading.Features = None,
     lenient: reading.Lenient = False,
@@ -110,8 +122,9 @@ def main(
     """
     import time
 
+    from dadapt_cli import durable
     from dadapt_cli.cli.messages import log_lines, say
-    from dadapt_cli.files import check_output
+    from dadapt_cli.files import check_outputs
     from dadapt_cli.fitting import Source, Watcher, fit_source
     from dadapt_cli.interrupts import Interrupts
     from dadapt_cli.options import Options
@@ -147,8 +160,14 @@ def main(
         memory=memory,
         inner=inner,
         lbfgs_pairs=lbfgs_pairs,
+        checkpoint=checkpoint,
+        resume=resume,
+        restart=restart,
+        checkpoint_every=checkpoint_every,
     )
-    info = options.check(_given(context)).INFO
+    given = _given(context)
+    options = durable.resumed(options, given)
+    info = options.check(given).INFO
     how = reading.reading(
         zero_based=zero_based,
         features=features,
@@ -157,20 +176,18 @@ def main(
         max_bytes=max_bytes,
         max_ratio=max_ratio,
     )
-    given = reading.require_input(data)
+    found = reading.require_input(data)
     views: list[Any] = [_view(output, info)]
     if plot is not None:
         plotting.check(plot)
-    for path in (trace, plot):
-        if path is not None:
-            check_output(path, given.path)
+    check_outputs((trace, plot, checkpoint or resume), found.path)
     log = log_lines(quiet=quiet, verbose=verbose)
     note = (lambda line: None) if quiet else say
     trace_file = machine.Trace(trace) if trace is not None else None
     if trace_file is not None:
         views.append(trace_file)
 
-    rounds, unit = (epochs, "epoch") if info.minibatch else (iterations, "k")
+    rounds, unit = (options.epochs, "epoch") if info.minibatch else (options.iterations, "k")
     progress = Progress(rounds, unit, quiet=quiet)
 
     def record(made: machine.Record) -> None:
@@ -179,17 +196,18 @@ def main(
             for view in views:
                 view.record(made)
 
-    with Interrupts() as interrupts, progress:
+    kept_open = durable.opened(options, given)
+    with kept_open as (options, keeper), Interrupts() as interrupts, progress:
         begin = time.perf_counter()
-        loaded = given.load(dtype=dtype, **how)
+        loaded = found.load(dtype=options.dtype, **how)
         for line in loaded.notes:
-            note(f"{given.path}: {line}")
-        log.info("%s: sha256 of the text %s", given.path, loaded.sha256)
-        problem = given.problem(loaded.sha256)
-        source = Source(given.path, loaded.sha256, time.perf_counter() - begin, problem)
+            note(f"{found.path}: {line}")
+        log.info("%s: sha256 of the text %s", found.path, loaded.sha256)
+        problem = found.problem(loaded.sha256)
+        source = Source(found.path, loaded.sha256, time.perf_counter() - begin, problem)
         progress.say("computing f* (--reference none skips it)")
         try:
-            watcher = Watcher(record, note, progress, interrupts)
+            watcher = Watcher(record, note, progress, interrupts, keeper)
             result = fit_source(loaded.X, loaded.y, options, source, watcher)
         finally:
             if trace_file is not None:
@@ -198,7 +216,7 @@ def main(
             plotting.draw(plot, result.start, result.trace, info.distance, info.d_means)
     if result.signal is not None:
         return 128 + result.signal
-    met = tol is None or result.status in ("tolerance", "optimal")
+    met = options.tol is None or result.status in ("tolerance", "optimal")
     return ExitCode.OK if met else ExitCode.CHECK
 
 

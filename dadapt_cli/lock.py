@@ -1,0 +1,73 @@
+"""One process at a time on a file that is replaced: a lock that dies with its process.
+
+The lock is the system's (flock) on a file of its own beside it, ``.NAME.lock``, since renaming
+replaces the file itself. The number in it is only for the message. A file system whose machines do
+not see each other's locks (some NFS) is out of scope.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from dadapt_cli.errors import InputOutputError, UsageError
+
+
+@contextmanager
+def held(path: str) -> Iterator[None]:
+    """Hold the lock of `path`, which need not exist, while the block runs.
+
+    Raises
+    ------
+    InputOutputError
+        Another process holds it, or it cannot be made.
+    UsageError
+        The system has no such locks (Windows).
+    """
+    target = Path(os.path.realpath(path))
+    beside = target.with_name(f".{target.name}.lock")
+    descriptor = _claimed(path, beside)
+    try:
+        try:
+            os.ftruncate(descriptor, 0)
+            os.write(descriptor, f"{os.getpid()}\n".encode())
+        except OSError as error:
+            raise InputOutputError(f"{path}: {error.strerror}; it cannot be locked") from error
+        yield
+    finally:
+        beside.unlink(missing_ok=True)  # while it is held: no one else's is removed
+        os.close(descriptor)
+
+
+def _claimed(path: str, beside: Path) -> int:
+    """A descriptor of the locked file."""
+    try:
+        import fcntl
+    except ImportError:
+        raise UsageError("--checkpoint needs file locks, which this system lacks") from None
+    while True:
+        descriptor = None
+        try:
+            descriptor = os.open(beside, os.O_RDWR | os.O_CREAT, 0o666)
+            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError as error:
+            why = f"{error.strerror}; it cannot be locked"
+            if descriptor is not None:
+                holder = os.read(descriptor, 20).decode(errors="replace").strip() or "unknown"
+                os.close(descriptor)
+                if isinstance(error, BlockingIOError):
+                    why = f"in use by process {holder}; wait for it, or name another file"
+            raise InputOutputError(f"{path}: {why}") from error
+        if _is(descriptor, beside):
+            return descriptor
+        os.close(descriptor)  # its holder removed it between our opening and our locking
+
+
+def _is(descriptor: int, path: Path) -> bool:
+    """Whether the path still is the open file."""
+    try:
+        return os.path.samestat(os.fstat(descriptor), path.stat())
+    except FileNotFoundError:
+        return False
