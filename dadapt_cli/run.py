@@ -140,8 +140,9 @@ def iterate(
         Also when a number ceased to be finite: status ``failed``, with the last finite row.
     """
     rounds = _rounds(
-        problem, algorithm.INFO, state, first, budget, reference, report, progress, interrupts
-    )
+        problem, algorithm.INFO, state, first, budget, reference,
+        report, progress, interrupts, keeper,
+    )  # fmt: skip
     return drive(algorithm, state, rounds)
 
 
@@ -155,6 +156,7 @@ def _rounds(
     report: Callable[[Record], None],
     progress: Callable[[int, float, float], None] | None,
     interrupts: Interrupts | None,
+    keeper: Keeper | None,
 ) -> Rounds[Outcome]:
     """Yield the gradient in the metric at each x_k; whoever asked moves the state on."""
     begin = time.perf_counter()
