@@ -140,12 +140,12 @@ def iterate(
         if progress is not None:
             progress(epoch, math.nan if state.d is None else state.d, now.f)
         eta = schedule(plan.schedule, epoch + 1)
-        for X, y in batches.epoch():
+        for batch in batches.epoch():
             if plan.average != "none":
                 average.include(state, eta)
             before = state.d
             try:
-                algorithm.step(state, batches.gradient(X, y, state.x), eta)
+                algorithm.step(state, batches.gradient(*batch, state.x), eta)
             except NumericalError as error:
                 reason = f"step {k + 1}: {error}"
                 break

@@ -15,7 +15,7 @@ import scipy
 import scipy.sparse as sp
 from threadpoolctl import threadpool_limits
 
-from dadapt_cli import __version__, labels, metric, reference, run, starting
+from dadapt_cli import __version__, labels, metric, reference, run, starting, weighting
 from dadapt_cli.algorithms import auto
 from dadapt_cli.arrays import Array
 from dadapt_cli.diagnosis import diagnose
@@ -105,7 +105,9 @@ class Watcher:
     interrupts: Interrupts | None = None
 
 
-def fit(X: Any, y: Any, **options: Any) -> FitResult:
+def fit(
+    X: Any, y: Any, *, sample_weight: Any = None, init: Any = None, **options: Any
+) -> FitResult:
     """Fit logistic regression without a learning rate.
 
     Parameters
@@ -114,11 +116,16 @@ def fit(X: Any, y: Any, **options: Any) -> FitResult:
         Samples, shape (n, p): a SciPy sparse matrix or array, or anything NumPy takes.
     y
         Integer labels, shape (n,). Two distinct ones give the binary model, more give softmax.
+    sample_weight
+        How much each sample counts, shape (n,), at least 0; by default 1. The mean of the losses
+        and l2 = 1/n are over their sum; 0 leaves a sample out.
+    init
+        x_0, in the shape of the result's ``w``; by default 0. D is measured from it.
     **options
         The command line's options with underscores: algo, iterations, d0, bound,
-        gradient_bound, l2, bias, reference, tol, time_limit, positive, every, dtype, threads,
-        metric, memory, inner, lbfgs_pairs, epochs, batch_size, schedule, seed, average, momentum,
-        betas, lr, variant.
+        gradient_bound, l2, bias, intercept, weight (a dict of labels), reference, tol,
+        time_limit, positive, every, dtype, threads, metric, memory, inner, lbfgs_pairs, epochs,
+        batch_size, schedule, seed, average, momentum, betas, lr, variant.
 
     Returns
     -------
@@ -134,7 +141,7 @@ def fit(X: Any, y: Any, **options: Any) -> FitResult:
     NumericalError
         A NaN or an infinity turned up; ``error.result`` holds the last finite state.
     """
-    known = set(Options.__dataclass_fields__)
+    known = set(Options.__dataclass_fields__) - {"init"}
     if unknown := sorted(set(options) - known):
         raise UsageError(f"unknown option {unknown[0]!r}; there are {', '.join(sorted(known))}")
     if not sp.issparse(X):
@@ -143,15 +150,26 @@ def fit(X: Any, y: Any, **options: Any) -> FitResult:
             raise DataError(f"X is of type {X.dtype}; numbers are needed")
     chosen = Options(**options)
     chosen.check(options)
-    return fit_source(X, np.asarray(y), chosen, Source(), Watcher())
+    return fit_source(
+        X, np.asarray(y), chosen, Source(), Watcher(), sample_weight=sample_weight, init=init
+    )
 
 
-def fit_source(X: Any, y: Array, options: Options, source: Source, watcher: Watcher) -> FitResult:
+def fit_source(
+    X: Any,
+    y: Array,
+    options: Options,
+    source: Source,
+    watcher: Watcher,
+    *,
+    sample_weight: Any = None,
+    init: Any = None,
+) -> FitResult:
     """Fit as :func:`fit` does, telling `watcher` about it on the way."""
     begin = time.perf_counter()
     algorithm = options.check()
     try:
-        problem = _problem(X, y, options)
+        problem = _problem(X, y, options, sample_weight)
     except DataError as error:
         raise DataError(str(error), source.path) from error
     classes, l2 = problem.labels, problem.l2
@@ -173,7 +191,11 @@ def fit_source(X: Any, y: Array, options: Options, source: Source, watcher: Watc
     info = algorithm.INFO
     options = options.resolved(info)
     name = options.metric or "identity"
-    known, sha256 = _reference(problem, X, options, source)
+    w0 = None if init is None else starting.weights(problem, init)
+    exact = problem
+    if problem.dtype != np.float64:
+        exact = _problem(X, y, replace(options, dtype="float64"), sample_weight)
+    known, sha256 = _reference(exact, options, source, w0)
     known = known.in_metric(name)
     problem = problem.in_metric(metric.scale(problem, name))
     referred = time.perf_counter()
@@ -188,7 +210,7 @@ def fit_source(X: Any, y: Array, options: Options, source: Source, watcher: Watc
     # dots of single vectors that are left to BLAS are too short for threads of its own.
     blas = problem.threads if isinstance(problem.X, np.ndarray) else 1
     with np.errstate(all="ignore"), threadpool_limits(blas, user_api="blas"):
-        x0 = problem.zeros()
+        x0 = problem.zeros() if w0 is None else problem.in_coordinates(w0)
         loop, count = starting.loop(options, info)
         rare = "problem" in info.wants or count < PAYS_FROM
         light = problem if rare or info.minibatch else collapse(problem)
@@ -211,6 +233,8 @@ def fit_source(X: Any, y: Array, options: Options, source: Source, watcher: Watc
                 "loss": "softmax" if problem.softmax else "logistic",
                 "l2": l2,
                 "bias": options.bias,
+                "intercept": options.intercept,
+                "weighted": problem.weights is not None,
             },
             "options": {
                 **asdict(options),
@@ -271,36 +295,36 @@ def fit_source(X: Any, y: Array, options: Options, source: Source, watcher: Watc
     return result
 
 
-def _problem(X: Any, y: Array, options: Options) -> Problem:
+def _problem(X: Any, y: Array, options: Options, sample_weight: Any) -> Problem:
     """The objective; l2 = 1/n is known once the data are."""
     if X.ndim != 2:
         raise DataError(f"X has shape {X.shape}; one row a sample, one column a feature is needed")
+    weights = weighting.sample_weights(y, sample_weight, options.weight)
+    X, y, weights = weighting.drop_weightless(X, y, weights)
+    count = X.shape[0] if weights is None else float(weights.sum())
     return Problem(
         X,
         labels.encode(y, positive=options.positive),
-        l2=1.0 / max(X.shape[0], 1) if options.l2 == "1/n" else float(options.l2),
+        l2=1.0 / max(count, 1e-300) if options.l2 == "1/n" else float(options.l2),
         bias=options.bias,
+        intercept=options.intercept,
+        weights=weights,
         dtype=options.dtype,
         threads=options.threads,
     )
 
 
 def _reference(
-    problem: Problem, X: Any, options: Options, source: Source
+    problem: Problem, options: Options, source: Source, w0: Array | None
 ) -> tuple[Reference, str | None]:
-    """The reference, of the float64 objective whatever the run's dtype, and the data's hash."""
+    """The reference of the float64 objective, whatever the run's dtype, and the data's hash."""
     wanted = options.reference
     if not isinstance(wanted, str):
         return reference.given(float(wanted)), source.sha256
     if wanted == "none":
         return reference.none("not asked for"), source.sha256
-    exact = problem
-    if problem.dtype != np.float64:
-        exact = Problem(
-            X, problem.labels, l2=problem.l2, bias=options.bias, threads=options.threads
-        )
-    content = reference.store.content(exact)
-    known = reference.find(exact, content, always=wanted == "always")
+    content = reference.store.content(problem)
+    known = reference.find(problem, content, always=wanted == "always", x0=w0)
     return known, source.sha256 or content
 
 

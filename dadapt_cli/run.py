@@ -211,7 +211,8 @@ def _stop(
         gap = reference.certified(f_best)
         if gap is not None and gap <= budget.tolerance:
             return "tolerance"
-        if problem.l2 > 0 and grad_square / (2 * problem.l2) <= budget.tolerance:
+        mu = problem.strong_convexity
+        if mu > 0 and grad_square / (2 * mu) <= budget.tolerance:
             return "tolerance"
     if k >= budget.iterations:
         return "iterations"

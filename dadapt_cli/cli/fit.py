@@ -42,6 +42,13 @@ def main(
     ] = "auto",
     l2: Annotated[str, typer.Option(help="Weight of (l2/2)||w||^2: a number or 1/n.")] = "0",
     bias: Annotated[bool, typer.Option(help="Append a constant feature 1.")] = False,
+    intercept: Annotated[
+        bool, typer.Option("--intercept", help="Append one that the l2 term leaves out.")
+    ] = False,
+    weight: Annotated[
+        list[str] | None,
+        typer.Option(metavar="LABEL=W", help="A label's samples count W times; repeatable."),
+    ] = None,
     reference: Annotated[
         str, typer.Option(help="f* and its certificate: auto, always, none or a number.")
     ] = "auto",
@@ -126,6 +133,8 @@ def main(
         gradient_bound=_number_or_word(gradient_bound),
         l2=_number_or_word(l2),
         bias=bias,
+        intercept=intercept,
+        weight=_weights(weight or []),
         reference=_number_or_word(reference),
         tol=tol,
         time_limit=time_limit,
@@ -215,6 +224,20 @@ def _pair(text: str) -> tuple[float, float]:
     except ValueError:
         raise UsageError(f"--betas {text[:40]!r}; give two numbers, as 0.9,0.999") from None
     return first, second
+
+
+def _weights(texts: list[str]) -> dict[int, float]:
+    """The weights of labels; their range is for the options to check."""
+    weights: dict[int, float] = {}
+    for text in texts:
+        label, _, factor = text.partition("=")
+        try:
+            if int(label) in weights:
+                raise UsageError(f"--weight {text[:40]!r}: label {label} has a weight already")
+            weights[int(label)] = float(factor)
+        except ValueError:
+            raise UsageError(f"--weight {text[:40]!r}; give LABEL=W, as -1=0.5") from None
+    return weights
 
 
 def _number_or_word(text: str) -> str | float:

@@ -107,6 +107,8 @@ class Table:
                 f"{objective['loss']} loss"
                 + (f" + l2/2 ||w||^2, l2 = {objective['l2']:.4g}" if objective["l2"] else "")
                 + (", bias feature" if objective["bias"] else "")
+                + (", unpenalised intercept" if objective["intercept"] else "")
+                + (", weighted samples" if objective["weighted"] else "")
                 + f"; {self.info.title}"
             ),
         ]
