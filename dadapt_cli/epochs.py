@@ -85,7 +85,7 @@ def iterate(
     reference: Reference,
     *,
     plan: Plan,
-    report: Callable[[Record], None],
+    report: Callable[[Record, Array | None], None],
     progress: Callable[[int, float, float], None] | None = None,
     interrupts: Interrupts | None = None,
 ) -> Outcome:
@@ -134,7 +134,7 @@ def iterate(
                 f_average = problem.value(problem.scores(average.x), average.x)
             row, unreported = unreported, None
             _compare(row, f_average, reference, None)
-            report(row)
+            report(row, state.x)
         if status:
             break
         if progress is not None:
@@ -165,7 +165,7 @@ def iterate(
     if unreported is not None:  # failed between two rows: show the last finite state
         row = unreported
         _compare(row, None, reference, None)
-        report(row)
+        report(row, None)
     points = {"last": state.x, "average": average.x, "best": best}
     values = {name: row.get(f"f_{name}") for name in points}
     if reason:  # the last and the average iterate may not be finite

@@ -63,6 +63,10 @@ def atomic_write(path: str | os.PathLike[str]) -> Iterator[BinaryIO]:
     try:
         if target.is_dir():
             raise IsADirectoryError(None, "Is a directory", name)
+        if target.exists() and not target.is_file():  # a device or a pipe is not to be replaced
+            with target.open("wb") as stream:
+                yield stream
+            return
         handle, made = tempfile.mkstemp(prefix=f".{target.name[:100]}.", dir=target.parent)
         temporary = Path(made)
         with os.fdopen(handle, "wb") as file:

@@ -15,13 +15,15 @@ import scipy
 import scipy.sparse as sp
 from threadpoolctl import threadpool_limits
 
-from dadapt_cli import __version__, labels, metric, reference, run, starting, weighting
+from dadapt_cli import __version__, metric, model, preparing, reference, run, starting, warm
 from dadapt_cli.algorithms import auto
 from dadapt_cli.arrays import Array
 from dadapt_cli.diagnosis import diagnose
 from dadapt_cli.duplicates import PAYS_FROM, collapse
 from dadapt_cli.errors import DataError, NumericalError, UsageError
+from dadapt_cli.heldout import HeldOut, model_of
 from dadapt_cli.interrupts import Interrupts
+from dadapt_cli.model import Model
 from dadapt_cli.options import Options, not_for
 from dadapt_cli.problem import Problem
 from dadapt_cli.reference import Reference
@@ -41,7 +43,8 @@ class FitResult:
     ----------
     w
         Weights of the iterate with the least f, shape (p,), or (p, C) for C >= 3 classes; the
-        bias, where there is one, is the last row.
+        bias or intercept, where there is one, is the last row. With a ``scale`` they are those
+        of the scaled features.
     d
         The last d_k; None for the baselines, which have none.
     trace
@@ -54,6 +57,8 @@ class FitResult:
         The iterate that Theorem 2 returns, when its step was taken, else None.
     classes
         The labels; with two of them the second is the positive one.
+    model
+        The same weights as a :class:`~dadapt_cli.model.Model`, to predict with or to save.
     signal
         The signal that interrupted the run, or None.
     """
@@ -66,6 +71,7 @@ class FitResult:
     end: Record
     theorem2_w: Array | None
     classes: tuple[int | str, ...]
+    model: Model
     signal: int | None
 
     @property
@@ -120,12 +126,13 @@ def fit(
         How much each sample counts, shape (n,), at least 0; by default 1. The mean of the losses
         and l2 = 1/n are over their sum; 0 leaves a sample out.
     init
-        x_0, in the shape of the result's ``w``; by default 0. D is measured from it.
+        x_0: an array in the shape of the result's ``w``, a model, or the path of one; by default
+        0. D is measured from it.
     **options
         The command line's options with underscores: algo, iterations, d0, bound,
-        gradient_bound, l2, bias, intercept, weight (a dict of labels), reference, tol,
-        time_limit, positive, every, dtype, threads, metric, memory, inner, lbfgs_pairs, epochs,
-        batch_size, schedule, seed, average, momentum, betas, lr, variant.
+        gradient_bound, l2, bias, intercept, weight (a dict of labels), scale, reference,
+        tol, time_limit, positive, every, dtype, threads, metric, memory, inner, lbfgs_pairs,
+        epochs, batch_size, schedule, seed, average, momentum, betas, lr, variant.
 
     Returns
     -------
@@ -148,10 +155,12 @@ def fit(
         X = np.asarray(X)
         if X.dtype.kind not in "fiub":
             raise DataError(f"X is of type {X.dtype}; numbers are needed")
-    chosen = Options(**options)
+    path = os.fspath(init) if isinstance(init, (str, os.PathLike)) else None
+    chosen = Options(**options, init=path)
     chosen.check(options)
+    start = init if path is None else model.load(path)
     return fit_source(
-        X, np.asarray(y), chosen, Source(), Watcher(), sample_weight=sample_weight, init=init
+        X, np.asarray(y), chosen, Source(), Watcher(), sample_weight=sample_weight, init=start
     )
 
 
@@ -164,12 +173,17 @@ def fit_source(
     *,
     sample_weight: Any = None,
     init: Any = None,
+    held_out: HeldOut | None = None,
 ) -> FitResult:
-    """Fit as :func:`fit` does, telling `watcher` about it on the way."""
+    """Fit as :func:`fit` does, telling `watcher` about it on the way.
+
+    Accuracy and log-loss on `held_out` samples are added to the records.
+    """
     begin = time.perf_counter()
     algorithm = options.check()
     try:
-        problem = _problem(X, y, options, sample_weight)
+        data = preparing.prepare(X, y, options, sample_weight)
+        problem = preparing.problem_of(data, options)
     except DataError as error:
         raise DataError(str(error), source.path) from error
     classes, l2 = problem.labels, problem.l2
@@ -181,7 +195,9 @@ def fit_source(
         problem.nonzeros,
         len(problem.blocks),
     )
-    for line in (*classes.notes, *_notes(problem), *starting.notes(options, algorithm.INFO)):
+    judge, about_test = held_out.judge(problem, data.scaling) if held_out else (None, [])
+    unusual = preparing.notes(data, problem)
+    for line in (*unusual, *starting.notes(options, algorithm.INFO), *about_test):
         watcher.note(line)
     if options.algo == auto.INFO.name:
         picked, reason = auto.choose(problem)
@@ -191,10 +207,10 @@ def fit_source(
     info = algorithm.INFO
     options = options.resolved(info)
     name = options.metric or "identity"
-    w0 = None if init is None else starting.weights(problem, init)
+    w0 = None if init is None else warm.weights(problem, data.scaling, init)
     exact = problem
     if problem.dtype != np.float64:
-        exact = _problem(X, y, replace(options, dtype="float64"), sample_weight)
+        exact = preparing.problem_of(data, options, np.float64)
     known, sha256 = _reference(exact, options, source, w0)
     known = known.in_metric(name)
     problem = problem.in_metric(metric.scale(problem, name))
@@ -202,7 +218,18 @@ def fit_source(
     log.info("f*: %s, %s (%.2f s)", known.status, known.method or known.reason, referred - begin)
     trace: list[Record] = []
 
-    def report(row: Record) -> None:
+    def tested(w: Array | None) -> Record:
+        """What is held out for, in a row: of the weights of x_k, where they are known."""
+        if judge is None:
+            return {}
+        verdict = None if w is None else judge(w)
+        return {
+            "test_accuracy": None if verdict is None else verdict.accuracy,
+            "test_log_loss": None if verdict is None else run.finite(verdict.log_loss),
+        }
+
+    def report(row: Record, x: Array | None) -> None:
+        row.update(tested(None if x is None else problem.rescaled(x)))
         trace.append(row)
         watcher.record(row)
 
@@ -265,6 +292,7 @@ def fit_source(
         "iterate": outcome.iterate,
         "accuracy": outcome.accuracy,
         "log_loss": run.finite(outcome.log_loss),
+        **tested(outcome.w),
         "diagnosis": diagnose(outcome, info, known, options.tol),
         "seconds": {
             "load": source.load_seconds,
@@ -285,6 +313,10 @@ def fit_source(
         end=end,
         theorem2_w=None if average is None else problem.rescaled(average),
         classes=classes.classes,
+        model=replace(
+            model_of(problem, data.scaling, outcome.w),
+            about={"start": start, "steps": trace, "end": end, "d": state.d},
+        ),
         signal=outcome.signal,
     )
     if outcome.reason is not None:
@@ -293,25 +325,6 @@ def fit_source(
             f"{outcome.reason}; scale the features or take a smaller {smaller}", result=result
         )
     return result
-
-
-def _problem(X: Any, y: Array, options: Options, sample_weight: Any) -> Problem:
-    """The objective; l2 = 1/n is known once the data are."""
-    if X.ndim != 2:
-        raise DataError(f"X has shape {X.shape}; one row a sample, one column a feature is needed")
-    weights = weighting.sample_weights(y, sample_weight, options.weight)
-    X, y, weights = weighting.drop_weightless(X, y, weights)
-    count = X.shape[0] if weights is None else float(weights.sum())
-    return Problem(
-        X,
-        labels.encode(y, positive=options.positive),
-        l2=1.0 / max(count, 1e-300) if options.l2 == "1/n" else float(options.l2),
-        bias=options.bias,
-        intercept=options.intercept,
-        weights=weights,
-        dtype=options.dtype,
-        threads=options.threads,
-    )
 
 
 def _reference(
@@ -326,15 +339,6 @@ def _reference(
     content = reference.store.content(problem)
     known = reference.find(problem, content, always=wanted == "always", x0=w0)
     return known, source.sha256 or content
-
-
-def _notes(problem: Problem) -> list[str]:
-    """What is unusual about the data, one line each."""
-    rows = problem.X.any(axis=1) if isinstance(problem.X, np.ndarray) else np.diff(problem.X.indptr)
-    empty = int(np.count_nonzero(np.asarray(rows) == 0))
-    if empty == problem.n:
-        return ["no row has a feature: every w has the same loss, log K for K classes"]
-    return [f"{empty} of {problem.n} rows have no features"] if empty else []
 
 
 def environment(threads: int) -> Record:

@@ -16,6 +16,7 @@ from dadapt_cli.checks import choice, number
 from dadapt_cli.epochs import AVERAGES
 from dadapt_cli.errors import UsageError
 from dadapt_cli.metric import METRICS
+from dadapt_cli.scaling import SCALES
 
 SMALLEST_D0 = {"float64": 1e-100, "float32": 1e-30}
 """Below it the entries of s = d0 g underflow and d would stay at d0 without a word."""
@@ -63,6 +64,7 @@ class Options:
     bias: bool = False
     intercept: bool = False
     weight: Mapping[int, float] = field(default_factory=dict)
+    scale: str = "none"
     init: str | None = None
     positive: int | None = None
     reference: str | float = "auto"
@@ -84,6 +86,7 @@ class Options:
             _check_minibatch(self, algorithm.INFO)
         else:
             _check_full_batch(self, algorithm.INFO)
+        choice("scale", self.scale, SCALES)
         choice("dtype", self.dtype, tuple(SMALLEST_D0))
         number("d0", self.d0, at_least=SMALLEST_D0[self.dtype], words=("auto",))
         number("l2", self.l2, at_least=0.0, words=("1/n",))

@@ -108,7 +108,7 @@ def iterate(
     budget: Budget,
     reference: Reference,
     *,
-    report: Callable[[Record], None],
+    report: Callable[[Record, Array | None], None],
     progress: Callable[[int, float, float], None] | None = None,
     interrupts: Interrupts | None = None,
 ) -> Outcome:
@@ -122,7 +122,7 @@ def iterate(
     first
         f and gradient at the state's x, in the user's variables, already evaluated.
     report
-        Called with each step record.
+        Called with each step record and x_k, or None where that is lost.
     progress
         Called now and then with k, d and f.
     interrupts
@@ -163,7 +163,7 @@ def iterate(
                 f_average = problem.value(average_scores, average) if k else now.f
             row, unreported = unreported, None
             _compare(row, f_average, reference, None if D is None else state.bound(D))
-            report(row)
+            report(row, state.x)
         if status:
             break
         if progress is not None and begin + elapsed >= next_progress:
@@ -187,7 +187,7 @@ def iterate(
     if unreported is not None:  # failed between two rows: show the last finite state
         row = unreported
         _compare(row, None, reference, None)
-        report(row)
+        report(row, None)  # x may be beyond x_k
     return _outcome(
         problem, state, best, average_scores, row,
         status="failed" if reason else str(status), growth=growth, reason=reason,

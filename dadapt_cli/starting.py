@@ -13,29 +13,12 @@ from dadapt_cli import constants, epochs, run
 from dadapt_cli.algorithms import Algorithm, Info, State
 from dadapt_cli.arrays import Array
 from dadapt_cli.epochs import Plan
-from dadapt_cli.errors import UsageError
 from dadapt_cli.options import Options
 from dadapt_cli.problem import Problem
 from dadapt_cli.run import Outcome
 
 DEFAULT_D0 = 1e-6
 """Of the minibatch algorithms: the paper's."""
-
-
-def weights(problem: Problem, init: Any) -> Array:
-    """Check the weights to start from; return them in float64, in the shape of the problem's.
-
-    Raises
-    ------
-    UsageError
-        Another shape, or values that are not finite numbers.
-    """
-    w = np.asarray(init)
-    if w.shape != problem.shape:
-        raise UsageError(f"init has the shape {w.shape}; the weights have {problem.shape}")
-    if w.dtype.kind not in "fiu" or not np.isfinite(w).all():
-        raise UsageError(f"init, of type {w.dtype}, has values that are not finite numbers")
-    return w.astype(np.float64)
 
 
 def start(problem: Problem, algorithm: Algorithm, options: Options, x0: Array, g0: Array) -> Any:

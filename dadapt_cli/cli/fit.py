@@ -56,6 +56,12 @@ def main(
         float | None, typer.Option(help="Stop at this certified suboptimality; else exit 1.")
     ] = None,
     time_limit: Annotated[float | None, typer.Option(help="Seconds.")] = None,
+    scale: Annotated[
+        str, typer.Option(help="Divide: features by minmax or standard (deviation), rows to unit.")
+    ] = "none",
+    init: Annotated[
+        str | None, typer.Option(metavar="MODEL", help="Start x_0; D is measured from there.")
+    ] = None,
     positive: Annotated[
         int | None, typer.Option(metavar="LABEL", help="This label against the rest.")
     ] = None,
@@ -74,7 +80,7 @@ def main(
     average: Annotated[
         str, typer.Option(help="Also average the iterates: none, uniform or weighted by d.")
     ] = "none",
-    seed: Annotated[int, typer.Option(help="Of the minibatches.")] = 0,
+    seed: Annotated[int, typer.Option(help="Of the minibatches, or of the folds.")] = 0,
     momentum: Annotated[float, typer.Option(help="Of sgd and sgd-plain.")] = 0.0,
     betas: Annotated[str, typer.Option(help="Of adam and adam-plain.")] = "0.9,0.999",
     lr: Annotated[
@@ -99,6 +105,17 @@ def main(
     plot: Annotated[
         str | None, typer.Option(metavar="FILE", help="Draw the run: PNG or SVG.")
     ] = None,
+    save: Annotated[
+        str | None,
+        typer.Option(metavar="MODEL", help="Keep the model: .npz, or else LIBLINEAR's text."),
+    ] = None,
+    test: Annotated[
+        str | None, typer.Option(metavar="FILE", help="Accuracy and log-loss on held-out data.")
+    ] = None,
+    cross_validate: Annotated[
+        int | None,
+        typer.Option(metavar="K", help="Fit K times without one part, and judge on it."),
+    ] = None,
     zero_based: reading.ZeroBased = False,
     features: reading.Features = None,
     lenient: reading.Lenient = False,
@@ -115,9 +132,11 @@ def main(
     import logging
     import time
 
+    from dadapt_cli import model as models
+    from dadapt_cli.cli import modelling
     from dadapt_cli.cli.messages import LogLines, say
-    from dadapt_cli.files import check_output
     from dadapt_cli.fitting import Source, Watcher, fit_source
+    from dadapt_cli.heldout import HeldOut
     from dadapt_cli.interrupts import Interrupts
     from dadapt_cli.libsvm import load
     from dadapt_cli.options import Options
@@ -134,7 +153,9 @@ def main(
         l2=_number_or_word(l2),
         bias=bias,
         intercept=intercept,
-        weight=_weights(weight or []),
+        weight=modelling.weights(weight or []),
+        scale=scale,
+        init=init,
         reference=_number_or_word(reference),
         tol=tol,
         time_limit=time_limit,
@@ -156,7 +177,10 @@ def main(
         inner=inner,
         lbfgs_pairs=lbfgs_pairs,
     )
-    info = options.check(_given(context)).INFO
+    given = _given(context)
+    if cross_validate is not None:
+        given = modelling.check_folds(given)
+    info = options.check(given).INFO
     how = reading.reading(
         zero_based=zero_based,
         features=features,
@@ -165,13 +189,18 @@ def main(
         max_bytes=max_bytes,
         max_ratio=max_ratio,
     )
-    reading.require_input(data)
-    views: list[Any] = [_view(output, info)]
+    for path in (data, test, init):
+        if path is not None:
+            reading.require_input(path)
+    views: list[Any] = [_view(output, info, cross_validate is not None)]
     if plot is not None:
         plotting.check(plot)
-    for path in (trace, plot):
-        if path is not None:
-            check_output(path, data)
+    modelling.check_files((trace, plot, save), (data, test))
+    if save is not None:
+        modelling.check_savable(save, scale)
+    if data == test == "-":
+        raise UsageError("--test -: standard input is the data already; name a file")
+    start = None if init is None else models.load(init)
     log = logging.getLogger("dadapt")
     log.handlers = [LogLines()]
     log.setLevel(logging.ERROR if quiet else logging.INFO if verbose else logging.WARNING)
@@ -195,11 +224,26 @@ def main(
         for line in loaded.notes:
             note(f"{data}: {line}")
         log.info("%s: sha256 of the text %s", data, loaded.sha256)
+        if save is not None:
+            modelling.check_savable(save, scale, positive, loaded.y)
+        held_out = None
+        if test is not None:
+            other = load(test, dtype=dtype, **how)
+            for line in other.notes:
+                note(f"{test}: {line}")
+            held_out = HeldOut(other.X, other.y, test, strict)
         source = Source(data, loaded.sha256, time.perf_counter() - begin)
+        watcher = Watcher(record, note, progress, interrupts)
+        if cross_validate is not None:
+            return modelling.folds(loaded, options, cross_validate, source, watcher)
         progress.say("computing f* (--reference none skips it)")
         try:
-            watcher = Watcher(record, note, progress, interrupts)
-            result = fit_source(loaded.X, loaded.y, options, source, watcher)
+            with modelling.saving(save, note) as keep:
+                result = keep(
+                    fit_source(
+                        loaded.X, loaded.y, options, source, watcher, init=start, held_out=held_out
+                    )
+                )
         finally:
             if trace_file is not None:
                 trace_file.close()
@@ -226,20 +270,6 @@ def _pair(text: str) -> tuple[float, float]:
     return first, second
 
 
-def _weights(texts: list[str]) -> dict[int, float]:
-    """The weights of labels; their range is for the options to check."""
-    weights: dict[int, float] = {}
-    for text in texts:
-        label, _, factor = text.partition("=")
-        try:
-            if int(label) in weights:
-                raise UsageError(f"--weight {text[:40]!r}: label {label} has a weight already")
-            weights[int(label)] = float(factor)
-        except ValueError:
-            raise UsageError(f"--weight {text[:40]!r}; give LABEL=W, as -1=0.5") from None
-    return weights
-
-
 def _number_or_word(text: str) -> str | float:
     """A float where Python reads one; which words are allowed is for the options to say."""
     try:
@@ -248,13 +278,18 @@ def _number_or_word(text: str) -> str | float:
         return text
 
 
-def _view(output: str, info: Any) -> Any:
+def _view(output: str, info: Any, folds: bool) -> Any:
     """What shows the records on standard output."""
     from dadapt_cli.render import machine, table
+    from dadapt_cli.render.folds import FoldTable
 
     if output not in FORMATS:
         raise UsageError(f"--format {output[:40]!r}; choose from {', '.join(FORMATS)}")
+    if output == "table" and folds:
+        return FoldTable(sys.stdout)
     if output == "table":
         return table.Table(sys.stdout, info)
-    kinds: dict[str, Any] = {"jsonl": machine.JsonLines, "json": machine.Document}
-    return kinds.get(output, machine.Csv)(sys.stdout)
+    if output == "jsonl":
+        return machine.JsonLines(sys.stdout)
+    kind = machine.Document if output == "json" else machine.Csv
+    return kind(sys.stdout, "fold" if folds else "step")
