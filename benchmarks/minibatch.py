@@ -65,8 +65,8 @@ def one_replica(data: Samples, steps: int) -> Callable[[], float]:
         state = algorithm.start(problem.zeros(), d0=1e-6)
         k, begin = 0, time.process_time()
         while k < steps:
-            for X, y in batches.epoch():
-                algorithm.step(state, batches.gradient(X, y, state.x))
+            for X, y, c in batches.epoch():
+                algorithm.step(state, batches.gradient(X, y, c, state.x))
                 k += 1
         return (time.process_time() - begin) / k * 1e6
 

@@ -61,28 +61,37 @@ class Batches:
         self.densify = not self.dense and row_bytes * self.size <= WIDEST_BATCH_BYTES
         self.chunk = chunk_rows(row_bytes, self.size)
 
-    def epoch(self, done: int = 0) -> Iterator[tuple[Matrix, Array | Indices]]:
-        """One epoch's batches after `done` of them: rows of X, (b, p), and their y, (b,)."""
-        X, y = self.problem.X, self.problem.y
+    def epoch(self, done: int = 0) -> Iterator[tuple[Matrix, Array | Indices, Array | None]]:
+        """The batches after the first `done` of an epoch: rows of X, shape (b, p), y and weights.
+
+        y has shape (b,), as the weights have where there are any.
+        """
+        X, y, c = self.problem.X, self.problem.y, self.problem.weights
         order = self.generator.permutation(self.problem.n)
         done *= self.size
         for begin in range(done // self.chunk * self.chunk, len(order), self.chunk):
             rows = order[begin : begin + self.chunk]
-            X_chunk, y_chunk = X[rows], y[rows]
+            X_chunk, y_chunk, c_chunk = X[rows], y[rows], None if c is None else c[rows]
             if self.densify:
                 X_chunk = X_chunk.toarray()
             for i in range(max(0, done - begin), len(rows), self.size):
-                yield X_chunk[i : i + self.size], y_chunk[i : i + self.size]
+                own = slice(i, i + self.size)
+                yield X_chunk[own], y_chunk[own], None if c_chunk is None else c_chunk[own]
 
-    def gradient(self, X: Matrix, y: Array | Indices, w: Array) -> Array:
-        """Gradient on one batch, mean over the batch plus the l2 term, shape of `w`; new array."""
+    def gradient(self, X: Matrix, y: Array | Indices, c: Array | None, w: Array) -> Array:
+        """Gradient on one batch, mean over the batch plus the l2 term, shape of `w`; new array.
+
+        With weights c, the mean of c_i g_i n/sum c: its expectation is the whole gradient.
+        """
         residual = X @ w
         link: Any = _softmax if self.problem.softmax else _logistic
         link(residual, y)
-        residual *= 1.0 / len(y)
+        if c is not None:
+            residual = (residual.T * c).T
+        residual *= self.problem.n / (self.problem.n_mean * len(y))
         g: Array = X.T @ residual
         if self.problem.l2:
-            g += self.problem.l2 * w
+            g += self.problem.ridge * w
         return g
 
 

@@ -1,7 +1,8 @@
 """Constants of a problem: smoothness L, gradient bounds G, and the certified start d0.
 
 Each is computed with at most a few passes over the data. The smoothness constants are upper
-bounds that hold for certain; power iteration, a lower bound, is never used.
+bounds that hold for certain; power iteration, a lower bound, is never used. With sample weights
+c_i, 1/n is 1/sum c and each sample's part is c_i times as large.
 """
 
 from __future__ import annotations
@@ -58,7 +59,22 @@ def _scale(problem: Problem) -> Array | None:
 def _ridge(problem: Problem) -> Any:
     """Curvature of the l2 term along each feature, in the problem's metric."""
     scale = _scale(problem)
-    return problem.l2 if scale is None else problem.l2 * scale**2
+    ridge = np.ravel(problem.ridge) if problem.intercept else problem.l2
+    return ridge if scale is None else ridge * scale**2
+
+
+def _counts(problem: Problem) -> Array:
+    """How often each sample counts, (n,) float64."""
+    if problem.weights is None:
+        return np.ones(problem.n)
+    return problem.weights.astype(np.float64)
+
+
+def _mean(problem: Problem, values: Array) -> float:
+    """The (weighted) mean of one number a sample."""
+    if problem.weights is None:
+        return float(values.mean())
+    return float(values @ _counts(problem)) / problem.n_mean
 
 
 def _row_sums(problem: Problem, power: int) -> Array:
@@ -72,27 +88,27 @@ def _row_sums(problem: Problem, power: int) -> Array:
 
 
 def column_squares(problem: Problem) -> Array:
-    """sum_i x_ij^2 for each feature, in the user's variables, (p,) float64; computed once."""
+    """sum_i c_i x_ij^2 for each feature, in the user's variables, (p,) float64; computed once."""
     if problem.column_squares is None:
         X = problem.X
         if isinstance(X, np.ndarray):
-            squares = np.einsum("ij,ij->j", X, X, dtype=np.float64)
+            squares = np.einsum("ij,ij->j", problem.weighted(X), X, dtype=np.float64)
         else:
             values = np.square(X.data, dtype=np.float64)
-            squares = sp.csr_array((values, X.indices, X.indptr), X.shape).T @ np.ones(problem.n)
+            squares = sp.csr_array((values, X.indices, X.indptr), X.shape).T @ _counts(problem)
         problem.column_squares = np.asarray(squares)
     return problem.column_squares
 
 
 def frobenius(problem: Problem) -> float:
     """c ||X||_F^2/n + l2 in the problem's metric: an upper bound on L that costs no product."""
-    c, scale = _curvature(problem) / problem.n, _scale(problem)
-    if scale is None:
+    c, scale = _curvature(problem) / problem.n_mean, _scale(problem)
+    if scale is None and problem.weights is None:
         values = (problem.X if isinstance(problem.X, np.ndarray) else problem.X.data).ravel()
         values = values.astype(np.float64, copy=False)
         total = float(np.dot(values, values)) * (1.0 + values.size * float(np.finfo(float).eps))
     else:
-        total = float(column_squares(problem) @ scale**2)
+        total = float(np.sum(column_squares(problem) * (1.0 if scale is None else scale**2)))
     return (c * total + float(np.max(_ridge(problem)))) * _rounding(problem)
 
 
@@ -110,7 +126,7 @@ def smoothness(problem: Problem) -> Smoothness:
     the rounding of the sums themselves (n + p non-negative terms) is added. In a metric, X and
     the l2 term have the features' factors.
     """
-    c = _curvature(problem) / problem.n
+    c = _curvature(problem) / problem.n_mean
     scale, ridge = _scale(problem), _ridge(problem)
     from_norm = frobenius(problem)
     size = magnitudes(problem.X)
@@ -118,7 +134,7 @@ def smoothness(problem: Problem) -> Smoothness:
     bound = math.inf
     for _ in range(COLLATZ_WIELANDT_ROUNDS):
         used = v > 0  # a column of zeros has only the l2 term, which no bound falls below
-        product = size.T @ (size @ (v if scale is None else scale * v))
+        product = size.T @ problem.weighted(size @ (v if scale is None else scale * v))
         Mv = c * np.asarray(product, np.float64) * (1.0 if scale is None else scale) + ridge * v
         bound = min(bound, float(np.max(Mv[used] / v[used], initial=float(np.max(ridge)))))
         v = Mv / max(float(Mv.max()), np.finfo(float).tiny)
@@ -135,7 +151,7 @@ def smoothness_inf(problem: Problem) -> float:
     moves by at most ||x_i||_1; softmax without the 1/4 (the scores of two classes may move apart
     by twice that) and l2 p C.
     """
-    mean_square = float((_row_sums(problem, 1) ** 2).mean())
+    mean_square = _mean(problem, _row_sums(problem, 1) ** 2)
     smooth = (1.0 if problem.softmax else 0.25) * mean_square
     ridge = float(np.broadcast_to(_ridge(problem), (problem.p,)).sum())
     return (smooth + ridge * (problem.n_classes if problem.softmax else 1)) * _rounding(problem)
@@ -146,14 +162,15 @@ def lipschitz(problem: Problem) -> float:
 
     With l2 > 0, f as a whole is Lipschitz on no unbounded set and G bounds the loss term only.
     """
-    mean = float(np.sqrt(_row_sums(problem, 2)).mean())
+    mean = _mean(problem, np.sqrt(_row_sums(problem, 2)))
     return math.sqrt(2.0) * mean if problem.softmax else mean
 
 
 def lipschitz_coordinates(problem: Problem) -> Array:
     """Bounds on |g_j|: mean_i |x_ij|, in the shape of the weights (the same for each class)."""
     size, scale = magnitudes(problem.X), _scale(problem)
-    mean = np.asarray(size.T @ np.ones(problem.n, problem.dtype), np.float64) / problem.n
+    counts = problem.weighted(np.ones(problem.n, problem.dtype))
+    mean = np.asarray(size.T @ counts, np.float64) / problem.n_mean
     if scale is not None:
         mean *= scale
     return np.repeat(mean[:, None], problem.n_classes, axis=1) if problem.softmax else mean
@@ -175,7 +192,8 @@ def certified_start_inf(problem: Problem, g0: Array, L: float | None = None) -> 
     bound = float(size.sum()) / (smoothness_inf(problem) if L is None else L)
     if not problem.softmax:
         X, scale = magnitudes(problem.X), _scale(problem)
-        row = np.asarray(X.T @ _row_sums(problem, 1), np.float64) / (4.0 * problem.n)
+        sums = problem.weighted(_row_sums(problem, 1))
+        row = np.asarray(X.T @ sums, np.float64) / (4.0 * problem.n_mean)
         row = row + _ridge(problem) if scale is None else scale * row + _ridge(problem)
         ratios = np.divide(size, row * _rounding(problem), out=np.zeros_like(size), where=row > 0)
         bound = max(bound, float(ratios.max()))

@@ -30,10 +30,12 @@ def collapse(problem: Problem) -> Problem:
     Weights keep their shape and f its value to rounding; scores have fewer rows. Not for what
     needs single samples: the reference, minibatches.
     """
-    if problem.n < FEWEST_ROWS or problem.weights is not None or problem.dropped is not None:
+    if problem.n < FEWEST_ROWS or problem.dropped is not None:
         return problem
     index = problem.labels.index
     first, inverse, counts = _groups(problem.X, index)
+    if problem.weights is not None:
+        counts = np.bincount(inverse, weights=problem.weights)
     if len(first) > (1.0 - SMALLEST_SHARE) * problem.n:
         return problem
     copies = np.flatnonzero(first[inverse] != np.arange(problem.n))
@@ -50,7 +52,8 @@ def collapse(problem: Problem) -> Problem:
         n_mean=problem.n_mean,
         weights=counts[order].astype(problem.dtype),
     )
-    merged.bias, merged.scale = problem.bias, problem.scale  # its column is in X already
+    merged.bias, merged.intercept = problem.bias, problem.intercept  # the column is in X already
+    merged.scale = problem.scale
     return merged
 
 

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import hashlib
 import os
-from collections.abc import Collection, Iterator
+from collections.abc import Collection, Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from dataclasses import asdict, replace
 from pathlib import Path
@@ -13,6 +14,7 @@ import numpy as np
 
 from dadapt_cli import algorithms, checkpoint, lock
 from dadapt_cli.algorithms import auto
+from dadapt_cli.arrays import Array
 from dadapt_cli.checkpoint import HINT, Checkpoint
 from dadapt_cli.checks import number
 from dadapt_cli.errors import InputOutputError, UsageError
@@ -127,6 +129,8 @@ def _plain(value: Any) -> Any:
     """An option's value as JSON gives it back, with tuples for its lists."""
     if isinstance(value, (list, tuple)):
         return tuple(map(_plain, value))
+    if isinstance(value, Mapping):  # of labels: JSON has only strings for them
+        return {int(label): _plain(factor) for label, factor in value.items()}
     return value.item() if isinstance(value, np.generic) else value
 
 
@@ -137,7 +141,9 @@ def _shown(value: Any) -> str:
     return "its default" if value is None else str(value)
 
 
-def identify(keeper: Keeper, options: Options, problem: Problem, sha256: str | None) -> None:
+def identify(
+    keeper: Keeper, options: Options, problem: Problem, sha256: str | None, w0: Array | None
+) -> None:
     """Make the head of the checkpoints; refuse to go on with other data.
 
     What else is in the head of the run that is gone on with is taken over, for the one who made it.
@@ -150,6 +156,8 @@ def identify(keeper: Keeper, options: Options, problem: Problem, sha256: str | N
         In the user's variables.
     sha256
         Of the text, where there is one.
+    w0
+        The weights to start from, if not 0.
 
     Raises
     ------
@@ -159,6 +167,7 @@ def identify(keeper: Keeper, options: Options, problem: Problem, sha256: str | N
     data = {
         "sha256": sha256,
         "content": store.content(problem),
+        "start": None if w0 is None else hashlib.sha256(np.ascontiguousarray(w0).data).hexdigest(),
         "shape": [problem.n, problem.p, problem.n_classes],
         "labels": [str(label) for label in problem.labels.classes],
     }
@@ -169,7 +178,8 @@ def identify(keeper: Keeper, options: Options, problem: Problem, sha256: str | N
         if {**data, "sha256": None} != {**head["data"], "sha256": None}:  # check_text saw to that
             raise InputOutputError(
                 f"{keeper.origin}: the data are not those of the checkpoint's run, or are read "
-                "with other options (--zero-based, --features); give the same"
+                "with other options (--zero-based, --features), or start elsewhere (--init); give "
+                "the same"
             )
     kept = {name: _plain(value) for name, value in asdict(options).items() if name not in OWN}
     kept["threads"] = problem.threads  # the digits of dense products may depend on them

@@ -86,7 +86,7 @@ def iterate(
     reference: Reference,
     *,
     plan: Plan,
-    report: Callable[[Record], None],
+    report: Callable[[Record, Array | None], None],
     progress: Callable[[int, float, float], None] | None = None,
     interrupts: Interrupts | None = None,
     keeper: Keeper | None = None,
@@ -163,19 +163,19 @@ def iterate(
                     f_average = problem.value(problem.scores(average.x), average.x)
                 row, unreported = unreported, None
                 _compare(row, f_average, reference, None)
-                report(row)
+                report(row, state.x)
             if status:
                 break
             if progress is not None:
                 progress(epoch, math.nan if state.d is None else state.d, now.f)
         eta = schedule(plan.schedule, epoch + 1)
         stopped = done > 0 and over()
-        for X, y in () if stopped else batches.epoch(done):
+        for batch in () if stopped else batches.epoch(done):
             if plan.average != "none":
                 average.include(state, eta)
             before = state.d
             try:
-                algorithm.step(state, batches.gradient(X, y, state.x), eta)
+                algorithm.step(state, batches.gradient(*batch, state.x), eta)
             except NumericalError as error:
                 reason = f"step {k + 1}: {error}"
                 break
@@ -196,7 +196,7 @@ def iterate(
     if unreported is not None:  # failed between two rows: show the last finite state
         row = unreported
         _compare(row, None, reference, None)
-        report(row)
+        report(row, None)
     points = {"last": state.x, "average": average.x, "best": best}
     values = {name: row.get(f"f_{name}") for name in points}
     if reason:  # the last and the average iterate may not be finite

@@ -18,7 +18,7 @@ PART = ".dadapt-part"
 """End of a temporary file's name; a process that is killed leaves it behind."""
 
 
-def check_outputs(paths: Iterable[str | None], data: str) -> None:
+def check_outputs(paths: Iterable[str | None], *inputs: str | None) -> None:
     """Fail before the work starts when one of the outputs asked for cannot be written.
 
     Raises
@@ -32,7 +32,8 @@ def check_outputs(paths: Iterable[str | None], data: str) -> None:
     for path in paths:
         if path is None:
             continue
-        check_output(path, data)
+        for data in filter(None, inputs):
+            check_output(path, data)
         if (real := os.path.realpath(path)) in seen:
             raise UsageError(f"{path}: is named for two outputs; give each a file of its own")
         seen.add(real)
@@ -99,6 +100,10 @@ def atomic_write(path: str | os.PathLike[str]) -> Iterator[BinaryIO]:
     try:
         if target.is_dir():
             raise IsADirectoryError(None, "Is a directory", name)
+        if target.exists() and not target.is_file():  # a device or a pipe is not to be replaced
+            with target.open("wb") as stream:
+                yield stream
+            return
         handle, made = tempfile.mkstemp(PART, f".{target.name[:100]}.", target.parent)
         temporary = Path(made)
         os.close(handle)

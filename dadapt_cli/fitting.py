@@ -15,14 +15,26 @@ import scipy
 import scipy.sparse as sp
 from threadpoolctl import threadpool_limits
 
-from dadapt_cli import __version__, durable, labels, metric, reference, run, starting
+from dadapt_cli import (
+    __version__,
+    durable,
+    metric,
+    model,
+    preparing,
+    reference,
+    run,
+    starting,
+    warm,
+)
 from dadapt_cli.algorithms import auto
 from dadapt_cli.arrays import Array
 from dadapt_cli.diagnosis import diagnose
 from dadapt_cli.duplicates import PAYS_FROM, collapse
 from dadapt_cli.errors import DataError, NumericalError, UsageError
+from dadapt_cli.heldout import HeldOut, model_of
 from dadapt_cli.interrupts import Interrupts
 from dadapt_cli.keeper import Keeper
+from dadapt_cli.model import Model
 from dadapt_cli.options import Options, not_for
 from dadapt_cli.problem import Problem
 from dadapt_cli.reference import Reference
@@ -42,7 +54,8 @@ class FitResult:
     ----------
     w
         Weights of the iterate with the least f, shape (p,), or (p, C) for C >= 3 classes; the
-        bias, where there is one, is the last row.
+        bias or intercept, where there is one, is the last row. With a ``scale`` they are those
+        of the scaled features.
     d
         The last d_k; None for the baselines, which have none.
     trace
@@ -55,6 +68,8 @@ class FitResult:
         The iterate that Theorem 2 returns, when its step was taken, else None.
     classes
         The labels; with two of them the second is the positive one.
+    model
+        The same weights as a :class:`~dadapt_cli.model.Model`, to predict with or to save.
     signal
         The signal that interrupted the run, or None.
     """
@@ -67,6 +82,7 @@ class FitResult:
     end: Record
     theorem2_w: Array | None
     classes: tuple[int | str, ...]
+    model: Model
     signal: int | None
 
     @property
@@ -110,7 +126,9 @@ class Watcher:
     keeper: Keeper | None = None
 
 
-def fit(X: Any, y: Any, **options: Any) -> FitResult:
+def fit(
+    X: Any, y: Any, *, sample_weight: Any = None, init: Any = None, **options: Any
+) -> FitResult:
     """Fit logistic regression without a learning rate.
 
     Parameters
@@ -119,11 +137,18 @@ def fit(X: Any, y: Any, **options: Any) -> FitResult:
         Samples, shape (n, p): a SciPy sparse matrix or array, or anything NumPy takes.
     y
         Integer labels, shape (n,). Two distinct ones give the binary model, more give softmax.
+    sample_weight
+        How much each sample counts, shape (n,), at least 0; by default 1. The mean of the losses
+        and l2 = 1/n are over their sum; 0 leaves a sample out.
+    init
+        x_0: an array in the shape of the result's ``w``, a model, or the path of one; by default
+        0. D is measured from it.
     **options
         The command line's options with underscores: algo, iterations, d0, bound,
-        gradient_bound, l2, bias, reference, tol, time_limit, positive, every, dtype, threads,
-        metric, memory, inner, lbfgs_pairs, epochs, batch_size, schedule, seed, average, momentum,
-        betas, lr, variant, checkpoint, resume, restart, checkpoint_every.
+        gradient_bound, l2, bias, intercept, weight (a dict of labels), scale, reference,
+        tol, time_limit, positive, every, dtype, threads, metric, memory, inner, lbfgs_pairs,
+        epochs, batch_size, schedule, seed, average, momentum, betas, lr, variant, checkpoint,
+        resume, restart, checkpoint_every.
 
     Returns
     -------
@@ -141,7 +166,7 @@ def fit(X: Any, y: Any, **options: Any) -> FitResult:
     InputOutputError
         A checkpoint that cannot be written, or gone on with.
     """
-    known = set(Options.__dataclass_fields__)
+    known = set(Options.__dataclass_fields__) - {"init"}
     if unknown := sorted(set(options) - known):
         raise UsageError(f"unknown option {unknown[0]!r}; there are {', '.join(sorted(known))}")
     if not sp.issparse(X):
@@ -150,20 +175,39 @@ def fit(X: Any, y: Any, **options: Any) -> FitResult:
             raise DataError(f"X is of type {X.dtype}; numbers are needed")
     for name in {"checkpoint", "resume"} & set(options):
         options[name] = options[name] and os.fspath(options[name])
-    chosen = Options(**options)
-    with durable.opened(chosen, options) as (chosen, keeper):
+    path = os.fspath(init) if isinstance(init, (str, os.PathLike)) else None
+    chosen = Options(**options, init=path)
+    with durable.opened(chosen, {*options, *(["init"] if path else [])}) as (chosen, keeper):
         chosen.check(options)
-        return fit_source(X, np.asarray(y), chosen, Source(), Watcher(keeper=keeper))
+        start = init if chosen.init is None else model.load(chosen.init)
+        return fit_source(
+            X, np.asarray(y), chosen, Source(), Watcher(keeper=keeper),
+            sample_weight=sample_weight, init=start,
+        )  # fmt: skip
 
 
-def fit_source(X: Any, y: Array, options: Options, source: Source, watcher: Watcher) -> FitResult:
-    """Fit as :func:`fit` does, telling `watcher` about it on the way."""
+def fit_source(
+    X: Any,
+    y: Array,
+    options: Options,
+    source: Source,
+    watcher: Watcher,
+    *,
+    sample_weight: Any = None,
+    init: Any = None,
+    held_out: HeldOut | None = None,
+) -> FitResult:
+    """Fit as :func:`fit` does, telling `watcher` about it on the way.
+
+    Accuracy and log-loss on `held_out` samples are added to the records.
+    """
     begin = time.perf_counter()
     algorithm, keeper = options.check(), watcher.keeper
     if keeper is not None:
         durable.check_text(keeper, source.sha256)
     try:
-        problem = _problem(X, y, options)
+        data = preparing.prepare(X, y, options, sample_weight)
+        problem = preparing.problem_of(data, options)
     except DataError as error:
         raise DataError(str(error), source.path) from error
     classes, l2 = problem.labels, problem.l2
@@ -175,10 +219,13 @@ def fit_source(X: Any, y: Array, options: Options, source: Source, watcher: Watc
         problem.nonzeros,
         len(problem.blocks),
     )
-    for line in (*classes.notes, *_notes(problem), *starting.notes(options, algorithm.INFO)):
+    judge, about_test = held_out.judge(problem, data.scaling) if held_out else (None, [])
+    unusual = preparing.notes(data, problem)
+    for line in (*unusual, *starting.notes(options, algorithm.INFO), *about_test):
         watcher.note(line)
+    w0 = None if init is None else warm.weights(problem, data.scaling, init)
     if keeper is not None:
-        durable.identify(keeper, options, problem, source.sha256)
+        durable.identify(keeper, options, problem, source.sha256, w0)
     if options.algo == auto.INFO.name:
         picked, reason = auto.choose(problem, resumable=keeper is not None)
         options = replace(options, **{**picked, "metric": options.metric or picked.get("metric")})
@@ -187,14 +234,28 @@ def fit_source(X: Any, y: Array, options: Options, source: Source, watcher: Watc
     info = algorithm.INFO
     options = options.resolved(info)
     name = options.metric or "identity"
-    known, sha256 = _reference(problem, X, options, source, keeper)
+    exact = problem
+    if problem.dtype != np.float64:
+        exact = preparing.problem_of(data, options, np.float64)
+    known, sha256 = _reference(exact, options, source, w0, keeper)
     known = known.in_metric(name)
     problem = problem.in_metric(metric.scale(problem, name))
     referred = time.perf_counter()
     log.info("f*: %s, %s (%.2f s)", known.status, known.method or known.reason, referred - begin)
     trace: list[Record] = []
 
-    def report(row: Record) -> None:
+    def tested(w: Array | None) -> Record:
+        """What is held out for, in a row: of the weights of x_k, where they are known."""
+        if judge is None:
+            return {}
+        verdict = None if w is None else judge(w)
+        return {
+            "test_accuracy": None if verdict is None else verdict.accuracy,
+            "test_log_loss": None if verdict is None else run.finite(verdict.log_loss),
+        }
+
+    def report(row: Record, x: Array | None) -> None:
+        row.update(tested(None if x is None else problem.rescaled(x)))
         trace.append(row)
         watcher.record(row)
 
@@ -202,7 +263,7 @@ def fit_source(X: Any, y: Array, options: Options, source: Source, watcher: Watc
     # dots of single vectors that are left to BLAS are too short for threads of its own.
     blas = problem.threads if isinstance(problem.X, np.ndarray) else 1
     with np.errstate(all="ignore"), threadpool_limits(blas, user_api="blas"):
-        x0 = problem.zeros()
+        x0 = problem.zeros() if w0 is None else problem.in_coordinates(w0)
         loop, count = starting.loop(options, info)
         merge = not info.minibatch and "problem" not in info.wants and count >= PAYS_FROM
         if keeper is not None:  # a run that is gone on with for longer changes no digit
@@ -228,6 +289,8 @@ def fit_source(X: Any, y: Array, options: Options, source: Source, watcher: Watc
                 "loss": "softmax" if problem.softmax else "logistic",
                 "l2": l2,
                 "bias": options.bias,
+                "intercept": options.intercept,
+                "weighted": problem.weights is not None,
             },
             "options": {
                 **asdict(options),
@@ -249,7 +312,8 @@ def fit_source(X: Any, y: Array, options: Options, source: Source, watcher: Watc
             if keeper.saved is not None:
                 watcher.note(f"{keeper.origin}: going on from k = {keeper.saved.k}")
                 for row in keeper.saved.rows:
-                    report(row)
+                    trace.append(row)
+                    watcher.record(row)
         budget = run.Budget(count, options.tol, options.time_limit, options.every)
         outcome = loop(
             light, algorithm, state, first, budget, known,
@@ -265,6 +329,7 @@ def fit_source(X: Any, y: Array, options: Options, source: Source, watcher: Watc
         "iterate": outcome.iterate,
         "accuracy": outcome.accuracy,
         "log_loss": run.finite(outcome.log_loss),
+        **tested(outcome.w),
         "diagnosis": diagnose(outcome, info, known, options.tol),
         "seconds": {
             "load": source.load_seconds,
@@ -285,6 +350,10 @@ def fit_source(X: Any, y: Array, options: Options, source: Source, watcher: Watc
         end=end,
         theorem2_w=None if average is None else problem.rescaled(average),
         classes=classes.classes,
+        model=replace(
+            model_of(problem, data.scaling, outcome.w),
+            about={"start": start, "steps": trace, "end": end, "d": state.d},
+        ),
         signal=outcome.signal,
     )
     if outcome.reason is not None:
@@ -295,30 +364,16 @@ def fit_source(X: Any, y: Array, options: Options, source: Source, watcher: Watc
     return result
 
 
-def _problem(X: Any, y: Array, options: Options) -> Problem:
-    """The objective; l2 = 1/n is known once the data are."""
-    if X.ndim != 2:
-        raise DataError(f"X has shape {X.shape}; one row a sample, one column a feature is needed")
-    return Problem(
-        X,
-        labels.encode(y, positive=options.positive),
-        l2=1.0 / max(X.shape[0], 1) if options.l2 == "1/n" else float(options.l2),
-        bias=options.bias,
-        dtype=options.dtype,
-        threads=options.threads,
-    )
-
-
 def _reference(
-    problem: Problem, X: Any, options: Options, source: Source, keeper: Keeper | None
+    problem: Problem, options: Options, source: Source, w0: Array | None, keeper: Keeper | None
 ) -> tuple[Reference, str | None]:
-    """The reference, of the float64 objective whatever the run's dtype, and the data's hash.
+    """The reference of the float64 objective, whatever the run's dtype, and the data's hash.
 
     A run that is gone on with keeps the reference it began with.
     """
     if keeper is not None:
         if "reference" not in keeper.head:
-            keeper.head["reference"] = asdict(_reference(problem, X, options, source, None)[0])
+            keeper.head["reference"] = asdict(_reference(problem, options, source, w0, None)[0])
         known = Reference(**keeper.head["reference"])
         return known, source.sha256 or keeper.head["data"]["content"]
     wanted = options.reference
@@ -326,23 +381,9 @@ def _reference(
         return reference.given(float(wanted)), source.sha256
     if wanted == "none":
         return reference.none("not asked for"), source.sha256
-    exact = problem
-    if problem.dtype != np.float64:
-        exact = Problem(
-            X, problem.labels, l2=problem.l2, bias=options.bias, threads=options.threads
-        )
-    content = reference.store.content(exact)
-    known = reference.find(exact, content, always=wanted == "always")
+    content = reference.store.content(problem)
+    known = reference.find(problem, content, always=wanted == "always", x0=w0)
     return known, source.sha256 or content
-
-
-def _notes(problem: Problem) -> list[str]:
-    """What is unusual about the data, one line each."""
-    rows = problem.X.any(axis=1) if isinstance(problem.X, np.ndarray) else np.diff(problem.X.indptr)
-    empty = int(np.count_nonzero(np.asarray(rows) == 0))
-    if empty == problem.n:
-        return ["no row has a feature: every w has the same loss, log K for K classes"]
-    return [f"{empty} of {problem.n} rows have no features"] if empty else []
 
 
 def environment(threads: int) -> Record:

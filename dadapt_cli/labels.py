@@ -99,3 +99,15 @@ def encode(y: Array, *, positive: int | None = None) -> Labels:
 def _some(names: tuple[int | str, ...]) -> str:
     shown = ", ".join(str(v) for v in names[:8])
     return shown if len(names) <= 8 else f"{shown}, ... ({len(names)} in all)"
+
+
+def indices(classes: tuple[int | str, ...], y: Array) -> Indices:
+    """Number of the class of each label, shape (n,); -1 for a label that is none of them.
+
+    ``rest`` takes all labels that are not the other class.
+    """
+    index = np.full(len(y), classes.index("rest") if "rest" in classes else -1)
+    for number, label in enumerate(classes):
+        if label != "rest":
+            index[y == label] = number
+    return index

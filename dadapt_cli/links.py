@@ -37,7 +37,7 @@ class Logistic:
         How often each sample counts, shape (n,); None for once.
     """
 
-    def __init__(self, y: Array, n_mean: int, weights: Array | None = None) -> None:
+    def __init__(self, y: Array, n_mean: float, weights: Array | None = None) -> None:
         self.y = y
         self.weights = weights
         self.slope = -y / y.dtype.type(n_mean)
@@ -86,7 +86,7 @@ class Softmax:
     """
 
     def __init__(
-        self, y: Indices, n_classes: int, n_mean: int, weights: Array | None = None
+        self, y: Indices, n_classes: int, n_mean: float, weights: Array | None = None
     ) -> None:
         self.weights = weights
         self.factor: Array | float = 1.0 / n_mean if weights is None else weights / n_mean
@@ -112,10 +112,10 @@ class Softmax:
         return loss
 
 
-def softmax_columns(z: Array, y: Indices, residual: Array) -> float:
+def softmax_columns(z: Array, y: Indices, residual: Array, weights: Array | None = None) -> float:
     """Sum of the losses of :class:`Softmax` for scores of shape (C, samples), one sample a column.
 
-    `residual` becomes their derivatives, not divided by n_mean.
+    `residual` becomes their derivatives, not divided by n_mean. `weights` are (samples,).
 
     With o the sum of exp(z_c - max z) over c != y and e = exp(z_y - max z), the loss is
     log1p(o + (e - 1)) - (z_y - max z) and the own residual -o/(o + e): for z_y = max z, as near
@@ -130,4 +130,6 @@ def softmax_columns(z: Array, y: Indices, residual: Array) -> float:
     others = residual.sum(axis=0)
     residual /= others + e
     residual[own] = -others / (others + e)
-    return float(np.log1p(others + (e - 1.0)).sum(dtype=np.float64) - z_y.sum(dtype=np.float64))
+    if weights is not None:
+        residual *= weights
+    return _total(np.log1p(others + (e - 1.0)), weights) - _total(z_y, weights)

@@ -37,7 +37,7 @@ def scale(problem: Problem, metric: str) -> Array | None:
         return None
     K = problem.n_classes
     c0 = (1.0 - 1.0 / K) / K if problem.softmax else 0.25
-    h = c0 * column_squares(problem) / problem.n + problem.l2
+    h = c0 * column_squares(problem) / problem.n_mean + np.ravel(problem.ridge)
     c = np.where(h > 0, h, 1.0) ** POWERS[metric]
     return c.astype(problem.dtype).reshape(-1, *(1 for _ in problem.shape[1:]))
 

@@ -5,8 +5,8 @@ An option that an algorithm would ignore is refused.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-from dataclasses import dataclass, replace
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from dadapt_cli import algorithms
@@ -16,6 +16,7 @@ from dadapt_cli.checks import choice, number
 from dadapt_cli.epochs import AVERAGES
 from dadapt_cli.errors import UsageError
 from dadapt_cli.metric import METRICS
+from dadapt_cli.scaling import SCALES
 
 SMALLEST_D0 = {"float64": 1e-100, "float32": 1e-30}
 """Below it the entries of s = d0 g underflow and d would stay at d0 without a word."""
@@ -61,6 +62,10 @@ class Options:
     variant: str = "paper"
     l2: str | float = 0.0
     bias: bool = False
+    intercept: bool = False
+    weight: Mapping[int, float] = field(default_factory=dict)
+    scale: str = "none"
+    init: str | None = None
     positive: int | None = None
     reference: str | float = "auto"
     tol: float | None = None
@@ -85,9 +90,16 @@ class Options:
             _check_minibatch(self, algorithm.INFO)
         else:
             _check_full_batch(self, algorithm.INFO)
+        choice("scale", self.scale, SCALES)
         choice("dtype", self.dtype, tuple(SMALLEST_D0))
         number("d0", self.d0, at_least=SMALLEST_D0[self.dtype], words=("auto",))
         number("l2", self.l2, at_least=0.0, words=("1/n",))
+        if self.bias and self.intercept:
+            raise UsageError(
+                "--bias and --intercept: one constant feature is enough; leave one out"
+            )
+        for label, factor in self.weight.items():
+            number(f"weight {label}=", factor, at_least=0.0)
         number("reference", self.reference, words=("auto", "always", "none"))
         number("every", self.every, at_least=1, words=("log",))
         if self.tol is not None:

@@ -10,6 +10,9 @@ and with C >= 3 classes, weights W of shape (p, C), all C columns kept, scores Z
 .. math:: f(W) = \frac1n \sum_i \Bigl(\log \sum_c e^{Z_{ic}} - Z_{i y_i}\Bigr)
                  + \frac{\lambda}{2} \|W\|_F^2 .
 
+With sample weights c_i > 0 the mean is :math:`\sum_i c_i\,loss_i/\sum_i c_i`; an intercept is a
+constant feature whose weights the l2 term leaves out.
+
 The gradient is :math:`X^T R + \lambda w`, with the residuals :math:`R = \partial f/\partial Z`:
 :math:`-y_i \sigma(-y_i z_i)/n` for two classes, (softmax - one-hot)/n for more.
 
@@ -38,11 +41,9 @@ from dadapt_cli.arrays import Array, Mask, Matrix
 from dadapt_cli.errors import DataError
 from dadapt_cli.labels import Labels
 from dadapt_cli.links import Logistic, Softmax
+from dadapt_cli.storage import rows_of, stored
 
 Result = TypeVar("Result")
-
-DENSE_FROM = 0.25
-"""Density from which a dense matrix is faster (measured, benchmarks/gradient.py)."""
 
 THREADS_FROM = 500_000
 """Stored entries times classes from which a second thread gains (measured, ditto)."""
@@ -130,6 +131,8 @@ class Problem:
         Weight of the l2 term, >= 0.
     bias
         Append a constant feature 1; it is regularised like any other weight.
+    intercept
+        Append one that is not regularised; without an l2 term that is the same.
     dtype
         float64, or float32 for the arrays; losses and scalars are summed in float64.
     threads
@@ -138,9 +141,9 @@ class Problem:
     dropped
         Classes to leave out of single samples, (n, C); softmax only (see :meth:`restrict`).
     n_mean
-        Number of samples the mean is over, if not n.
+        What the mean is over, if not n or the sum of the weights.
     weights
-        How often each row counts, (n,); by default once.
+        How often each row counts, (n,), positive; by default once.
 
     Raises
     ------
@@ -156,30 +159,32 @@ class Problem:
         *,
         l2: float = 0.0,
         bias: bool = False,
+        intercept: bool = False,
         dtype: Any = np.float64,
         threads: int | None = None,
         dropped: Mask | None = None,
-        n_mean: int | None = None,
+        n_mean: float | None = None,
         weights: Array | None = None,
     ) -> None:
         if X.ndim != 2 or X.shape[0] != len(labels.index):
             raise DataError(f"{X.shape} data for {len(labels.index)} labels; one label a row")
         self.labels = labels
         self.l2 = float(l2)
-        self.bias = bias
+        self.bias = bias or intercept
+        self.intercept = intercept and self.l2 > 0
         self.dtype = np.dtype(dtype)
         self.n: int = X.shape[0]
-        self.n_mean = n_mean or self.n
-        self.p: int = X.shape[1] + bias
+        self.n_mean: float = n_mean or (self.n if weights is None else float(weights.sum()))
+        self.p: int = X.shape[1] + self.bias
         self.n_classes = labels.n_classes
         self.softmax = self.n_classes > 2
         self.shape: tuple[int, ...] = (self.p, self.n_classes) if self.softmax else (self.p,)
         size = " x ".join(str(length) for length in self.shape)
         needed = VECTORS * 8 * math.prod(self.shape)
         memory.require(needed, f"work space for {size} weights (is an index too large?)")
-        self.X: Matrix = _stored(X, bias, self.dtype)
+        self.X: Matrix = stored(X, self.bias, self.dtype)
         self.dropped = dropped
-        self.weights = weights
+        self.weights = None if weights is None else np.asarray(weights, self.dtype)
         self.threads = threads or _cores()
         self.y: Any = labels.index
         if not self.softmax:
@@ -187,7 +192,7 @@ class Problem:
         self._scores = np.empty((self.n, *self.shape[1:]), self.dtype)
         self.blocks = [
             _Block(
-                rows, _rows(self.X, rows), self.link(rows), self._scores[rows],
+                rows, rows_of(self.X, rows), self.link(rows), self._scores[rows],
                 None if dropped is None else dropped[rows],
             )
             for rows in self._row_blocks()
@@ -205,8 +210,8 @@ class Problem:
 
     def _row_blocks(self) -> list[slice]:
         """Slices of equal work, the same for any number of threads; one for a small problem."""
-        stored = self.nonzeros
-        work = stored * self.shape[-1] ** self.softmax
+        entries = self.nonzeros
+        work = entries * self.shape[-1] ** self.softmax
         least = max(BLOCK, 16 * math.prod(self.shape))  # each block makes a gradient of its own
         parts = 1
         if work >= max(THREADS_FROM, least):
@@ -215,7 +220,7 @@ class Problem:
             parts = 1
         if parts == 1:
             return [slice(0, self.n)]
-        wanted = np.linspace(0, stored, parts + 1)[1:-1]
+        wanted = np.linspace(0, entries, parts + 1)[1:-1]
         cuts = np.searchsorted(self.X.indptr, wanted)
         edges = np.unique([0, *cuts.tolist(), self.n]).tolist()
         return [slice(a, b) for a, b in itertools.pairwise(edges)]
@@ -237,7 +242,7 @@ class Problem:
             loss += more_loss
             g += more_g
         if self.l2:
-            g += self.l2 * w
+            g += self.ridge * w
         return Evaluation(loss / self.n_mean + self.l2_term(w), g, self._scores)
 
     def scores(self, w: Array) -> Array:
@@ -252,7 +257,7 @@ class Problem:
         for more in parts[1:]:
             g += more
         if self.l2:
-            g += self.l2 * w
+            g += self.ridge * w
         return g
 
     def value(self, scores: Array, w: Array) -> float:
@@ -272,12 +277,35 @@ class Problem:
         self.mean_loss(scores)
         return np.concatenate([block.residual for block in self.blocks])
 
+    def weighted(self, a: Array) -> Array:
+        """Rows of `a`, (n,) or (n, C), each times its sample's weight."""
+        return a if self.weights is None else (a.T * self.weights).T
+
+    def unweighted(self, a: Array) -> Array:
+        """The inverse of :meth:`weighted`."""
+        return a if self.weights is None else (a.T / self.weights).T
+
+    @property
+    def ridge(self) -> Any:
+        """l2 of each weight: one number, or (p,) or (p, 1) with a 0 for the intercept."""
+        if not self.intercept:
+            return self.l2
+        each = np.full((self.p, *(1 for _ in self.shape[1:])), self.l2, self.dtype)
+        each[-1] = 0.0
+        return each
+
+    @property
+    def strong_convexity(self) -> float:
+        """l2, if the l2 term takes in every weight, else 0."""
+        return 0.0 if self.intercept else self.l2
+
     def l2_term(self, w: Array) -> float:
-        """(l2/2) ||w||^2."""
+        """(l2/2) ||w||^2, without the intercept."""
+        w = w[:-1] if self.intercept else w
         return 0.5 * self.l2 * float(np.vdot(w, w)) if self.l2 else 0.0
 
     def accuracy(self, scores: Array) -> float:
-        """Share of samples whose class has the largest score; a tie goes to the first class."""
+        """(Weighted) share of samples whose class has the largest score; a tie: the first class."""
         predicted = scores.argmax(axis=1) if self.softmax else (scores > 0).astype(np.intp)
         return float(np.average(predicted == self.labels.index, weights=self.weights))
 
@@ -301,17 +329,23 @@ class Problem:
         """scale * a: the weights w of a point v, or the gradient in v from the one in w."""
         return a if self.scale is None else self.scale * a
 
+    def in_coordinates(self, w: Array) -> Array:
+        """w/scale: the point v of weights w, in the problem's dtype."""
+        w = w.astype(self.dtype)
+        return w if self.scale is None else w / self.scale
+
     def restrict(self, kept: Mask) -> Problem:
-        """Return the objective with only the kept loss terms, the mean still over n.
+        """Return the objective with only the kept loss terms, the mean over what it was.
 
         `kept` has shape (n,) for two classes, (n, C) for more (True in each row's own class):
         the terms log(1 + exp(-m)) or exp(-m_c), with m_c = z_y - z_c, that stay. No l2 term.
         """
-        same = {"dtype": self.dtype, "threads": self.threads, "n_mean": self.n}
+        same = {"dtype": self.dtype, "threads": self.threads, "n_mean": self.n_mean}
         if self.softmax:
-            return Problem(self.X, self.labels, dropped=~kept, **same)
+            return Problem(self.X, self.labels, dropped=~kept, weights=self.weights, **same)
         fewer = Labels(self.labels.classes, self.labels.index[kept])
-        return Problem(self.X[kept], fewer, **same)
+        weights = None if self.weights is None else self.weights[kept]
+        return Problem(self.X[kept], fewer, weights=weights, **same)
 
     def in_threads(self, jobs: Sequence[Callable[[], Result]]) -> list[Result]:
         """Results of `jobs`, in their order, computed on at most `threads` threads."""
@@ -337,45 +371,3 @@ def _cores() -> int:
     if hasattr(os, "sched_getaffinity"):
         return len(os.sched_getaffinity(0))
     return os.cpu_count() or 1
-
-
-def _rows(X: Matrix, rows: slice) -> Matrix:
-    """Some rows, of the same memory: a copy would not fit the cache beside the original."""
-    if isinstance(X, np.ndarray) or rows == slice(0, X.shape[0]):
-        return X[rows] if isinstance(X, np.ndarray) else X
-    a, b = X.indptr[rows.start], X.indptr[rows.stop]
-    part = sp.csr_array((rows.stop - rows.start, X.shape[1]), dtype=X.dtype)
-    # Set, not given: the constructor copies views that are much smaller than what they view.
-    part.data, part.indices = X.data[a:b], X.indices[a:b]
-    part.indptr = X.indptr[rows.start : rows.stop + 1] - a
-    return part
-
-
-def _stored(X: Matrix, bias: bool, dtype: np.dtype[Any]) -> Matrix:
-    """The data as the products want it: dense from DENSE_FROM on, else CSR with int32 indices."""
-    n, p = X.shape
-    sparse = sp.issparse(X)
-    if not sparse:
-        X = np.ascontiguousarray(X, dtype)
-    values = X.data if sparse else X
-    # Squares must not overflow either: norms of rows and of the gradient are made of them.
-    with np.errstate(over="ignore", invalid="ignore"):
-        size = float(np.vdot(values, values))
-    if not np.isfinite(size):
-        raise DataError(
-            "a value is not finite, or so large that its square overflows; scale the features"
-        )
-    stored = X.nnz if sparse else np.count_nonzero(X)
-    if stored >= DENSE_FROM * n * p:
-        dense = X.toarray() if sparse else X
-        if bias:
-            dense = np.hstack([dense, np.ones((n, 1))])
-        return np.ascontiguousarray(dense, dtype)
-    X = sp.csr_array(X, dtype=dtype)
-    if bias:
-        X = sp.csr_array(sp.hstack([X, np.ones((n, 1), dtype)], format="csr"))
-    if max(X.nnz, *X.shape) < 2**31 and X.indices.dtype != np.int32:
-        X = sp.csr_array(
-            (X.data, X.indices.astype(np.int32), X.indptr.astype(np.int32)), shape=X.shape
-        )
-    return X

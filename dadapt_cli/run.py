@@ -110,7 +110,7 @@ def iterate(
     budget: Budget,
     reference: Reference,
     *,
-    report: Callable[[Record], None],
+    report: Callable[[Record, Array | None], None],
     progress: Callable[[int, float, float], None] | None = None,
     interrupts: Interrupts | None = None,
     keeper: Keeper | None = None,
@@ -125,7 +125,7 @@ def iterate(
     first
         f and gradient at the state's x, in the user's variables, already evaluated.
     report
-        Called with each step record.
+        Called with each step record and x_k, or None where that is lost.
     progress
         Called now and then with k, d and f.
     interrupts
@@ -153,7 +153,7 @@ def _rounds(
     first: Evaluation,
     budget: Budget,
     reference: Reference,
-    report: Callable[[Record], None],
+    report: Callable[[Record, Array | None], None],
     progress: Callable[[int, float, float], None] | None,
     interrupts: Interrupts | None,
     keeper: Keeper | None,
@@ -201,7 +201,7 @@ def _rounds(
                 f_average = problem.value(average_scores, average) if k else now.f
             row, unreported = unreported, None
             _compare(row, f_average, reference, None if D is None else state.bound(D))
-            report(row)
+            report(row, state.x)
         if status:
             break
         if progress is not None and begin + elapsed >= next_progress:
@@ -225,7 +225,7 @@ def _rounds(
     if unreported is not None:  # failed between two rows: show the last finite state
         row = unreported
         _compare(row, None, reference, None)
-        report(row)
+        report(row, None)  # x may be beyond x_k
     return _outcome(
         problem, state, best, average_scores, row,
         status="failed" if reason else str(status), growth=growth, reason=reason,
@@ -249,7 +249,8 @@ def _stop(
         gap = reference.certified(f_best)
         if gap is not None and gap <= budget.tolerance:
             return "tolerance"
-        if problem.l2 > 0 and grad_square / (2 * problem.l2) <= budget.tolerance:
+        mu = problem.strong_convexity
+        if mu > 0 and grad_square / (2 * mu) <= budget.tolerance:
             return "tolerance"
     if k >= budget.iterations:
         return "iterations"

@@ -50,9 +50,9 @@ def test_gradient_of_one_batch_with_all_samples_is_the_full_one(
     problem = random_problem(0, n=40, p=7, n_classes=n_classes, l2=l2, density=density)
     w = np.random.default_rng(1).normal(size=problem.shape) * 30
     several = Batches(problem, 1000, 0)
-    ((X, y),) = several.epoch()
+    ((X, y, c),) = several.epoch()
     full = problem.value_and_gradient(w).g
-    np.testing.assert_allclose(several.gradient(X, y, w), full, rtol=1e-12, atol=1e-14)
+    np.testing.assert_allclose(several.gradient(X, y, c, w), full, rtol=1e-12, atol=1e-14)
 
 
 def test_an_epoch_takes_each_sample_once_in_batches(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -61,7 +61,7 @@ def test_an_epoch_takes_each_sample_once_in_batches(monkeypatch: pytest.MonkeyPa
     problem = Problem(X, encode(np.arange(150) % 2))
     made = Batches(problem, 16, 7)
     for _ in range(2):
-        got = [X_batch[:, 0] for X_batch, _ in made.epoch()]
+        got = [X_batch[:, 0] for X_batch, _, _ in made.epoch()]
         assert [len(b) for b in got] == [16] * 9 + [6]
         assert sorted(np.concatenate(got)) == list(X[:, 0])
         assert not np.array_equal(np.concatenate(got), X[:, 0])
@@ -131,10 +131,10 @@ def test_average_is_of_the_iterates_before_each_step(average: str) -> None:
     state = algorithm.start(problem.zeros(), d0=1e-6)
     iterates, weights = [], []
     for _ in range(3):
-        for X_batch, y_batch in made.epoch():
+        for X_batch, y_batch, c in made.epoch():
             iterates.append(state.x.copy())
             weights.append(1.0 if average == "uniform" else state.d)
-            algorithm.step(state, made.gradient(X_batch, y_batch, state.x))
+            algorithm.step(state, made.gradient(X_batch, y_batch, c, state.x))
     wanted = np.average(iterates, axis=0, weights=weights)
     result = fitted(epochs=3, average=average)
     f = problem.value(problem.scores(wanted), wanted)

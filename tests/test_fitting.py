@@ -45,7 +45,9 @@ def test_records_are_those_of_the_interface() -> None:
     start = result.start
     assert list(start) == START_KEYS
     assert list(start["data"]) == DATA_KEYS
-    assert start["objective"] == {"loss": "softmax", "l2": 1 / 846, "bias": False}
+    assert start["objective"] == {
+        "loss": "softmax", "l2": 1 / 846, "bias": False, "intercept": False, "weighted": False
+    }  # fmt: skip
     assert set(start["reference"]) >= REFERENCE_KEYS
     assert [row["k"] for row in result.trace] == [0, 1, 2, 5, 7]
     assert all(list(row) == STEP_KEYS for row in result.trace)
@@ -235,7 +237,7 @@ def test_float32_follows_float64() -> None:
 def test_threads_do_not_change_the_course(n_classes: int, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("dadapt_cli.problem.THREADS_FROM", 1)
     monkeypatch.setattr("dadapt_cli.problem.BLOCK", 1000)
-    monkeypatch.setattr("dadapt_cli.problem.DENSE_FROM", 2.0)
+    monkeypatch.setattr("dadapt_cli.storage.DENSE_FROM", 2.0)
     problem = random_problem(0, n=500, p=20, n_classes=n_classes)
     y = problem.labels.index
     runs = [

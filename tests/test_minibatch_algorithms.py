@@ -110,9 +110,9 @@ def test_agrees_with_torch(name: str, settings: dict[str, Any], reference: str) 
     batches = Batches(problem, 16, 3)
     steps = 0
     while steps < 200:
-        for X, y in batches.epoch():
+        for X, y, c in batches.epoch():
             # The same gradients for both: those at our iterate.
-            g = batches.gradient(X, y, state.x)
+            g = batches.gradient(X, y, c, state.x)
             w.grad = torch.from_numpy(g.copy())
             optimizer.step()
             algorithm.step(state, g)
@@ -188,8 +188,8 @@ def test_d_survives_a_tiny_start_in_float32() -> None:
         batches = Batches(problem, 16, 0)
         state = algorithm.start(problem.zeros(), d0=1e-16)
         for _ in range(20):
-            for X, y in batches.epoch():
-                algorithm.step(state, batches.gradient(X, y, state.x))
+            for X, y, c in batches.epoch():
+                algorithm.step(state, batches.gradient(X, y, c, state.x))
         assert 1e-3 < state.d < 1e3
 
 

@@ -45,7 +45,7 @@ def test_sparse_dense_and_threads_agree(n_classes: int, monkeypatch: pytest.Monk
     monkeypatch.setattr("dadapt_cli.problem.BLOCK", 1000)
     tripled = sp.vstack([X] * 3, format="csr"), encode(np.tile(labels.index, 3))
     forked, alone = (Problem(*tripled, l2=0.1, threads=threads) for threads in (3, 1))
-    monkeypatch.setattr("dadapt_cli.problem.DENSE_FROM", 0.1)
+    monkeypatch.setattr("dadapt_cli.storage.DENSE_FROM", 0.1)
     dense = Problem(X, labels, l2=0.1)
     assert sp.issparse(sparse.X)
     assert isinstance(dense.X, np.ndarray)

@@ -126,12 +126,17 @@ class Subspace:
             r = self.residual[flat]
             if self.problem.softmax:
                 shape = (C, -1)
-                loss += softmax_columns(z.reshape(shape), self.problem.y[rows], r.reshape(shape))
+                columns = (z.reshape(shape), self.problem.y[rows], r.reshape(shape))
+                loss += softmax_columns(*columns, self._weights(rows))
                 r *= scale
             else:
                 loss += self.links[rows.start](z, r)
             g += V @ r
         return loss, g
+
+    def _weights(self, rows: slice) -> Array | None:
+        weights = self.problem.weights
+        return None if weights is None else weights[rows]
 
     def hessian(self) -> Array:
         """Hessian of the mean loss in a, at the last point evaluated."""
@@ -143,21 +148,26 @@ class Subspace:
         for rows in chunks:
             flat = slice(rows.start * C, rows.stop * C)
             V = self.V[:, flat]
-            q = self.residual[flat] * self.problem.n_mean
+            q = (self.residual[flat] * self.problem.n_mean).reshape(C, -1)
+            weights = self._weights(rows)
+            if weights is not None:
+                q /= weights
             if not self.problem.softmax:
                 np.abs(q, out=q)
-                H += (V * (q * (1 - q))) @ V.T
+                curvature = q * (1 - q) if weights is None else q * (1 - q) * weights
+                H += (V * curvature) @ V.T
                 continue
-            q = q.reshape(C, -1)
             q[self.problem.y[rows], np.arange(q.shape[1])] += 1.0
             # Row by row: BLAS is slow at a product of few long rows with as few long columns.
             means = np.empty((len(V), q.shape[1]), q.dtype)
             for j, v in enumerate(V):
                 qv = q * v.reshape(C, -1)
                 qv.sum(axis=0, out=means[j])
+                if weights is not None:
+                    qv *= weights
                 H[j, : j + 1] += V[: j + 1] @ qv.ravel()
             for j, mean in enumerate(means):
-                H[j, : j + 1] -= means[: j + 1] @ mean
+                H[j, : j + 1] -= means[: j + 1] @ (mean if weights is None else mean * weights)
         if self.problem.softmax:
             H += np.tril(H, -1).T
         return H
@@ -201,7 +211,10 @@ class Subspace:
         """Hessian and gradient of the l2 term in the coefficients."""
         if self.problem.l2 == 0:
             return np.zeros((len(self.D), len(self.D))), np.zeros(len(self.D))
-        D = self.problem.rescaled(self.D.reshape(-1, *w.shape)).reshape(self.D.shape)
+        D = self.problem.rescaled(self.D.reshape(-1, *w.shape))
+        if self.problem.intercept:
+            D, w = D[:, :-1], w[:-1]
+        D = D.reshape(len(D), -1)
         l2 = self.problem.l2
         return l2 * (D @ D.T).astype(np.float64), l2 * (D @ w.ravel()).astype(np.float64)
 

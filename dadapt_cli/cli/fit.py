@@ -45,6 +45,13 @@ def main(
     ] = "auto",
     l2: Annotated[str, typer.Option(help="Weight of (l2/2)||w||^2: a number or 1/n.")] = "0",
     bias: Annotated[bool, typer.Option(help="Append a constant feature 1.")] = False,
+    intercept: Annotated[
+        bool, typer.Option("--intercept", help="Append one that the l2 term leaves out.")
+    ] = False,
+    weight: Annotated[
+        list[str] | None,
+        typer.Option(metavar="LABEL=W", help="A label's samples count W times; repeatable."),
+    ] = None,
     reference: Annotated[
         str, typer.Option(help="f* and its certificate: auto, always, none or a number.")
     ] = "auto",
@@ -52,6 +59,12 @@ def main(
         float | None, typer.Option(help="Stop at this certified suboptimality; else exit 1.")
     ] = None,
     time_limit: Annotated[float | None, typer.Option(help="Seconds.")] = None,
+    scale: Annotated[
+        str, typer.Option(help="Divide: features by minmax or standard (deviation), rows to unit.")
+    ] = "none",
+    init: Annotated[
+        str | None, typer.Option(metavar="MODEL", help="Start x_0; D is measured from there.")
+    ] = None,
     positive: Annotated[
         int | None, typer.Option(metavar="LABEL", help="This label against the rest.")
     ] = None,
@@ -70,7 +83,7 @@ def main(
     average: Annotated[
         str, typer.Option(help="Also average the iterates: none, uniform or weighted by d.")
     ] = "none",
-    seed: Annotated[int, typer.Option(help="Of the minibatches.")] = 0,
+    seed: Annotated[int, typer.Option(help="Of the minibatches, or of the folds.")] = 0,
     momentum: Annotated[float, typer.Option(help="Of sgd and sgd-plain.")] = 0.0,
     betas: Annotated[str, typer.Option(help="Of adam and adam-plain.")] = "0.9,0.999",
     lr: Annotated[
@@ -94,6 +107,17 @@ def main(
     ] = None,
     plot: Annotated[
         str | None, typer.Option(metavar="FILE", help="Draw the run: PNG or SVG.")
+    ] = None,
+    save: Annotated[
+        str | None,
+        typer.Option(metavar="MODEL", help="Keep the model: .npz, or else LIBLINEAR's text."),
+    ] = None,
+    test: Annotated[
+        str | None, typer.Option(metavar="FILE", help="Accuracy and log-loss on held-out data.")
+    ] = None,
+    cross_validate: Annotated[
+        int | None,
+        typer.Option(metavar="K", help="Fit K times without one part, and judge on it."),
     ] = None,
     checkpoint: Annotated[
         str | None, typer.Option(metavar="FILE", help="Keep the run there, to --resume it.")
@@ -123,9 +147,12 @@ def main(
     import time
 
     from dadapt_cli import durable
+    from dadapt_cli import model as models
+    from dadapt_cli.cli import modelling
     from dadapt_cli.cli.messages import log_lines, say
     from dadapt_cli.files import check_outputs
     from dadapt_cli.fitting import Source, Watcher, fit_source
+    from dadapt_cli.heldout import HeldOut
     from dadapt_cli.interrupts import Interrupts
     from dadapt_cli.options import Options
     from dadapt_cli.render import machine
@@ -140,6 +167,10 @@ def main(
         gradient_bound=_number_or_word(gradient_bound),
         l2=_number_or_word(l2),
         bias=bias,
+        intercept=intercept,
+        weight=modelling.weights(weight or []),
+        scale=scale,
+        init=init,
         reference=_number_or_word(reference),
         tol=tol,
         time_limit=time_limit,
@@ -166,6 +197,8 @@ def main(
         checkpoint_every=checkpoint_every,
     )
     given = _given(context)
+    if cross_validate is not None:
+        given = modelling.check_folds(given)
     options = durable.resumed(options, given)
     info = options.check(given).INFO
     how = reading.reading(
@@ -177,10 +210,20 @@ def main(
         max_ratio=max_ratio,
     )
     found = reading.require_input(data)
-    views: list[Any] = [_view(output, info)]
+    others = None if test is None else reading.require_input(test)
+    views: list[Any] = [_view(output, info, cross_validate is not None)]
     if plot is not None:
         plotting.check(plot)
-    check_outputs((trace, plot, checkpoint or resume), found.path)
+    outputs = (trace, plot, save, checkpoint or resume)
+    check_outputs(outputs, found.path, None if others is None else others.path)
+    if save is not None:
+        modelling.check_savable(save, options.scale)
+    if data == test == "-":
+        raise UsageError("--test -: standard input is the data already; name a file")
+    start = None
+    if options.init is not None:
+        reading.require_input(options.init)
+        start = models.load(options.init)
     log = log_lines(quiet=quiet, verbose=verbose)
     note = (lambda line: None) if quiet else say
     trace_file = machine.Trace(trace) if trace is not None else None
@@ -203,12 +246,27 @@ def main(
         for line in loaded.notes:
             note(f"{found.path}: {line}")
         log.info("%s: sha256 of the text %s", found.path, loaded.sha256)
+        if save is not None:
+            modelling.check_savable(save, options.scale, options.positive, loaded.y)
+        held_out = None
+        if others is not None:
+            tested = others.load(dtype=options.dtype, **how)
+            for line in tested.notes:
+                note(f"{others.path}: {line}")
+            held_out = HeldOut(tested.X, tested.y, others.path, strict)
         problem = found.problem(loaded.sha256)
         source = Source(found.path, loaded.sha256, time.perf_counter() - begin, problem)
+        watcher = Watcher(record, note, progress, interrupts, keeper)
+        if cross_validate is not None:
+            return modelling.folds(loaded, options, cross_validate, source, watcher)
         progress.say("computing f* (--reference none skips it)")
         try:
-            watcher = Watcher(record, note, progress, interrupts, keeper)
-            result = fit_source(loaded.X, loaded.y, options, source, watcher)
+            with modelling.saving(save, note) as keep:
+                result = keep(
+                    fit_source(
+                        loaded.X, loaded.y, options, source, watcher, init=start, held_out=held_out
+                    )
+                )
         finally:
             if trace_file is not None:
                 trace_file.close()
@@ -243,13 +301,18 @@ def _number_or_word(text: str) -> str | float:
         return text
 
 
-def _view(output: str, info: Any) -> Any:
+def _view(output: str, info: Any, folds: bool) -> Any:
     """What shows the records on standard output."""
     from dadapt_cli.render import machine, table
+    from dadapt_cli.render.folds import FoldTable
 
     if output not in FORMATS:
         raise UsageError(f"--format {output[:40]!r}; choose from {', '.join(FORMATS)}")
+    if output == "table" and folds:
+        return FoldTable(sys.stdout)
     if output == "table":
         return table.Table(sys.stdout, info)
-    kinds: dict[str, Any] = {"jsonl": machine.JsonLines, "json": machine.Document}
-    return kinds.get(output, machine.Csv)(sys.stdout)
+    if output == "jsonl":
+        return machine.JsonLines(sys.stdout)
+    kind = machine.Document if output == "json" else machine.Csv
+    return kind(sys.stdout, "fold" if folds else "step")

@@ -1,9 +1,11 @@
 """f*, D and their certificate.
 
 With l2 > 0, f is l2-strongly convex: at any w, f(w) - f* <= ||grad f(w)||^2/(2 l2) and
-||w - w*|| <= ||grad f(w)||/l2. With l2 = 0 the infimum need not be attained; which loss terms can
-be driven to zero together is decided first (:mod:`~dadapt_cli.reference.recession`), the others
-are minimised, and a point of the Fenchel dual bounds f* from below.
+||w - w*|| <= ||grad f(w)||/l2. With an intercept that the l2 term leaves out, a point of the
+Fenchel dual takes the gradient's place (:mod:`~dadapt_cli.reference.intercept`). With l2 = 0 the
+infimum need not be attained; which loss terms can be driven to zero together is decided first
+(:mod:`~dadapt_cli.reference.recession`), the others are minimised, and a point of the Fenchel dual
+bounds f* from below.
 """
 
 from __future__ import annotations
@@ -15,6 +17,7 @@ from dataclasses import replace
 import numpy as np
 
 from dadapt_cli import metric
+from dadapt_cli.arrays import Array
 from dadapt_cli.problem import Problem
 from dadapt_cli.reference import store
 from dadapt_cli.reference.record import Reference
@@ -35,7 +38,7 @@ def none(reason: str) -> Reference:
     return Reference("none", reason=reason)
 
 
-def find(problem: Problem, content: str, *, always: bool) -> Reference:
+def find(problem: Problem, content: str, *, always: bool, x0: Array | None = None) -> Reference:
     """Return the reference for `problem`, from the cache where it is there.
 
     Parameters
@@ -46,13 +49,15 @@ def find(problem: Problem, content: str, *, always: bool) -> Reference:
         Hash of its data (:func:`store.content`).
     always
         Compute it even where an estimate says that this takes more than AUTO_SECONDS.
+    x0
+        What the distances are measured from; by default 0.
 
     Returns
     -------
     Reference
         Status ``none`` with a reason, never a guess, when it could not be computed.
     """
-    key = store.key(problem, content)
+    key = store.key(problem, content, x0)
     kept = store.read(key)
     if kept is not None:
         return kept
@@ -61,7 +66,7 @@ def find(problem: Problem, content: str, *, always: bool) -> Reference:
         return none(f"computing it may take {estimate:.0f} s; --reference always does it")
     begin = time.perf_counter()
     with np.errstate(all="ignore"):  # every result is checked, by its certificate
-        computed = replace(_compute(problem), seconds=time.perf_counter() - begin)
+        computed = replace(_compute(problem, x0), seconds=time.perf_counter() - begin)
     if computed.status != "none":
         store.write(key, computed)
     return computed
@@ -83,11 +88,14 @@ def estimated_seconds(problem: Problem) -> float:
     return 300 * product + steps * hessian
 
 
-def _compute(problem: Problem) -> Reference:
-    from dadapt_cli.reference import newton, recession
+def _compute(problem: Problem, x0: Array | None) -> Reference:
+    from dadapt_cli.reference import intercept, newton, recession
 
+    x0 = problem.zeros() if x0 is None else x0
     if problem.l2 == 0:
-        return recession.infimum(problem)
+        return recession.infimum(problem, x0)
+    if problem.intercept:
+        return intercept.minimum(problem, x0)
     found = newton.minimise(problem, problem.zeros())
     grad_norm = float(np.linalg.norm(found.g))
     D_error = grad_norm / problem.l2
@@ -98,9 +106,9 @@ def _compute(problem: Problem) -> Reference:
         "attained",
         f_star=found.f,
         gap=gap,
-        D=float(np.linalg.norm(found.w)),
-        D_inf=float(np.abs(found.w).max()),
+        D=float(np.linalg.norm(found.w - x0)),
+        D_inf=float(np.abs(found.w - x0).max()),
         D_error=D_error,
         method=f"{found.method}; gap = ||g||^2/(2 l2)",
-        distances=metric.distances(problem, found.w, D_error),
+        distances=metric.distances(problem, found.w - x0, D_error),
     )

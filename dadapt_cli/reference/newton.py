@@ -137,8 +137,8 @@ def _orth(problem: Problem, start: Array) -> Array:
 
 
 def second_derivatives(problem: Problem, scores: Array) -> Array:
-    """Diagonal of the loss's curvature: sigma(1 - sigma), or the softmax probabilities q."""
-    residual = problem.residuals(scores) * problem.n_mean
+    """Of each sample's own loss: sigma(1 - sigma), or the softmax probabilities q."""
+    residual = problem.unweighted(problem.residuals(scores) * problem.n_mean)
     if problem.softmax:
         residual[np.arange(problem.n), problem.labels.index] += 1.0
         return residual
@@ -152,17 +152,17 @@ def hessian(problem: Problem, scores: Array) -> Array:
     X: Any = problem.X
     p, n_classes = problem.p, problem.n_classes
     if not problem.softmax:
-        H = _gram(X, q)
+        H = _gram(X, problem.weighted(q))
     else:
         H4 = np.empty((p, n_classes, p, n_classes))
         for a in range(n_classes):
             for b in range(a + 1):
-                block = _gram(X, q[:, a] * ((a == b) - q[:, b]))
+                block = _gram(X, problem.weighted(q[:, a] * ((a == b) - q[:, b])))
                 H4[:, a, :, b] = block
                 H4[:, b, :, a] = block
         H = H4.reshape(p * n_classes, p * n_classes)
     H /= problem.n_mean
-    H[np.diag_indices_from(H)] += problem.l2
+    H[np.diag_indices_from(H)] += np.broadcast_to(problem.ridge, problem.shape).ravel()
     return H
 
 
@@ -211,7 +211,7 @@ def _conjugate_gradient_step(problem: Problem, scores: Array, g: Array) -> Array
         v = flat.reshape(problem.shape)
         z = X @ v
         z = q * (z - (q * z).sum(axis=1, keepdims=True)) if problem.softmax else q * z
-        return np.asarray(X.T @ z / problem.n_mean + problem.l2 * v).ravel()
+        return np.asarray(X.T @ problem.weighted(z) / problem.n_mean + problem.ridge * v).ravel()
 
     operator = LinearOperator((g.size, g.size), matvec=product, dtype=np.float64)
     rtol = min(0.1, float(np.sqrt(np.linalg.norm(g))))

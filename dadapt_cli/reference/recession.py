@@ -93,9 +93,10 @@ class _Terms:
         return np.asarray(self.B @ w.ravel())
 
     def dual(self, scores: Array) -> Array:
-        """alpha: minus the derivative of n times the mean loss in each term's margin, > 0."""
+        """alpha: minus the derivative of the summed losses in each term's margin, > 0."""
         residual = self.problem.residuals(scores) * self.problem.n_mean
-        return residual[self.where] if self.problem.softmax else np.abs(residual)
+        alpha: Array = residual[self.where] if self.problem.softmax else np.abs(residual)
+        return alpha
 
     def mask(self, terms: Mask) -> Mask:
         """Terms as :meth:`Problem.restrict` wants them; a row's own class is always kept."""
@@ -113,8 +114,8 @@ class _Terms:
         return np.asarray(vectors[:, values <= 1e-13 * max(float(values[-1]), 1e-300)])
 
 
-def infimum(problem: Problem) -> Reference:
-    """The reference of a problem without l2 term."""
+def infimum(problem: Problem, x0: Array) -> Reference:
+    """The reference of a problem without l2 term, distances from `x0`."""
     if math.prod(problem.shape) > newton.LARGEST_DENSE:
         return _separable_or_none(problem)
     terms = _Terms(problem)
@@ -127,7 +128,7 @@ def infimum(problem: Problem) -> Reference:
         split = _split(terms, w, terms.dual(found.scores), l2, last=l2 == LADDER[-1])
         if split is None:
             continue
-        reference = _reduced(terms, split, w)
+        reference = _reduced(terms, split, w, x0)
         if reference.status != "none":
             return reference
         reason = reference.reason or reason
@@ -180,7 +181,7 @@ def _split(terms: _Terms, w: Array, alpha: Array, l2: float, *, last: bool) -> _
     So (B v)_i <= n l2 ||w|| ||v||/alpha_i: terms with alpha_i far above n l2 ||w|| stay.
     """
     size = float(np.linalg.norm(w))
-    stays = alpha * terms.norms >= 1e4 * terms.problem.n * l2 * size
+    stays = alpha * terms.norms >= 1e4 * terms.problem.n_mean * l2 * size
     stays |= terms.norms == 0
     N = terms.null_space(stays)
     open_terms = np.flatnonzero(~stays)
@@ -231,7 +232,7 @@ def _linear_programme(R: Array) -> tuple[Array, Mask] | None:
     return (np.asarray(u), fall) if clear else None
 
 
-def _reduced(terms: _Terms, split: _Split, w: Array) -> Reference:
+def _reduced(terms: _Terms, split: _Split, w: Array, x0: Array) -> Reference:
     """Minimise the kept terms and certify the minimum from both sides."""
     problem, kept = terms.problem, ~split.falling
     if not kept.any():
@@ -264,16 +265,18 @@ def _reduced(terms: _Terms, split: _Split, w: Array) -> Reference:
             reason=f"D is infinite: the losses of {n_falling} of {kept.size} margins can be "
             "driven to 0, so the infimum is not attained",
         )
-    D_error = _distance_error(problem, found, N)
+    D_error = distance_error(problem, found, N)
+    move = (found.w - x0).ravel()
+    move = (move - N @ (N.T @ move)).reshape(problem.shape)  # to the nearest minimiser
     return Reference(
         "attained",
         f_star=upper,
         gap=gap,
-        D=float(np.linalg.norm(found.w)),
-        D_inf=float(np.abs(found.w).max()),
+        D=float(np.linalg.norm(move)),
+        D_inf=float(np.abs(move).max()),
         D_error=D_error,
         method=f"{split.method}, {found.method}; {certificate}",
-        distances=metric.distances(problem, found.w, D_error),
+        distances=metric.distances(problem, move, D_error),
     )
 
 
@@ -327,24 +330,26 @@ def _dual_bound(problem: Problem, found: newton.Minimum, N: Array) -> tuple[floa
         z = X @ step
         if problem.softmax:
             z = z - (curvature * z).sum(axis=1, keepdims=True)
-        r += curvature * z
+        r += problem.weighted(curvature * z)
     residual = float(np.linalg.norm(X.T @ r))
     if problem.softmax:
         others = np.ones(r.shape, bool) if problem.dropped is None else ~problem.dropped
         others[np.arange(problem.n), problem.labels.index] = False
-        total = np.where(others, r, 0.0).sum(axis=1)
-        alpha = r[others]
+        alpha, away = r[others], np.where(others, r, 0.0)
     else:
-        alpha = total = -problem.y * r
+        alpha = -problem.y * r
+        away = alpha[:, None]
+    away = problem.unweighted(away)  # the probabilities of the classes that are not the own
+    total = away.sum(axis=1)
     if alpha.min(initial=0.0) < 0 or total.max(initial=0.0) > 1:
         return -math.inf, residual, alpha
     from scipy.special import entr, xlog1py
 
-    entropy = entr(alpha).sum() - xlog1py(1.0 - total, -total).sum()
-    return float(entropy) / problem.n_mean, residual, alpha
+    entropy = problem.weighted(entr(away).sum(axis=1) - xlog1py(1.0 - total, -total))
+    return float(entropy.sum()) / problem.n_mean, residual, alpha
 
 
-def _distance_error(problem: Problem, found: newton.Minimum, N: Array) -> float | None:
+def distance_error(problem: Problem, found: newton.Minimum, N: Array) -> float | None:
     r"""Bound on the distance to the minimiser of least norm, without strong convexity.
 
     Along the segment to it, of length r, the second derivative phi'' falls at most by

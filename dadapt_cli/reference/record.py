@@ -8,7 +8,7 @@ from typing import Any
 
 @dataclass(frozen=True)
 class Reference:
-    """What is known of the optimum. Distances are from x_0 = 0; None is unknown or infinite.
+    """What is known of the optimum. Distances are from x_0; None is unknown or infinite.
 
     Attributes
     ----------
@@ -17,8 +17,8 @@ class Reference:
     f_star, gap
         The true infimum lies in [f_star - gap, f_star].
     D, D_inf
-        ||w*||_2 and ||w*||_inf of the computed minimiser; of the one of least norm where there
-        are several.
+        ||x_0 - w*||_2 and ||x_0 - w*||_inf of the computed minimiser; of the one nearest to x_0
+        where there are several.
     D_error
         Bound on the computed minimiser's distance to the true one.
     method

@@ -16,6 +16,7 @@ from typing import Any
 import numpy as np
 import scipy.sparse as sp
 
+from dadapt_cli.arrays import Array
 from dadapt_cli.errors import InputOutputError
 from dadapt_cli.files import atomic_write, cache_folder
 from dadapt_cli.problem import Problem
@@ -26,20 +27,25 @@ VERSION = 2
 
 
 def content(problem: Problem) -> str:
-    """SHA-256 of the data as stored (the bias feature included) and the class numbers."""
+    """SHA-256 of the data as stored (with the bias feature), the class numbers and the weights."""
     X: Any = problem.X
     parts = [X.data, X.indices, X.indptr] if sp.issparse(X) else [X]
     digest = hashlib.sha256()
-    for part in [*parts, problem.labels.index]:
+    parts += [problem.labels.index, *([] if problem.weights is None else [problem.weights])]
+    for part in parts:
         array = np.ascontiguousarray(part)
         digest.update(f"{array.dtype} {array.shape}".encode())
         digest.update(array.data.cast("B"))
     return digest.hexdigest()
 
 
-def key(problem: Problem, content: str) -> str:
-    """SHA-256 of the data's hash and the objective."""
+def key(problem: Problem, content: str, x0: Array | None = None) -> str:
+    """SHA-256 of the data's hash, the objective and, where it is not 0, the start."""
     objective = [VERSION, content, problem.p, problem.n_classes, problem.l2.hex()]
+    if problem.intercept:
+        objective.append("intercept")
+    if x0 is not None:
+        objective.append(hashlib.sha256(np.ascontiguousarray(x0, np.float64).data).hexdigest())
     return hashlib.sha256(json.dumps(objective).encode()).hexdigest()
 
 

@@ -31,16 +31,17 @@ class JsonLines:
 
 
 class Document:
-    """One JSON document, written with the end record."""
+    """One JSON document, written with the end record; `row` is the event there are many of."""
 
-    def __init__(self, stream: TextIO) -> None:
+    def __init__(self, stream: TextIO, row: str = "step") -> None:
         self.stream = stream
-        self.parts: Record = {"start": None, "steps": [], "end": None}
+        self.row = row
+        self.parts: Record = {"start": None, f"{row}s": [], "end": None}
 
     def record(self, record: Record) -> None:
         """Collect it; write everything at the end."""
-        if record["event"] == "step":
-            self.parts["steps"].append(record)
+        if record["event"] == self.row:
+            self.parts[f"{self.row}s"].append(record)
             return
         self.parts[record["event"]] = record
         if record["event"] == "end":
@@ -50,15 +51,16 @@ class Document:
 
 
 class Csv:
-    """The steps, with their names as the header; an unknown number is an empty field."""
+    """The steps, or folds, with names as the header; an unknown number is an empty field."""
 
-    def __init__(self, stream: TextIO) -> None:
+    def __init__(self, stream: TextIO, row: str = "step") -> None:
         self.stream = stream
+        self.row = row
         self.writer: Any = None
 
     def record(self, record: Record) -> None:
-        """Write a step; the start and end records have no place in a table of steps."""
-        if record["event"] != "step":
+        """Write a row; the start and end records have no place in a table of them."""
+        if record["event"] != self.row:
             return
         if self.writer is None:
             self.writer = csv.DictWriter(self.stream, list(record), lineterminator="\n")

@@ -24,12 +24,15 @@ COLUMNS = (
     ("best", "suboptimality_best", ".1e"),
     ("d/D", "share", ".3f"),
     ("bound", "bound", ".1e"),
+    ("test acc", "test_accuracy", ".4f"),
+    ("test loss", "test_log_loss", ".4f"),
     ("||g||", "grad_norm", ".1e"),
     ("s", "seconds", ".2f"),
 )
 ORDER = ("epoch", "k", "d", "share",
          "suboptimality_last", "suboptimality_average", "suboptimality_best",
-         "f_last", "f_average", "f_best", "bound", "grad_norm", "seconds")  # fmt: skip
+         "f_last", "f_average", "f_best", "bound", "grad_norm",
+         "test_accuracy", "test_log_loss", "seconds")  # fmt: skip
 
 STATUS = {
     "iterations": "all iterations made",
@@ -107,6 +110,8 @@ class Table:
                 f"{objective['loss']} loss"
                 + (f" + l2/2 ||w||^2, l2 = {objective['l2']:.4g}" if objective["l2"] else "")
                 + (", bias feature" if objective["bias"] else "")
+                + (", unpenalised intercept" if objective["intercept"] else "")
+                + (", weighted samples" if objective["weighted"] else "")
                 + f"; {self.info.title}"
             ),
         ]
@@ -169,6 +174,12 @@ class Table:
             f"least f at the {end['iterate']} iterate: training accuracy "
             f"{100 * end['accuracy']:.2f} %, log-loss {loss}"
         )
+        if "test_accuracy" in end:
+            loss = end["test_log_loss"]
+            self._print(
+                f"held-out accuracy {100 * end['test_accuracy']:.2f} %, log-loss "
+                + ("unknown" if loss is None else f"{loss:.6f}")
+            )
         if end["theorem2_k"] is not None:
             self._print(f"Theorem 2 returns the average of x_0..x_{end['theorem2_k']}")
         for line in end["diagnosis"]:

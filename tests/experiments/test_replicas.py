@@ -31,8 +31,8 @@ def single(
     state = algorithm.start(x0, **settings)
     batches = Batches(problem, 16, seed)
     for _ in range(epochs):
-        for X, y in batches.epoch():
-            algorithm.step(state, batches.gradient(X, y, state.x))
+        for X, y, c in batches.epoch():
+            algorithm.step(state, batches.gradient(X, y, c, state.x))
     return state, problem.scores(state.x)
 
 

@@ -172,7 +172,7 @@ def test_D_error_covers_the_distance_to_the_minimiser() -> None:
     near = exact.w + 1e-3 * np.random.default_rng(0).normal(size=4)
     at = problem.value_and_gradient(near)
     rough = newton.Minimum(near, at.f, at.g, at.scores.copy(), "")
-    bound = recession._distance_error(problem, rough, np.zeros((4, 0)))
+    bound = recession.distance_error(problem, rough, np.zeros((4, 0)))
     assert bound is not None
     assert np.linalg.norm(near - exact.w) <= bound <= 20 * np.linalg.norm(near - exact.w)
 
@@ -214,7 +214,9 @@ def test_cache_is_used_and_never_trusted_blindly(monkeypatch: pytest.MonkeyPatch
     problem = random_problem(1, l2=0.1)
     content = store.content(problem)
     first = reference.find(problem, content, always=True)
-    monkeypatch.setattr(reference, "_compute", lambda problem: Reference("none", reason="computed"))
+    monkeypatch.setattr(
+        reference, "_compute", lambda problem, x0: Reference("none", reason="computed")
+    )
     assert reference.find(problem, content, always=True) == first
     assert reference.find(problem.with_l2(0.2), content, always=True).reason == "computed"
     (kept,) = cache_folder().glob("references/*.json")

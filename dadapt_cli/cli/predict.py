@@ -1,0 +1,123 @@
+"""``dadapt predict``."""
+
+from __future__ import annotations
+
+import contextlib
+import sys
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from dadapt_cli.cli import reading
+from dadapt_cli.errors import DataError, ExitCode, UsageError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from typing import BinaryIO
+
+    from dadapt_cli.model import Model, Verdict
+
+NAME = "predict"
+
+ROWS = 10_000
+"""That are formatted at once."""
+
+
+def main(
+    data: Annotated[str, typer.Argument(metavar="DATA", help="A LIBSVM file, or - for stdin.")],
+    model: Annotated[
+        str, typer.Option("--model", "-m", metavar="M", help="From fit --save, or LIBLINEAR's.")
+    ],
+    probability: Annotated[
+        bool, typer.Option("--probability", help="A line 'labels ...', then label and all p.")
+    ] = False,
+    output: Annotated[
+        str | None, typer.Option("--output", "-o", metavar="FILE", help="In place of stdout.")
+    ] = None,
+    zero_based: reading.ZeroBased = False,
+    features: reading.Features = None,
+    lenient: reading.Lenient = False,
+    strict: reading.Strict = False,
+    max_bytes: reading.MaxBytes = reading.MAX_BYTES,
+    max_ratio: reading.MaxRatio = reading.MAX_RATIO,
+    quiet: Annotated[bool, typer.Option("--quiet", "-q", help="Only results.")] = False,
+) -> int:
+    """Predict labels, one a line, with a model of fit --save or of LIBLINEAR's train.
+
+    Accuracy and log-loss against the labels in DATA go to stderr.
+    """
+    how = reading.reading(
+        zero_based=zero_based,
+        features=features,
+        lenient=lenient,
+        strict=strict,
+        max_bytes=max_bytes,
+        max_ratio=max_ratio,
+    )
+    found = reading.require_input(data)
+    reading.require_input(model)
+    if model == "-":
+        raise UsageError("--model -: a model is read from a file; name it")
+
+    from dadapt_cli import model as models
+    from dadapt_cli.cli.messages import say
+    from dadapt_cli.files import atomic_write, check_output
+
+    if output is not None:
+        for path in (found.path, model):
+            check_output(output, path)
+    fitted = models.load(model)
+    if probability and fitted.kind == "svm":
+        raise UsageError(
+            f"--probability: {model} is a support vector machine, which has none; only labels"
+        )
+    loaded = found.load(**how)
+    try:
+        X, lines = fitted.conform(loaded.X, strict=strict)
+    except DataError as error:
+        raise DataError(str(error), found.path) from None
+    scores = fitted.scores(X)
+    writing: Any = atomic_write(output) if output else contextlib.nullcontext(sys.stdout.buffer)
+    with writing as stream:
+        _write(stream, fitted, scores, probability)
+        stream.flush()
+    if not quiet:
+        for line in (*loaded.notes, *lines, _summary(fitted.judge(scores, loaded.y))):
+            say(f"{found.path}: {line}")
+    return ExitCode.OK
+
+
+def _write(stream: BinaryIO, model: Model, scores: Any, probability: bool) -> None:
+    """The labels, with probabilities as LIBLINEAR's ``predict -b 1`` lays them out."""
+    order = range(len(model.classes))
+    if scores.ndim == 1:  # the class of positive scores first, as in the model's file
+        order = order[::-1]
+    if probability:
+        names = " ".join(str(model.classes[i]) for i in order)
+        stream.write(f"labels {names}\n".encode())
+    for line in _lines(model, scores, list(order), probability):
+        stream.write(line)
+
+
+def _lines(model: Model, scores: Any, order: list[int], probability: bool) -> Iterator[bytes]:
+    import numpy as np
+
+    for start in range(0, len(scores), ROWS):
+        some = scores[start : start + ROWS]
+        rows = [str(model.classes[i]) for i in model.decide(some).tolist()]
+        if probability:
+            p = np.exp(model.log_probabilities(some))[:, order].tolist()
+            rows = [" ".join([row, *(f"{v:.17g}" for v in own)])
+                    for row, own in zip(rows, p, strict=True)]  # fmt: skip
+        yield ("\n".join(rows) + "\n").encode()
+
+
+def _summary(verdict: Verdict) -> str:
+    if not verdict.samples:
+        return "no samples"
+    line = f"accuracy {100 * verdict.accuracy:.4f} % ({verdict.right} of {verdict.samples})"
+    if verdict.log_loss is not None:
+        line += f", log-loss {verdict.log_loss:.6f}"
+    if verdict.unknown:
+        line += f"; {verdict.unknown} labels that the model does not know count as wrong"
+    return line

@@ -1,0 +1,58 @@
+"""Fitted models: what they predict, and files that keep them.
+
+Nothing here, or anywhere in the package, unpickles anything.
+"""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+from dadapt_cli.errors import DataError, InputOutputError
+from dadapt_cli.files import atomic_write
+from dadapt_cli.model import liblinear, npz
+from dadapt_cli.model.predict import Model, Verdict
+
+__all__ = ["Model", "Verdict", "load", "save", "text_format"]
+
+
+def text_format(path: str | os.PathLike[str]) -> bool:
+    """Whether a model saved there is LIBLINEAR's text: unless the name ends in ``.npz``."""
+    return Path(path).suffix.lower() != ".npz"
+
+
+def save(model: Model, path: str | os.PathLike[str]) -> None:
+    """Write a model, whole or not at all: ``.npz`` with everything, else LIBLINEAR's text.
+
+    Raises
+    ------
+    UsageError
+        LIBLINEAR's format cannot express the model (:func:`liblinear.check`).
+    InputOutputError
+        The file cannot be written; an existing one is as it was.
+    """
+    content = liblinear.dumps(model) if text_format(path) else npz.dumps(model)
+    with atomic_write(path) as handle:
+        handle.write(content)
+
+
+def load(path: str | os.PathLike[str]) -> Model:
+    """Read a model that :func:`save` or LIBLINEAR's ``train`` wrote; what it is, its bytes say.
+
+    Raises
+    ------
+    DataError
+        It is neither, or it is damaged; the place and the reason are named.
+    InputOutputError
+        The file cannot be read.
+    """
+    name = os.fspath(path)
+    try:
+        content = Path(name).read_bytes()
+    except OSError as error:
+        raise InputOutputError(f"{name}: {error.strerror or error}") from error
+    if content.startswith(npz.MAGIC):
+        return npz.loads(content, name)
+    if content.startswith(b"\x80"):
+        raise DataError("a pickle, which is never read; save models with dadapt fit --save", name)
+    return liblinear.loads(content, name)
