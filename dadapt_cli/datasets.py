@@ -220,7 +220,7 @@ def verify_loaded(dataset: Dataset, loaded: LoadedData) -> None:
     verify(dataset, loaded.path, loaded.sha256, (loaded.X.shape[0], features, classes))
 
 
-def inspect(dataset: Dataset, path: Path, name: str | None = None) -> None:
+def inspect(dataset: Dataset, path: Path, url: str | None = None) -> None:
     """:func:`verify` for a file on disk, read in one pass without keeping it in memory.
 
     Parameters
@@ -229,20 +229,23 @@ def inspect(dataset: Dataset, path: Path, name: str | None = None) -> None:
         What it should be.
     path
         The file.
-    name
-        For messages, in place of the path.
+    url
+        Where it was just fetched from: messages name this, and the text may have no more bytes
+        than the problem's.
 
     Raises
     ------
     DataError
-        It is something else, not LIBSVM text, or expands to more than it can have.
+        It is something else, not LIBSVM text, or expands too much.
     InputOutputError
         It cannot be read.
     """
+    from dadapt_cli.libsvm.streams import MAX_BYTES
     from dadapt_cli.libsvm.survey import survey
 
-    found = survey(path, name=name or str(path), max_bytes=dataset.most_bytes)
-    verify(dataset, name or str(path), found.sha256, (found.rows, found.features, found.classes))
+    name, limit = (str(path), MAX_BYTES) if url is None else (url, dataset.most_bytes)
+    found = survey(path, name=name, max_bytes=limit)
+    verify(dataset, name, found.sha256, (found.rows, found.features, found.classes))
 
 
 _REMEDY = "fetch the right file; to use this one as it is, give its path"
