@@ -180,7 +180,7 @@ class Problem:
         self.X: Matrix = _stored(X, bias, self.dtype)
         self.dropped = dropped
         self.weights = weights
-        self.threads = threads or _cores()
+        self.threads = threads or cores()
         self.y: Any = labels.index
         if not self.softmax:
             self.y = np.where(labels.index == 1, 1.0, -1.0).astype(self.dtype)
@@ -333,7 +333,8 @@ class Problem:
         return self._pool
 
 
-def _cores() -> int:
+def cores() -> int:
+    """The processor cores that this process may use."""
     if hasattr(os, "sched_getaffinity"):
         return len(os.sched_getaffinity(0))
     return os.cpu_count() or 1

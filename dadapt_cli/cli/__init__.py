@@ -15,7 +15,7 @@ from typing import Annotated, Any
 import typer
 
 from dadapt_cli import __version__
-from dadapt_cli.cli import algorithms, check, fit, paper
+from dadapt_cli.cli import algorithms, check, fit, paper, regress
 from dadapt_cli.cli.messages import say
 from dadapt_cli.errors import DadaptError, ExitCode, Interrupted
 
@@ -39,7 +39,7 @@ def _deferred(main: Callable[..., Any]) -> Callable[..., Any]:
     return parsed
 
 
-for command in (fit, check, algorithms):
+for command in (fit, check, regress, algorithms):
     app.command(command.NAME)(_deferred(command.main))
 
 experiments = typer.Typer(
