@@ -43,6 +43,7 @@ class Tolerance:
 
 TOLERANCES = {
     "d": Tolerance(relative=1e-6),
+    "step_sizes": Tolerance(relative=1e-6),
     "suboptimality_last": Tolerance(relative=1e-4, absolute=1e-9),
     "suboptimality_average": Tolerance(relative=1e-4, absolute=1e-9),
     "iterations_1e-2": Tolerance(relative=0.01),
@@ -58,8 +59,8 @@ of summation, storage, processor or a last bit of the data made in any gated run
 
 BEST = {"suboptimality_last": -1, "suboptimality_average": -1, "iterations_1e-2": -1,
         "iterations_1e-3": -1, "iterations": -1, "accuracy": 1}  # fmt: skip
-"""Which way is better. d is not here: it is a result of the algorithm, and any change of it needs
-somebody's eyes and ``--update``."""
+"""Which way is better. d and the step sizes are not here: they have no better way, and any change
+of them needs somebody's eyes and ``--update``."""
 
 BAD = ("changed", "missing", "worse", "wrong", "failed")
 """Verdicts that make the gate fail, the gravest last."""

@@ -168,12 +168,19 @@ def _options(case: Case, known: Reference, classes: int) -> Options:
 
 
 def _figures(result: FitResult) -> Record:
-    """The figures of a finished run; suboptimalities are shares of that of x_0."""
+    """The figures of a finished run.
+
+    Suboptimalities are shares of that of x_0. Step sizes are summed over the rows: minibatch runs
+    have a row an epoch, so the sum shows a schedule that drops too late even where that helps.
+    """
     whole = result.trace[0]["suboptimality_last"]
     last = result.trace[-1]
     figures: Record = {"d": last["d"], "suboptimality_last": last["suboptimality_last"] / whole}
     if last["suboptimality_average"] is not None:
         figures["suboptimality_average"] = last["suboptimality_average"] / whole
+    steps = [row["step_size"] for row in result.trace if row["step_size"] is not None]
+    if steps:
+        figures["step_sizes"] = math.fsum(steps)
     for name, level in LEVELS.items():
         reached = (row["k"] for row in result.trace if row["suboptimality_last"] <= level * whole)
         figures[name] = next(reached, None)
