@@ -109,6 +109,7 @@ def run(
     made = deepcopy(document)
     entries: Record = made["problems"]
     if update:
+        made["tolerances"] = {**baseline.empty()["tolerances"], **made["tolerances"]}
         progress("computing f*")
         for name, new in zip(there, side_by_side(figures.describe, [*there.values()]), strict=True):
             old = entries.get(name, {})
