@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import shutil
 import signal
 import subprocess
@@ -114,7 +115,7 @@ def test_a_failed_run_and_a_d_above_D(gate: Any, monkeypatch: pytest.MonkeyPatch
     monkeypatch.setattr(gd, "ratchet", lambda d, d_hat: before(d, float("nan")))
     ran = gate("iris", "--algo", "gd")
     assert ran.code == 1
-    assert "iris.scale, gd, l2 = 0: iteration 2: d_hat is nan" in ran.out
+    assert "iris.scale, gd, l2 = 0: iteration 1: d_hat is nan" in ran.out
     monkeypatch.setattr(gd, "ratchet", lambda d, d_hat: before(d, 10.0))
     ran = gate("iris", "--algo", "gd")
     assert "l2 = 1/n: d wrong" in ran.out
@@ -209,6 +210,25 @@ def test_formats(gate: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> 
 def test_the_shipped_baseline_states_the_tolerances() -> None:
     document = baseline.read(DATA / "baseline.json")
     assert baseline.tolerances(document) == baseline.TOLERANCES
+
+
+def test_the_snippets_of_the_page_run(tmp_path: Path) -> None:
+    text = (DATA.parent / "docs" / "regress.md").read_text()
+    snippets = re.findall(r"```sh\n(.*?)```", text, re.DOTALL)
+    steps = re.findall(r"- run: (dadapt .*)", text)
+    assert (len(snippets), len(steps)) == (2, 1)
+    program = f'dadapt() {{ "{sys.executable}" -m dadapt_cli "$@"; }}\n'
+    environment = {
+        **os.environ,
+        "PYTHONPATH": str(DATA.parent),
+        "GITHUB_STEP_SUMMARY": str(tmp_path / "summary.md"),
+    }
+    for snippet in (*snippets, *steps):
+        command = ["bash", "-euo", "pipefail", "-c", program + snippet]
+        subprocess.run(command, cwd=tmp_path, env=environment, check=True, capture_output=True)
+    assert json.loads((tmp_path / "report.json").read_bytes())["passed"]
+    assert ET.parse(tmp_path / "junit.xml").getroot().tag == "testsuites"
+    assert (tmp_path / "summary.md").read_text().startswith("### dadapt regress passed")
 
 
 def test_an_interrupt_leaves_no_process_and_no_file(tmp_path: Path) -> None:
