@@ -94,13 +94,17 @@ N = TypeVar("N", bound=Named)
 def places() -> list[tuple[str, Path]]:
     """Where the files are looked for, in this order, and what to call each place."""
     given = [Path(name) for name in os.environ.get("DADAPT_DATA", "").split(":") if name]
-    here = Path(__file__).resolve().parent
-    shipped = here / "data"  # where the wheel puts it; an editable install has the checkout's
     return [
         *(("DADAPT_DATA", folder) for folder in given),
-        ("package", shipped if shipped.is_dir() else here.parent / "data"),
+        ("package", shipped()),
         ("cache", downloads()),
     ]
+
+
+def shipped() -> Path:
+    """The folder that comes with the program: the wheel's, or the checkout's."""
+    here = Path(__file__).resolve().parent
+    return here / "data" if (here / "data").is_dir() else here.parent / "data"
 
 
 def folders() -> list[Path]:

@@ -185,7 +185,7 @@ class Problem:
         self.X: Matrix = stored(X, self.bias, self.dtype)
         self.dropped = dropped
         self.weights = None if weights is None else np.asarray(weights, self.dtype)
-        self.threads = threads or _cores()
+        self.threads = threads or cores()
         self.y: Any = labels.index
         if not self.softmax:
             self.y = np.where(labels.index == 1, 1.0, -1.0).astype(self.dtype)
@@ -367,7 +367,8 @@ class Problem:
         return self._pool
 
 
-def _cores() -> int:
+def cores() -> int:
+    """The processor cores that this process may use."""
     if hasattr(os, "sched_getaffinity"):
         return len(os.sched_getaffinity(0))
     return os.cpu_count() or 1

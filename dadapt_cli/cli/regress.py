@@ -1,0 +1,84 @@
+"""``dadapt regress``."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import typer
+
+from dadapt_cli.errors import ExitCode
+
+NAME = "regress"
+
+FORMATS = ("table", "json", "junit", "markdown")
+
+
+def main(
+    problems: Annotated[
+        list[str] | None,
+        typer.Argument(metavar="[PROBLEM]...", help="Of the 12; default: the six small ones."),
+    ] = None,
+    baseline: Annotated[
+        str | None, typer.Option(metavar="FILE", help="Default: the one that comes with the data.")
+    ] = None,
+    update: Annotated[
+        bool, typer.Option("--update", help="Write what these runs measure into the baseline.")
+    ] = False,
+    algo: Annotated[
+        list[str] | None,
+        typer.Option("--algo", "-a", help="Only this one; may be given several times."),
+    ] = None,
+    every: Annotated[bool, typer.Option("--all", help="All 12 problems.")] = False,
+    require_all: Annotated[
+        bool, typer.Option("--require-all", help="A problem that is not on disk is a failure.")
+    ] = False,
+    output: Annotated[
+        str, typer.Option("--format", "-f", help="table, json, junit or markdown.")
+    ] = "table",
+    out: Annotated[
+        str | None,
+        typer.Option(metavar="FILE", help="Where --format goes; the table then goes to stdout."),
+    ] = None,
+    jobs: Annotated[
+        int | None, typer.Option("--jobs", "-j", min=1, help="Processes; default: the cores.")
+    ] = None,
+    quiet: Annotated[bool, typer.Option("--quiet", "-q", help="Only results.")] = False,
+) -> int:
+    """Compare the algorithms with a stored baseline; exit 1 when something got worse."""
+    import sys
+    from pathlib import Path
+
+    from dadapt_cli.checks import choice
+    from dadapt_cli.cli.messages import say
+    from dadapt_cli.experiments import baseline as stored
+    from dadapt_cli.experiments import regress
+    from dadapt_cli.files import atomic_write, check_output
+    from dadapt_cli.interrupts import Interrupts
+    from dadapt_cli.problem import cores
+    from dadapt_cli.render.progress import Progress
+    from dadapt_cli.render.regress import FORMATS as views
+
+    choice("format", output, FORMATS)
+    chosen = regress.choose(problems or [], every)
+    algos = regress.check_algorithms(algo or [])
+    path = regress.default_baseline() if baseline is None else Path(baseline)
+    if out is not None:
+        check_output(out, str(path))
+    if update:
+        check_output(str(path), "-")
+    document = stored.empty() if update and not path.exists() else stored.read(path)
+
+    with Interrupts(), Progress(0, quiet=quiet) as shown:
+        told = shown.say if shown.status is not None or quiet else say
+        with regress.workers(jobs or cores()) as side_by_side:
+            runs, made = regress.run(
+                chosen, algos, document, update=update, side_by_side=side_by_side, progress=told
+            )
+        report = regress.summarise(runs, str(path), update=update, require_all=require_all)
+        if update and report["passed"]:
+            stored.write(path, made)
+    if out is not None:
+        with atomic_write(out) as handle:
+            handle.write(views[output](report).encode())
+    sys.stdout.write(views["table" if out is not None else output](report))
+    return ExitCode.OK if report["passed"] else ExitCode.CHECK
