@@ -15,7 +15,7 @@ from sklearn.utils.multiclass import check_classification_targets
 from sklearn.utils.validation import _check_sample_weight, check_is_fitted, validate_data
 
 from dadapt_cli import algorithms, fitting, starting
-from dadapt_cli.arrays import Array, Indices
+from dadapt_cli.arrays import Array
 from dadapt_cli.batches import Batches
 from dadapt_cli.errors import UsageError
 from dadapt_cli.fitting import Source, Watcher
@@ -92,6 +92,9 @@ schedule, average, momentum, betas, lr, variant, reference, time_limit, every
     -----
     D-Adaptation: Defazio & Mishchenko, ICML 2023. ``dadapt algorithms`` says what is proven.
     """
+
+    _state: Any
+    _generator: np.random.Generator
 
     def __init__(
         self,
@@ -178,13 +181,22 @@ schedule, average, momentum, betas, lr, variant, reference, time_limit, every
         """
         X, y, weights = self._samples(X, y, sample_weight)
         classes, index = np.unique(y, return_inverse=True)
+        if len(classes) < 2:
+            raise ValueError(f"y has one class, {classes.tolist()}; two are needed")
         init = self._start(classes, X.shape[1]) if self.warm_start else None
         self.classes_ = classes
+        self.__dict__.pop("_state", None)  # of partial_fit
         options = self._options()
         chosen = Options(**options)
         chosen.check(options)
         result = fitting.fit_source(
-            X, index, chosen, Source(), self._watcher(), sample_weight=weights, init=init
+            X,
+            index.astype(np.float64),
+            chosen,
+            Source(),
+            self._watcher(),
+            sample_weight=weights,
+            init=init,
         )
         self.result_ = result
         self._keep(result.w, X.shape[1])
@@ -231,18 +243,18 @@ schedule, average, momentum, betas, lr, variant, reference, time_limit, every
         self.coef_ = np.ascontiguousarray(w[:, :p])
         self.intercept_ = w[:, p] if self.fit_intercept else np.zeros(len(w))
 
-    @available_if(_learns_in_parts)
+    @available_if(_learns_in_parts)  # type: ignore[untyped-decorator]
     def partial_fit(
         self, X: Any, y: Any, classes: Any = None, sample_weight: Any = None
     ) -> DAdaptClassifier:
-        """Go on with one epoch over more samples, at a constant schedule.
+        """Go on, also after :meth:`fit`, with one epoch over more samples; a constant schedule.
 
         Parameters
         ----------
         X, y, sample_weight
             As for :meth:`fit`.
         classes
-            All labels that will ever come; needed at the first call.
+            All labels that will ever come; needed where nothing has been fitted yet.
 
         Raises
         ------
@@ -251,13 +263,15 @@ schedule, average, momentum, betas, lr, variant, reference, time_limit, every
             call.
         """
         begins = not hasattr(self, "_state")
-        X, y, weights = self._samples(X, y, sample_weight, reset=begins)
+        known = None if begins and classes is not None else getattr(self, "classes_", None)
+        if known is None and classes is None:
+            raise ValueError("the first call of partial_fit needs classes, all of them")
         if self.l2 == "1/n":
             raise UsageError("partial_fit needs a number for l2; n differs from call to call")
-        if begins:
-            if classes is None:
-                raise ValueError("the first call of partial_fit needs classes, all of them")
+        X, y, weights = self._samples(X, y, sample_weight, reset=known is None)
+        if known is None:
             self.classes_ = np.unique(classes)
+            self.__dict__.pop("coef_", None)
         index = np.searchsorted(self.classes_, y).clip(max=len(self.classes_) - 1)
         if (unknown := self.classes_[index] != y).any():
             raise ValueError(f"label {y[unknown][0]!r} is not among the classes given at first")
@@ -274,8 +288,9 @@ schedule, average, momentum, betas, lr, variant, reference, time_limit, every
         )
         batches = Batches(problem, self.batch_size, options.seed)
         if begins:
-            zeros = problem.zeros()
-            self._state = starting.start(problem, algorithm, options, zeros, zeros)
+            before = self._start(self.classes_, X.shape[1])
+            x0 = problem.zeros() if before is None else before
+            self._state = starting.start(problem, algorithm, options, x0, x0)
             self.n_iter_, self.trace_ = 0, []
         else:
             batches.generator = self._generator
