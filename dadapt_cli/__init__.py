@@ -10,6 +10,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from dadapt_cli.estimator import DAdaptClassifier as DAdaptClassifier
     from dadapt_cli.fitting import FitResult as FitResult
     from dadapt_cli.fitting import fit as fit
     from dadapt_cli.libsvm import read_libsvm as read_libsvm
@@ -18,13 +19,14 @@ if TYPE_CHECKING:
 __version__ = "0.1.0"
 
 _HOMES = {
+    "DAdaptClassifier": "dadapt_cli.estimator",
     "FitResult": "dadapt_cli.fitting",
     "fit": "dadapt_cli.fitting",
     "read_libsvm": "dadapt_cli.libsvm",
     "write_libsvm": "dadapt_cli.libsvm",
 }
 
-__all__ = ["FitResult", "__version__", "fit", "read_libsvm", "write_libsvm"]
+__all__ = ["DAdaptClassifier", "FitResult", "__version__", "fit", "read_libsvm", "write_libsvm"]
 
 
 def __getattr__(name: str) -> Any:

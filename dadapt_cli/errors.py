@@ -32,13 +32,13 @@ class DadaptError(Exception):
     exit_code: ExitCode = ExitCode.BUG
 
 
-class UsageError(DadaptError):
+class UsageError(DadaptError, ValueError):
     """An option or argument that cannot be used as given."""
 
     exit_code = ExitCode.USAGE
 
 
-class DataError(DadaptError):
+class DataError(DadaptError, ValueError):
     """Input data that cannot be trusted.
 
     Parameters
