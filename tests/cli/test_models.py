@@ -166,9 +166,7 @@ def test_model_is_saved_on_a_signal_and_on_failure(cli: Cli, tmp_path: Path) -> 
     process.communicate(timeout=60)
     assert process.returncode == 143
     assert models.load(model).about["end"]["status"] == "interrupted"
-    ran = cli(
-        "fit", VEHICLE, "-a", "sgd-plain", "--lr", "1e305", "--epochs", 5, "--save", model, "-q"
-    )
+    ran = cli("fit", IRIS, "-a", "gd", "--d0", "1e300", "--l2", "1e10", "--save", model, "-q")
     assert ran.code == 5
     assert models.load(model).about["end"]["status"] == "failed"
 
@@ -179,7 +177,7 @@ def test_held_out_rows(cli: Cli, tmp_path: Path) -> None:
     write_libsvm(train, X[:600], y[:600])
     write_libsvm(test, X[600:], y[600:])
     args = ("fit", train, *QUICK, "-a", "orth", "--scale", "standard", "--test", test)
-    start, *steps, end = lines(cli(*args, "-f", "jsonl").out)
+    _, *steps, end = lines(cli(*args, "-f", "jsonl").out)
     assert all("test_accuracy" in row for row in steps)
     rows = list(csv.DictReader(io.StringIO(cli(*args, "-f", "csv").out)))
     assert float(rows[-1]["test_log_loss"]) == steps[-1]["test_log_loss"]
