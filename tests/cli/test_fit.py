@@ -287,11 +287,11 @@ def listening() -> None:
         signal.signal(signum, signal.SIG_DFL)
 
 
-def running(tmp_path: Path) -> tuple[subprocess.Popen[str], Path]:
+def running(tmp_path: Path, *more: str) -> tuple[subprocess.Popen[str], Path]:
     """A fit that goes on for minutes, once its loop has begun."""
     trace = tmp_path / "trace"
     process = subprocess.Popen(
-        [*DADAPT, "fit", DATA / "vehicle.scale", "-n", "100000000", "--trace", trace],
+        [*DADAPT, "fit", DATA / "vehicle.scale", "-n", "100000000", "--trace", trace, *more],
         stdout=-1, stderr=-1, text=True, preexec_fn=listening,
     )  # fmt: skip
     deadline = time.monotonic() + 60
