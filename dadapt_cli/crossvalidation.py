@@ -14,7 +14,7 @@ from dadapt_cli.arrays import Array
 from dadapt_cli.errors import UsageError
 from dadapt_cli.fitting import SCHEMA, Source, Watcher, fit_source
 from dadapt_cli.options import Options, not_for
-from dadapt_cli.run import Record, finite
+from dadapt_cli.rounds import Record, finite
 
 
 def cross_validate(

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dadapt_cli.algorithms import Info
 from dadapt_cli.reference import Reference
-from dadapt_cli.run import Outcome
+from dadapt_cli.rounds import Outcome
 
 SLACK = 1e-9
 """Relative rounding allowed before d > D is called so."""

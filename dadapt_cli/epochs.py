@@ -17,7 +17,7 @@ from dadapt_cli.interrupts import Interrupts
 from dadapt_cli.keeper import Keeper
 from dadapt_cli.problem import Evaluation, Problem
 from dadapt_cli.reference import Reference
-from dadapt_cli.run import Budget, Outcome, Record, _compare, _row, _stop
+from dadapt_cli.rounds import Budget, Outcome, Record, compare, outcome, step_row, stop
 
 AVERAGES = ("none", "uniform", "weighted")
 
@@ -148,13 +148,15 @@ def iterate(
             if now.f < f_best:
                 f_best, best = now.f, state.x.copy()
             elapsed = time.perf_counter() - begin
-            status = _stop(problem, budget, reference, epoch, f_best, grad_square, elapsed)
+            status = stop(
+                problem, budget, reference, epoch, f_best, now.f, state.x, grad_square, elapsed
+            )
             if interrupts is not None and interrupts.caught is not None:
                 status = "interrupted"
             if keeper is not None and not stopped and keeper.due(ending=status is not None):
                 keeper.keep(elapsed, **variables())
             unreported = {
-                **_row(k, state, now.f, f_best, math.sqrt(grad_square), elapsed),
+                **step_row(k, state, now.f, f_best, math.sqrt(grad_square), elapsed),
                 "epoch": epoch,
             }
             if status or budget.reports(epoch):
@@ -162,7 +164,7 @@ def iterate(
                 if plan.average != "none":
                     f_average = problem.value(problem.scores(average.x), average.x)
                 row, unreported = unreported, None
-                _compare(row, f_average, reference, None)
+                compare(row, f_average, reference, None)
                 report(row, state.x)
             if status:
                 break
@@ -195,24 +197,10 @@ def iterate(
         now = problem.value_and_gradient(state.x)
     if unreported is not None:  # failed between two rows: show the last finite state
         row = unreported
-        _compare(row, None, reference, None)
+        compare(row, None, reference, None)
         report(row, None)
-    points = {"last": state.x, "average": average.x, "best": best}
-    values = {name: row.get(f"f_{name}") for name in points}
-    if reason:  # the last and the average iterate may not be finite
-        del values["last"], values["average"]
-    known = {name: f for name, f in values.items() if f is not None}
-    chosen = min(known, key=lambda name: known[name]) if known else "best"
-    w = points[chosen]
-    scores = problem.scores(w)
-    return Outcome(
-        status="failed" if reason else str(status),
-        row=row,
-        iterate=chosen,
-        w=w.copy(),
-        accuracy=problem.accuracy(scores),
-        log_loss=problem.mean_loss(scores),
-        last_growth=growth,
+    return outcome(
+        problem, {"last": state.x, "average": average.x, "best": best}, None, row,
+        status="failed" if reason else str(status), growth=growth, reason=reason,
         signal=interrupts.caught if interrupts else None,
-        reason=reason,
-    )
+    )  # fmt: skip

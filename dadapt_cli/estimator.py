@@ -22,7 +22,7 @@ from dadapt_cli.fitting import Source, Watcher
 from dadapt_cli.labels import Labels
 from dadapt_cli.options import Options
 from dadapt_cli.problem import Problem
-from dadapt_cli.run import Record
+from dadapt_cli.rounds import Record
 
 log = logging.getLogger("dadapt")
 

@@ -22,7 +22,6 @@ from dadapt_cli import (
     model,
     preparing,
     reference,
-    run,
     starting,
     warm,
 )
@@ -38,7 +37,7 @@ from dadapt_cli.model import Model
 from dadapt_cli.options import Options, not_for
 from dadapt_cli.problem import Problem
 from dadapt_cli.reference import Reference
-from dadapt_cli.run import Record
+from dadapt_cli.rounds import Budget, Record, finite
 
 log = logging.getLogger("dadapt")
 
@@ -251,7 +250,7 @@ def fit_source(
         verdict = None if w is None else judge(w)
         return {
             "test_accuracy": None if verdict is None else verdict.accuracy,
-            "test_log_loss": None if verdict is None else run.finite(verdict.log_loss),
+            "test_log_loss": None if verdict is None else finite(verdict.log_loss),
         }
 
     def report(row: Record, x: Array | None) -> None:
@@ -314,7 +313,7 @@ def fit_source(
                 for row in keeper.saved.rows:
                     trace.append(row)
                     watcher.record(row)
-        budget = run.Budget(count, options.tol, options.time_limit, options.every)
+        budget = Budget(count, options.tol, options.time_limit, options.every)
         outcome = loop(
             light, algorithm, state, first, budget, known,
             report=report, progress=watcher.progress, interrupts=watcher.interrupts,
@@ -328,7 +327,7 @@ def fit_source(
         "theorem2_k": getattr(state, "theorem2_k", None),
         "iterate": outcome.iterate,
         "accuracy": outcome.accuracy,
-        "log_loss": run.finite(outcome.log_loss),
+        "log_loss": finite(outcome.log_loss),
         **tested(outcome.w),
         "diagnosis": diagnose(outcome, info, known, options.tol),
         "seconds": {

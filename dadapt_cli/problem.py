@@ -294,11 +294,6 @@ class Problem:
         each[-1] = 0.0
         return each
 
-    @property
-    def strong_convexity(self) -> float:
-        """l2, if the l2 term takes in every weight, else 0."""
-        return 0.0 if self.intercept else self.l2
-
     def l2_term(self, w: Array) -> float:
         """(l2/2) ||w||^2, without the intercept."""
         w = w[:-1] if self.intercept else w

@@ -15,7 +15,7 @@ from dadapt_cli.arrays import Array
 from dadapt_cli.epochs import Plan
 from dadapt_cli.options import Options
 from dadapt_cli.problem import Problem
-from dadapt_cli.run import Outcome
+from dadapt_cli.rounds import Outcome
 
 DEFAULT_D0 = 1e-6
 """Of the minibatch algorithms: the paper's."""

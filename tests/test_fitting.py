@@ -11,13 +11,14 @@ import pytest
 import scipy.sparse as sp
 
 import dadapt_cli as dadapt
-from dadapt_cli import run
 from dadapt_cli.errors import DataError, NumericalError, UsageError
 from dadapt_cli.fitting import Source, Watcher, fit, fit_source
 from dadapt_cli.interrupts import Interrupts
 from dadapt_cli.labels import encode
+from dadapt_cli.libsvm import read_libsvm
 from dadapt_cli.options import Options
 from dadapt_cli.problem import Problem
+from dadapt_cli.rounds import Budget
 
 from .conftest import DATA, random_problem
 
@@ -268,5 +269,18 @@ def test_library_names_are_importable() -> None:
 
 
 def test_every_budget_reports_row_zero() -> None:
-    assert [k for k in range(60) if run.Budget(60).reports(k)] == [0, 1, 2, 5, 10, 20, 50]
-    assert [k for k in range(7) if run.Budget(60, every=3).reports(k)] == [0, 3, 6]
+    assert [k for k in range(60) if Budget(60).reports(k)] == [0, 1, 2, 5, 10, 20, 50]
+    assert [k for k in range(7) if Budget(60, every=3).reports(k)] == [0, 3, 6]
+
+
+@pytest.mark.parametrize("algo", ["orth", "lbfgs", "safe", "dual-avg"])
+@pytest.mark.parametrize("path", ["wine.scale", "wdbc.scale.xz"])
+def test_a_tolerance_is_certified_with_an_intercept(algo: str, path: str) -> None:
+    """Without a reference, by the dual point; the reference only judges it, to its own gap."""
+    X, y = read_libsvm(DATA / path)
+    options = {"l2": "1/n", "intercept": True, "iterations": 3000}
+    tol = 1e-4 if algo == "dual-avg" else 1e-8
+    result = fit(X, y, algo=algo, tol=tol, reference="none", **options)
+    assert result.status == "tolerance"
+    known = fit(X, y, algo="orth", **options).reference
+    assert result.end["f_best"] - known["f_star"] + known["gap"] <= tol

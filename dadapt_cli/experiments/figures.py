@@ -21,7 +21,7 @@ from dadapt_cli.libsvm import load
 from dadapt_cli.options import Options
 from dadapt_cli.problem import Problem
 from dadapt_cli.reference import Reference
-from dadapt_cli.run import Record
+from dadapt_cli.rounds import Record
 
 STOP = 1e-6
 """Relative suboptimality at which a full-batch run ends: rounding makes what comes later."""
