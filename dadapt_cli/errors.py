@@ -32,13 +32,13 @@ class DadaptError(Exception):
     exit_code: ExitCode = ExitCode.BUG
 
 
-class UsageError(DadaptError, ValueError):
+class UsageError(DadaptError):
     """An option or argument that cannot be used as given."""
 
     exit_code = ExitCode.USAGE
 
 
-class DataError(DadaptError, ValueError):
+class DataError(DadaptError):
     """Input data that cannot be trusted.
 
     Parameters

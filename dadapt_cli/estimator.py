@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import logging
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any
 
 import numpy as np
@@ -17,7 +19,7 @@ from sklearn.utils.validation import _check_sample_weight, check_is_fitted, vali
 from dadapt_cli import algorithms, fitting, starting
 from dadapt_cli.arrays import Array
 from dadapt_cli.batches import Batches
-from dadapt_cli.errors import UsageError
+from dadapt_cli.errors import DataError, UsageError
 from dadapt_cli.fitting import Source, Watcher
 from dadapt_cli.labels import Labels
 from dadapt_cli.options import Options
@@ -31,6 +33,15 @@ RENAMED = {"fit_intercept": "intercept", "n_jobs": "threads"}
 
 OWN = ("class_weight", "random_state", "warm_start", "verbose")
 """Parameters that are no options of a fit."""
+
+
+@contextmanager
+def _as_scikit_learn_says() -> Iterator[None]:
+    """What is wrong with parameters or data is a ValueError there."""
+    try:
+        yield
+    except (UsageError, DataError) as error:
+        raise ValueError(str(error)) from error
 
 
 def _learns_in_parts(self: DAdaptClassifier) -> bool:
@@ -162,6 +173,7 @@ schedule, average, momentum, betas, lr, variant, reference, time_limit, every
         tags.input_tags.sparse = True
         return tags
 
+    @_as_scikit_learn_says()
     def fit(self, X: Any, y: Any, sample_weight: Any = None) -> DAdaptClassifier:
         """Fit the model.
 
@@ -244,6 +256,7 @@ schedule, average, momentum, betas, lr, variant, reference, time_limit, every
         self.intercept_ = w[:, p] if self.fit_intercept else np.zeros(len(w))
 
     @available_if(_learns_in_parts)  # type: ignore[untyped-decorator]
+    @_as_scikit_learn_says()
     def partial_fit(
         self, X: Any, y: Any, classes: Any = None, sample_weight: Any = None
     ) -> DAdaptClassifier:
@@ -267,7 +280,7 @@ schedule, average, momentum, betas, lr, variant, reference, time_limit, every
         if known is None and classes is None:
             raise ValueError("the first call of partial_fit needs classes, all of them")
         if self.l2 == "1/n":
-            raise UsageError("partial_fit needs a number for l2; n differs from call to call")
+            raise ValueError("partial_fit needs a number for l2; n differs from call to call")
         X, y, weights = self._samples(X, y, sample_weight, reset=known is None)
         if known is None:
             self.classes_ = np.unique(classes)
