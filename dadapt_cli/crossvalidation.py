@@ -12,8 +12,9 @@ import numpy as np
 from dadapt_cli import __version__, labels
 from dadapt_cli.arrays import Array
 from dadapt_cli.errors import UsageError
-from dadapt_cli.fitting import SCHEMA, Source, Watcher, fit_source
+from dadapt_cli.fitting import Watcher, fit_source
 from dadapt_cli.options import Options, not_for
+from dadapt_cli.records import SCHEMA, Source
 from dadapt_cli.rounds import Record, finite
 
 

@@ -20,10 +20,11 @@ from dadapt_cli import algorithms, fitting, starting
 from dadapt_cli.arrays import Array
 from dadapt_cli.batches import Batches
 from dadapt_cli.errors import DataError, UsageError
-from dadapt_cli.fitting import Source, Watcher
+from dadapt_cli.fitting import Watcher
 from dadapt_cli.labels import Labels
 from dadapt_cli.options import Options
 from dadapt_cli.problem import Problem
+from dadapt_cli.records import Source
 from dadapt_cli.rounds import Record
 
 log = logging.getLogger("dadapt")

@@ -4,45 +4,43 @@ from __future__ import annotations
 
 import logging
 import os
-import platform
 import time
 from collections.abc import Callable
 from dataclasses import asdict, dataclass, replace
 from typing import Any
 
 import numpy as np
-import scipy
 import scipy.sparse as sp
 from threadpoolctl import threadpool_limits
 
 from dadapt_cli import (
-    __version__,
     durable,
     metric,
     model,
     preparing,
+    records,
     reference,
     starting,
     warm,
 )
 from dadapt_cli.algorithms import auto
 from dadapt_cli.arrays import Array
-from dadapt_cli.diagnosis import diagnose
 from dadapt_cli.duplicates import PAYS_FROM, collapse
 from dadapt_cli.errors import DataError, NumericalError, UsageError
 from dadapt_cli.heldout import HeldOut, model_of
 from dadapt_cli.interrupts import Interrupts
 from dadapt_cli.keeper import Keeper
 from dadapt_cli.model import Model
-from dadapt_cli.options import Options, not_for
+from dadapt_cli.options import Options
 from dadapt_cli.problem import Problem
+from dadapt_cli.records import Source
 from dadapt_cli.reference import Reference
 from dadapt_cli.rounds import Budget, Record, finite
 
 log = logging.getLogger("dadapt")
 
-SCHEMA = 1
-"""Of the records: a renamed or removed key makes it 2."""
+TESTED = ("test_accuracy", "test_log_loss")
+"""Of held-out samples, in the records of a fit that has some."""
 
 
 @dataclass
@@ -88,16 +86,6 @@ class FitResult:
     def status(self) -> str:
         """Why the run ended, as in the end record."""
         return str(self.end["status"])
-
-
-@dataclass(frozen=True)
-class Source:
-    """Where the data came from, for the records; `problem` is LIBSVM's name, of a known text."""
-
-    path: str | None = None
-    sha256: str | None = None
-    load_seconds: float = 0.0
-    problem: str | None = None
 
 
 @dataclass
@@ -209,7 +197,6 @@ def fit_source(
         problem = preparing.problem_of(data, options)
     except DataError as error:
         raise DataError(str(error), source.path) from error
-    classes, l2 = problem.labels, problem.l2
     log.info(
         "%s, %d x %d, %d non-zeros, %d thread(s)",
         "dense" if isinstance(problem.X, np.ndarray) else "sparse",
@@ -247,11 +234,10 @@ def fit_source(
         """What is held out for, in a row: of the weights of x_k, where they are known."""
         if judge is None:
             return {}
-        verdict = None if w is None else judge(w)
-        return {
-            "test_accuracy": None if verdict is None else verdict.accuracy,
-            "test_log_loss": None if verdict is None else finite(verdict.log_loss),
-        }
+        if w is None:
+            return dict.fromkeys(TESTED)
+        verdict = judge(w)
+        return dict(zip(TESTED, (verdict.accuracy, finite(verdict.log_loss)), strict=True))
 
     def report(row: Record, x: Array | None) -> None:
         row.update(tested(None if x is None else problem.rescaled(x)))
@@ -270,39 +256,8 @@ def fit_source(
         light = collapse(problem) if merge else problem
         first = light.value_and_gradient(light.rescaled(x0))
         state = starting.start(problem, algorithm, options, x0, problem.rescaled(first.g))
-        start: Record = {
-            "event": "start",
-            "version": __version__,
-            "algorithm": options.algo,
-            "data": {
-                "path": source.path,
-                "problem": source.problem,
-                "sha256": sha256,
-                "samples": problem.n,
-                "features": X.shape[1],
-                "nonzeros": int(X.nnz) if sp.issparse(X) else int(np.count_nonzero(X)),
-                "classes": classes.n_classes,
-                "labels": list(classes.classes),
-            },
-            "objective": {
-                "loss": "softmax" if problem.softmax else "logistic",
-                "l2": l2,
-                "bias": options.bias,
-                "intercept": options.intercept,
-                "weighted": problem.weights is not None,
-            },
-            "options": {
-                **asdict(options),
-                "l2": l2,
-                "threads": problem.threads,
-                **dict.fromkeys(not_for(info)),
-            },
-            "d0": state.d,
-            "d0_certified": options.d0 == "auto" and not info.minibatch,
-            "schema": SCHEMA,
-            "metric": name,
-            "reference": known.record(),
-        }
+        told = replace(source, sha256=sha256)
+        start = records.start(X, problem, options, info, known, told, d0=state.d)
         watcher.record(start)
         if watcher.interrupts is not None:
             watcher.interrupts.patient = True
@@ -311,8 +266,9 @@ def fit_source(
             if keeper.saved is not None:
                 watcher.note(f"{keeper.origin}: going on from k = {keeper.saved.k}")
                 for row in keeper.saved.rows:
-                    trace.append(row)
-                    watcher.record(row)
+                    trace.append({n: v for n, v in row.items() if n not in TESTED})
+                    trace[-1].update({n: row.get(n) for n in tested(None)})
+                    watcher.record(trace[-1])
         budget = Budget(count, options.tol, options.time_limit, options.every)
         outcome = loop(
             light, algorithm, state, first, budget, known,
@@ -320,24 +276,17 @@ def fit_source(
             keeper=keeper,
         )  # fmt: skip
     now = time.perf_counter() + (0.0 if keeper is None else keeper.seconds)
-    end = {
-        "event": "end",
-        "status": outcome.status,
-        **{name: value for name, value in outcome.row.items() if name not in ("event", "seconds")},
-        "theorem2_k": getattr(state, "theorem2_k", None),
-        "iterate": outcome.iterate,
-        "accuracy": outcome.accuracy,
-        "log_loss": finite(outcome.log_loss),
-        **tested(outcome.w),
-        "diagnosis": diagnose(outcome, info, known, options.tol),
-        "seconds": {
+    end = records.end(
+        outcome, tested(outcome.w), info, known, options,
+        theorem2_k=getattr(state, "theorem2_k", None),
+        seconds={
             "load": source.load_seconds,
             "reference": referred - begin,
             "solve": now - referred,
             "total": source.load_seconds + now - begin,
         },
-        "environment": environment(problem.threads),
-    }
+        threads=problem.threads,
+    )  # fmt: skip
     watcher.record(end)
     average = getattr(state, "theorem2_average", None)
     result = FitResult(
@@ -348,7 +297,7 @@ def fit_source(
         start=start,
         end=end,
         theorem2_w=None if average is None else problem.rescaled(average),
-        classes=classes.classes,
+        classes=problem.labels.classes,
         model=replace(
             model_of(problem, data.scaling, outcome.w),
             about={"start": start, "steps": trace, "end": end, "d": state.d},
@@ -383,16 +332,3 @@ def _reference(
     content = reference.store.content(problem)
     known = reference.find(problem, content, always=wanted == "always", x0=w0)
     return known, source.sha256 or content
-
-
-def environment(threads: int) -> Record:
-    """What the digits may depend on: versions, processor and threads."""
-    return {
-        "python": platform.python_version(),
-        "numpy": np.__version__,
-        "scipy": scipy.__version__,
-        "platform": platform.platform(),
-        "machine": platform.machine(),
-        "cpus": os.cpu_count(),
-        "threads": threads,
-    }

@@ -11,11 +11,12 @@ import pytest
 from dadapt_cli import algorithms, checkpoint, durable, fitting
 from dadapt_cli.algorithms import _subspace
 from dadapt_cli.errors import InputOutputError, NumericalError, UsageError
-from dadapt_cli.fitting import FitResult, Source, Watcher, fit, fit_source
+from dadapt_cli.fitting import FitResult, Watcher, fit, fit_source
 from dadapt_cli.interrupts import Interrupts
 from dadapt_cli.libsvm import read_libsvm
 from dadapt_cli.options import Options
 from dadapt_cli.problem import Problem
+from dadapt_cli.records import Source
 
 from .conftest import DATA
 

@@ -16,10 +16,11 @@ from dadapt_cli import batches, fitting
 from dadapt_cli.algorithms import find
 from dadapt_cli.batches import Batches, schedule
 from dadapt_cli.errors import NumericalError, UsageError
-from dadapt_cli.fitting import Source, Watcher, fit
+from dadapt_cli.fitting import Watcher, fit
 from dadapt_cli.labels import encode
 from dadapt_cli.libsvm import read_libsvm
 from dadapt_cli.problem import Problem
+from dadapt_cli.records import Source
 
 from .conftest import DATA, random_problem
 

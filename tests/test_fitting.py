@@ -12,12 +12,13 @@ import scipy.sparse as sp
 
 import dadapt_cli as dadapt
 from dadapt_cli.errors import DataError, NumericalError, UsageError
-from dadapt_cli.fitting import Source, Watcher, fit, fit_source
+from dadapt_cli.fitting import Watcher, fit, fit_source
 from dadapt_cli.interrupts import Interrupts
 from dadapt_cli.labels import encode
 from dadapt_cli.libsvm import read_libsvm
 from dadapt_cli.options import Options
 from dadapt_cli.problem import Problem
+from dadapt_cli.records import Source
 from dadapt_cli.rounds import Budget
 
 from .conftest import DATA, random_problem

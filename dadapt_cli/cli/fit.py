@@ -151,10 +151,11 @@ def main(
     from dadapt_cli.cli import modelling
     from dadapt_cli.cli.messages import log_lines, say
     from dadapt_cli.files import check_outputs
-    from dadapt_cli.fitting import Source, Watcher, fit_source
+    from dadapt_cli.fitting import Watcher, fit_source
     from dadapt_cli.heldout import HeldOut
     from dadapt_cli.interrupts import Interrupts
     from dadapt_cli.options import Options
+    from dadapt_cli.records import Source
     from dadapt_cli.render import machine
     from dadapt_cli.render import plot as plotting
     from dadapt_cli.render.progress import Progress

@@ -9,9 +9,10 @@ from typing import TYPE_CHECKING, Any
 from dadapt_cli.errors import ExitCode, NumericalError, UsageError
 
 if TYPE_CHECKING:
-    from dadapt_cli.fitting import FitResult, Source, Watcher
+    from dadapt_cli.fitting import FitResult, Watcher
     from dadapt_cli.libsvm import LoadedData
     from dadapt_cli.options import Options
+    from dadapt_cli.records import Source
 
 NOT_WITH_FOLDS = (
     *("save", "trace", "plot", "test", "reference"),

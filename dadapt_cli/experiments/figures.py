@@ -16,10 +16,11 @@ from dadapt_cli import labels, reference
 from dadapt_cli.algorithms import find
 from dadapt_cli.datasets import named, verify_loaded
 from dadapt_cli.errors import DataError, NumericalError
-from dadapt_cli.fitting import FitResult, Source, Watcher, fit_source
+from dadapt_cli.fitting import FitResult, Watcher, fit_source
 from dadapt_cli.libsvm import load
 from dadapt_cli.options import Options
 from dadapt_cli.problem import Problem
+from dadapt_cli.records import Source
 from dadapt_cli.reference import Reference
 from dadapt_cli.rounds import Record
 

@@ -20,8 +20,8 @@ from dadapt_cli.datasets import PROBLEMS, Dataset, absent, find, pick, shipped
 from dadapt_cli.errors import InputOutputError
 from dadapt_cli.experiments import baseline, figures
 from dadapt_cli.experiments.figures import PENALTIES, ROUNDS, Case
-from dadapt_cli.fitting import environment
 from dadapt_cli.interrupts import SIGNALS
+from dadapt_cli.records import environment
 
 Record = dict[str, Any]
 

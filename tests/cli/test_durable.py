@@ -328,3 +328,15 @@ def test_a_finished_run_tells_its_records_again(cli: Cli, kept: Path) -> None:
     assert options[0] == options[1]
     assert again[0]["options"]["resume"] == str(kept)
     assert np.all(np.diff([row["seconds"] for row in again[1:-1]]) >= 0)
+
+
+def test_held_out_data_may_come_and_go(cli: Cli, kept: Path) -> None:
+    """Rows from before have no figures of a --test that is new; CSV keeps one header."""
+    tested = cli("fit", VEHICLE, "--resume", kept, "-n", 10, "--test", VEHICLE, "-f", "csv")
+    header, *rows = (line.split(",") for line in tested.out.splitlines())
+    at = header.index("test_accuracy")
+    assert [int(row[header.index("k")]) for row in rows] == [0, 1, 2, 5, 10]
+    assert [bool(row[at]) for row in rows] == [False] * 3 + [True] * 2, "kept at 5, before its row"
+    plain = cli("fit", VEHICLE, "--resume", kept, "-n", 20, "-f", "csv")
+    assert plain.code == 0
+    assert "test_accuracy" not in plain.out
