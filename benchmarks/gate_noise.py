@@ -138,7 +138,8 @@ def main() -> None:
             entry = document["problems"][case.problem]
             before = entry["algorithms"][case.algo][f"l2={case.l2}"]
             samples = entry["shape"]["samples"]
-            for figure in baseline.compare(stated, samples, before, now, None):
+            run = f"{case.problem}/{case.algo}"
+            for figure in baseline.compare(stated, run, samples, before, now, None):
                 old, new = figure["baseline"], figure["measured"]
                 change = np.inf if (old is None) != (new is None) else abs((new or 0) - (old or 0))
                 share = change / figure["allowed"] if figure["allowed"] else change

@@ -174,7 +174,12 @@ def _judge(
     key = f"l2={case.l2}"
     known = before.get("algorithms", {}).get(case.algo, {}).get(key)
     compared = baseline.compare(
-        stated, entry["shape"]["samples"], known, result["figures"], result["share"]
+        stated,
+        f"{case.problem}/{case.algo}",
+        entry["shape"]["samples"],
+        known,
+        result["figures"],
+        result["share"],
     )
     entry["algorithms"].setdefault(case.algo, {})[key] = result["figures"]
     gravest = max((c["verdict"] for c in compared), key=baseline.VERDICTS.index)

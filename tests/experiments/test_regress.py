@@ -126,7 +126,7 @@ def test_verdicts() -> None:
     before = {"d": 1.0, "accuracy": 0.5, "suboptimality_last": 0.1, "iterations_1e-2": None, "x": 1}
 
     def verdicts(now: Any, share: float | None = None) -> Any:
-        return {c["figure"]: c["verdict"] for c in compare(stated, 10, before, now, share)}
+        return {c["figure"]: c["verdict"] for c in compare(stated, "p/a", 10, before, now, share)}
 
     now = {"d": 1.0009, "accuracy": 0.4, "suboptimality_last": 0.1, "iterations_1e-2": None, "x": 1}
     assert set(verdicts(now).values()) == {"ok"}
@@ -134,6 +134,15 @@ def test_verdicts() -> None:
     now = {"d": 0.99, "accuracy": 0.3, "suboptimality_last": 0.09, "iterations_1e-2": 5, "new": 2}
     assert verdicts(now) == {"d": "changed", "accuracy": "worse", "suboptimality_last": "better",
                              "iterations_1e-2": "better", "new": "new", "x": "missing"}  # fmt: skip
+
+
+def test_a_run_may_have_a_tolerance_of_its_own() -> None:
+    stated = {"d": Tolerance(relative=1e-3), "usps/adam/d": Tolerance(relative=0.1)}
+    verdicts = {
+        run: compare(stated, run, 10, {"d": 1.0}, {"d": 1.05}, None)[0]["verdict"]
+        for run in ("usps/adam", "usps/sgd")
+    }
+    assert verdicts == {"usps/adam": "ok", "usps/sgd": "changed"}
 
 
 def test_update_keeps_the_rest_and_better_passes(gate: Any, tmp_path: Path) -> None:
