@@ -14,7 +14,6 @@ import scipy.sparse as sp
 from threadpoolctl import threadpool_limits
 
 from dadapt_cli import (
-    durable,
     metric,
     model,
     preparing,
@@ -29,7 +28,8 @@ from dadapt_cli.duplicates import PAYS_FROM, collapse
 from dadapt_cli.errors import DataError, NumericalError, UsageError
 from dadapt_cli.heldout import HeldOut, model_of
 from dadapt_cli.interrupts import Interrupts
-from dadapt_cli.keeper import Keeper
+from dadapt_cli.kept import durable
+from dadapt_cli.kept.keeper import Keeper
 from dadapt_cli.model import Model
 from dadapt_cli.options import Options
 from dadapt_cli.problem import Problem
@@ -103,7 +103,7 @@ class Watcher:
     interrupts
         Asked after each iteration.
     keeper
-        Given the state to keep (:mod:`dadapt_cli.durable`).
+        Given the state to keep (:mod:`dadapt_cli.kept.durable`).
     """
 
     record: Callable[[Record], None] = lambda record: None

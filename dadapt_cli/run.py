@@ -14,7 +14,7 @@ from dadapt_cli.algorithms._rounds import Rounds, drive
 from dadapt_cli.arrays import Array
 from dadapt_cli.errors import NumericalError
 from dadapt_cli.interrupts import Interrupts
-from dadapt_cli.keeper import Keeper
+from dadapt_cli.kept.keeper import Keeper
 from dadapt_cli.problem import Evaluation, Problem
 from dadapt_cli.reference import Reference
 from dadapt_cli.rounds import Budget, Outcome, Record, compare, outcome, step_row, stop

@@ -43,7 +43,7 @@ class Info:
     averages
         Whether the guarantee is for the average of the iterates; if not, for the best one.
     resumable
-        Whether a checkpoint can hold its state: fields that :mod:`dadapt_cli.snapshot` knows.
+        Whether a checkpoint can hold its state: fields that :mod:`dadapt_cli.kept.snapshot` knows.
     """
 
     name: str

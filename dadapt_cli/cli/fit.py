@@ -146,7 +146,6 @@ def main(
     """
     import time
 
-    from dadapt_cli import durable
     from dadapt_cli import model as models
     from dadapt_cli.cli import modelling
     from dadapt_cli.cli.messages import log_lines, say
@@ -154,6 +153,7 @@ def main(
     from dadapt_cli.fitting import Watcher, fit_source
     from dadapt_cli.heldout import HeldOut
     from dadapt_cli.interrupts import Interrupts
+    from dadapt_cli.kept import durable
     from dadapt_cli.options import Options
     from dadapt_cli.records import Source
     from dadapt_cli.render import machine

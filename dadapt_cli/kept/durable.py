@@ -12,14 +12,15 @@ from typing import Any
 
 import numpy as np
 
-from dadapt_cli import algorithms, checkpoint, lock
+from dadapt_cli import algorithms
 from dadapt_cli.algorithms import auto
 from dadapt_cli.arrays import Array
-from dadapt_cli.checkpoint import HINT, Checkpoint
 from dadapt_cli.checks import number
 from dadapt_cli.errors import InputOutputError, UsageError
 from dadapt_cli.files import remove_leftovers
-from dadapt_cli.keeper import Keeper
+from dadapt_cli.kept import checkpoint, lock
+from dadapt_cli.kept.checkpoint import HINT, Checkpoint
+from dadapt_cli.kept.keeper import Keeper
 from dadapt_cli.options import Options
 from dadapt_cli.problem import Problem
 from dadapt_cli.reference import store

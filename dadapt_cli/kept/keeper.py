@@ -6,9 +6,9 @@ import math
 import time
 from typing import Any
 
-from dadapt_cli import checkpoint, snapshot
-from dadapt_cli.checkpoint import HINT, Checkpoint
 from dadapt_cli.errors import InputOutputError
+from dadapt_cli.kept import checkpoint, snapshot
+from dadapt_cli.kept.checkpoint import HINT, Checkpoint
 
 
 class Keeper:

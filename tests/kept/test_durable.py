@@ -8,17 +8,18 @@ from typing import Any
 import numpy as np
 import pytest
 
-from dadapt_cli import algorithms, checkpoint, durable, fitting
+from dadapt_cli import algorithms, fitting
 from dadapt_cli.algorithms import _subspace
 from dadapt_cli.errors import InputOutputError, NumericalError, UsageError
 from dadapt_cli.fitting import FitResult, Watcher, fit, fit_source
 from dadapt_cli.interrupts import Interrupts
+from dadapt_cli.kept import checkpoint, durable
 from dadapt_cli.libsvm import read_libsvm
 from dadapt_cli.options import Options
 from dadapt_cli.problem import Problem
 from dadapt_cli.records import Source
 
-from .conftest import DATA
+from ..conftest import DATA
 
 RESUMABLE = [name for name, module in algorithms.table().items() if module.INFO.resumable]
 

@@ -19,7 +19,7 @@ import numpy as np
 
 from dadapt_cli.errors import InputOutputError
 from dadapt_cli.files import atomic_write
-from dadapt_cli.snapshot import Arrays
+from dadapt_cli.kept.snapshot import Arrays
 
 MAGIC = b"dadapt checkpoint "
 
@@ -39,13 +39,13 @@ class Checkpoint:
     Attributes
     ----------
     head
-        What identifies the run (:mod:`dadapt_cli.durable`).
+        What identifies the run (:mod:`dadapt_cli.kept.durable`).
     rows
         The step records so far.
     seconds
         That its loop has taken.
     tree, arrays
-        Of :func:`dadapt_cli.snapshot.take`.
+        Of :func:`dadapt_cli.kept.snapshot.take`.
     """
 
     head: dict[str, Any]

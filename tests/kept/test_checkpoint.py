@@ -20,9 +20,9 @@ import numpy as np
 import pytest
 
 import dadapt_cli
-from dadapt_cli import checkpoint, lock
-from dadapt_cli.checkpoint import Checkpoint
 from dadapt_cli.errors import InputOutputError, UsageError
+from dadapt_cli.kept import checkpoint, lock
+from dadapt_cli.kept.checkpoint import Checkpoint
 
 SMALL = Checkpoint({"a": 1}, [{"k": 0}], 0.25, {"dict": {"k": 0}}, {"x": np.arange(3.0)})
 
@@ -169,7 +169,7 @@ def test_no_module_can_unpickle() -> None:
 
 HOLDER = """
 import sys, time
-from dadapt_cli.lock import held
+from dadapt_cli.kept.lock import held
 with held(sys.argv[1]):
     print("held", flush=True)
     sys.stdin.read()

@@ -11,11 +11,11 @@ from typing import Any
 import numpy as np
 import pytest
 
-from dadapt_cli import snapshot
 from dadapt_cli.algorithms import MinibatchState
 from dadapt_cli.algorithms._pairs import Pairs
+from dadapt_cli.kept import snapshot
 
-from .conftest import random_problem
+from ..conftest import random_problem
 
 
 def through(live: Any, value: Any) -> Any:
