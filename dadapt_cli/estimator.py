@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
@@ -10,6 +11,7 @@ from typing import Any
 import numpy as np
 from scipy.special import expit, log_expit, log_softmax, softmax
 from sklearn.base import BaseEstimator, ClassifierMixin
+from sklearn.exceptions import ConvergenceWarning
 from sklearn.utils import check_random_state
 from sklearn.utils.class_weight import compute_sample_weight
 from sklearn.utils.metaestimators import available_if
@@ -22,8 +24,8 @@ from dadapt_cli.batches import Batches
 from dadapt_cli.errors import DataError, UsageError
 from dadapt_cli.fitting import Watcher
 from dadapt_cli.labels import Labels
-from dadapt_cli.options import Options
-from dadapt_cli.problem import Problem
+from dadapt_cli.options import Options, not_for
+from dadapt_cli.problem import Problem, cores
 from dadapt_cli.records import Source
 from dadapt_cli.rounds import Record
 
@@ -59,15 +61,18 @@ class DAdaptClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
     Parameters
     ----------
     algo
-        ``auto`` (the fastest that was measured on data of such a size), ``orth``, ``safe``,
-        ``lbfgs``, ``dual-avg``, ``gd``, ``adagrad``, or a minibatch one: ``sgd``, ``adam``, ...
+        ``orth`` (with the defaults of its options here, the one that copes best with features of
+        very different sizes), ``auto``, ``safe``, ``lbfgs``, ``dual-avg``, ``gd``, ``adagrad``, or
+        a minibatch one: ``sgd``, ``adam``, ...
     l2
         Weight of the l2 term: a number, or ``"1/n"``.
     fit_intercept
         An intercept, which is not penalised.
     tol
-        Stop once f is certified to lie within `tol` of its minimum; absolute, as f is a mean. None
-        goes on until `iterations`, or until f can be lowered no further.
+        Stop once f is certified to lie within `tol` of its minimum; absolute, as f is a mean. Where
+        that is not reached there is a ConvergenceWarning. None goes on until `iterations`, or until
+        f can be lowered no further. Minibatch algorithms make their epochs unless another than the
+        default is given.
     class_weight
         None, ``"balanced"``, or a weight for each class; times the samples' weights.
     random_state
@@ -77,9 +82,11 @@ class DAdaptClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
     verbose
         Log a line a reported iteration, at level INFO, through the logger ``dadapt``.
     n_jobs
-        Threads; None for the cores there are.
-    iterations, d0, bound, gradient_bound, metric, memory, inner, lbfgs_pairs, epochs, batch_size, \
-schedule, average, momentum, betas, lr, variant, reference, time_limit, every
+        Threads; None or -1 for the cores there are.
+    inner, lbfgs_pairs
+        Of ``orth``; ``"exact"`` and 0 are the defaults of the command line.
+    iterations, d0, bound, gradient_bound, metric, memory, epochs, batch_size, schedule, average, \
+momentum, betas, lr, variant, reference, time_limit, every
         As of :func:`dadapt_cli.fit`; no reference is computed unless asked for.
 
     Attributes
@@ -110,7 +117,7 @@ schedule, average, momentum, betas, lr, variant, reference, time_limit, every
 
     def __init__(
         self,
-        algo: str = "auto",
+        algo: str = "orth",
         *,
         l2: str | float = "1/n",
         fit_intercept: bool = True,
@@ -126,8 +133,8 @@ schedule, average, momentum, betas, lr, variant, reference, time_limit, every
         gradient_bound: str | float = "auto",
         metric: str | None = None,
         memory: int = 1,
-        inner: str = "exact",
-        lbfgs_pairs: int = 0,
+        inner: str = "newton",
+        lbfgs_pairs: int = 10,
         epochs: int = 100,
         batch_size: int = 16,
         schedule: str = "paper",
@@ -214,6 +221,14 @@ schedule, average, momentum, betas, lr, variant, reference, time_limit, every
         self.result_ = result
         self._keep(result.w, X.shape[1])
         self.n_iter_, self.d_, self.trace_ = int(result.end["k"]), result.d, result.trace
+        if chosen.tol is not None and result.status in ("iterations", "time"):
+            warnings.warn(
+                f"f is not certified to be within tol = {chosen.tol:g} of its minimum after "
+                f"{self.n_iter_} steps; scale the features, or allow more iterations or a larger "
+                "tol",
+                ConvergenceWarning,
+                stacklevel=3,
+            )
         return self
 
     def _samples(self, X: Any, y: Any, sample_weight: Any, reset: bool = True) -> tuple[Any, ...]:
@@ -231,9 +246,21 @@ schedule, average, momentum, betas, lr, variant, reference, time_limit, every
         return X[kept], y[kept], weights[kept]
 
     def _options(self) -> dict[str, Any]:
-        """Options of a fit: those that differ from the fit's own defaults."""
-        options = {RENAMED.get(k, k): v for k, v in self.get_params().items() if k not in OWN}
+        """Options of a fit: those that differ from the fit's own defaults.
+
+        A default of this class that the algorithm has no use for is nobody's wish.
+        """
         info = algorithms.find(self.algo, self.variant).INFO
+        mine = type(self)().get_params()
+        foreign = (*not_for(info), *(["tol"] if info.minibatch else []))
+        options = {
+            RENAMED.get(name, name): value
+            for name, value in self.get_params().items()
+            if name not in OWN and not (name in foreign and value == mine[name])
+        }
+        options["intercept"] = bool(self.fit_intercept)
+        if self.n_jobs is not None and self.n_jobs < 0:  # as joblib counts: -1 is all cores
+            options["threads"] = max(1, cores() + 1 + self.n_jobs)
         if info.minibatch:
             options["seed"] = int(check_random_state(self.random_state).randint(2**31))
         defaults = Options()

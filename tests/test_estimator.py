@@ -9,6 +9,8 @@ import numpy as np
 import pytest
 import scipy.sparse as sp
 from sklearn.calibration import CalibratedClassifierCV
+from sklearn.datasets import load_wine
+from sklearn.exceptions import ConvergenceWarning
 from sklearn.linear_model import LogisticRegression
 from sklearn.model_selection import GridSearchCV, cross_val_score
 from sklearn.pipeline import make_pipeline
@@ -22,9 +24,9 @@ from dadapt_cli.libsvm import read_libsvm
 from .conftest import DATA
 
 OTHERS: dict[str, dict[str, Any]] = {
-    "orth": {},
+    "auto": {},
     "safe": {"iterations": 300},
-    "dual-avg": {"iterations": 300},
+    "dual-avg": {"iterations": 300, "tol": None},
     "adam": {"l2": 0.01, "epochs": 60},
 }
 """What makes each algorithm's checks short."""
@@ -190,3 +192,21 @@ def test_verbose_speaks_through_the_logger(caplog: pytest.LogCaptureFixture) -> 
     lines = [r.message for r in caplog.records if r.message.startswith("k = ")]
     assert lines[0].startswith("k = 0: ")
     assert len(lines) == 6, "0, 1, 2, 5, 10 and 20"
+
+
+def test_features_of_any_size_and_a_warning_where_that_is_too_hard() -> None:
+    """scikit-learn's wine has columns of .1 and of 1000; its lbfgs stops far from the optimum."""
+    X, y = load_wine(return_X_y=True)
+    model = DAdaptClassifier().fit(X, y)
+    assert model.result_.status == "tolerance"
+    best = LogisticRegression(solver="newton-cholesky", max_iter=200, tol=1e-10).fit(X, y)
+    np.testing.assert_allclose(model.predict_proba(X), best.predict_proba(X), atol=1e-2)
+    with pytest.warns(ConvergenceWarning, match="not certified"):
+        DAdaptClassifier(iterations=5).fit(X, y)
+
+
+def test_jobs_count_as_joblibs() -> None:
+    X, y = wine()
+    all_cores = DAdaptClassifier(n_jobs=-1).fit(X, y).result_.start["options"]["threads"]
+    assert all_cores == DAdaptClassifier().fit(X, y).result_.start["options"]["threads"]
+    assert DAdaptClassifier(n_jobs=1).fit(X, y).result_.start["options"]["threads"] == 1
