@@ -252,7 +252,7 @@ def inspect(dataset: Dataset, path: Path, url: str | None = None) -> None:
     verify(dataset, name, found.sha256, (found.rows, found.features, found.classes))
 
 
-_REMEDY = "fetch the right file; to use this one as it is, give its path"
+_REMEDY = "move it away and fetch the right one; to use this one as it is, give its path"
 
 
 def _difference(dataset: Dataset, shape: Shape) -> str:

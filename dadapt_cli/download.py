@@ -46,7 +46,9 @@ def address(dataset: Dataset) -> str:
     except ValueError:
         good = False
     if not good:
-        raise UsageError(f"DADAPT_MIRROR {base[:80]!r}; give an https address")
+        raise UsageError(
+            f"DADAPT_MIRROR {base[:80]!r}; give an https address, or http on the loopback address"
+        )
     return f"{base.rstrip('/')}/{dataset.name}{dataset.suffix}"
 
 

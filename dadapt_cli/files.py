@@ -62,7 +62,7 @@ def check_output(path: str, data: str) -> None:
     """
     target = Path(path)
     if data != "-" and target.exists() and Path(data).exists() and target.samefile(data):
-        raise UsageError(f"{path}: is the data; name another file for the output")
+        raise UsageError(f"{path}: is the data or another input; name another file for the output")
     if target.is_dir():
         raise InputOutputError(f"{path}: is a folder; name a file in it")
     if not target.parent.is_dir():

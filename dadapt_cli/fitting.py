@@ -265,6 +265,8 @@ def fit_source(
             keeper.rows = trace
             if keeper.saved is not None:
                 watcher.note(f"{keeper.origin}: going on from k = {keeper.saved.k}")
+                if judge is None and any(TESTED[0] in row for row in keeper.saved.rows):
+                    watcher.note("the run had --test; without it here the figures are left out")
                 for row in keeper.saved.rows:
                     trace.append({n: v for n, v in row.items() if n not in TESTED})
                     trace[-1].update({n: row.get(n) for n in tested(None)})

@@ -49,6 +49,8 @@ def prepare(X: Any, y: Array, options: Options, sample_weight: Any = None) -> Pr
     """
     if X.ndim != 2:
         raise DataError(f"X has shape {X.shape}; one row a sample, one column a feature is needed")
+    if y.ndim == 1 and len(y) != X.shape[0]:
+        raise DataError(f"{X.shape[0]} rows for {len(y)} labels; one label a row is needed")
     weights = weighting.sample_weights(y, sample_weight, options.weight)
     X, y, weights = weighting.drop_weightless(X, y, weights)
     encoded = labels.encode(y, positive=options.positive)

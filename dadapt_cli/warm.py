@@ -43,8 +43,8 @@ def _of_model(problem: Problem, scaling: Scaling, model: Model) -> Array:
         raise UsageError(f"--init: the model has the labels {_some(model.classes)}, "
                          f"the data {_some(classes)}")  # fmt: skip
     if (model.bias is not None) != problem.bias:
-        one, other = ("a", "no") if model.bias is not None else ("no", "a")
-        raise UsageError(f"--init: the model has {one} constant feature, this fit {other} one; "
+        one, other = ("a", "none") if model.bias is not None else ("no", "one")
+        raise UsageError(f"--init: the model has {one} constant feature, this fit has {other}; "
                          "see --bias and --intercept")  # fmt: skip
     if model.scaling.kind != scaling.kind:
         raise UsageError(f"--init: the model was fitted with --scale {model.scaling.kind}, "

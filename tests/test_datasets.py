@@ -102,7 +102,7 @@ def test_a_hash_that_is_known_decides(tmp_path: Path) -> None:
     inspect(iris, path)
     lines = IRIS.splitlines(keepends=True)
     for text, reason in (
-        (b"".join(lines[:-1]), r"subset of iris\.scale: 149 of 150 rows; fetch"),
+        (b"".join(lines[:-1]), r"subset of iris\.scale: 149 of 150 rows; move"),
         (IRIS.replace(b"0.25", b"0.26", 1), r"the shape of iris\.scale, but not its text"),
         (IRIS + lines[0], r"not iris\.scale: 151 rows, 4 features and 3 classes, not 150, 4 and 3"),
         (IRIS.replace(b"4:", b"9:", 1), r"not iris\.scale: 150 rows, 9 features"),

@@ -333,7 +333,7 @@ def test_start_from_a_model(suffix: str, positive: int | None, tmp_path: Path) -
 @pytest.mark.parametrize(
     ("changed", "words"),
     [
-        ({"bias": False}, "a constant feature, this fit no one"),
+        ({"bias": False}, "a constant feature, this fit has none"),
         ({"scale": "minmax"}, "--scale none, not minmax"),
         ({"positive": 1}, "the labels 1, 2, 3, 4, the data rest, 1"),
     ],

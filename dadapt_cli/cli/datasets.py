@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from dadapt_cli.errors import DataError, ExitCode, InputOutputError, UsageError
+from dadapt_cli.errors import DadaptError, DataError, ExitCode, InputOutputError, UsageError
 
 if TYPE_CHECKING:
     from dadapt_cli.datasets import Dataset
@@ -88,7 +88,7 @@ def fetch(
     A file that is on disk already is checked and kept.
     """
     from dadapt_cli import datasets, download
-    from dadapt_cli.cli.messages import log_lines
+    from dadapt_cli.cli.messages import log_lines, say
     from dadapt_cli.interrupts import Interrupts
     from dadapt_cli.render.progress import Progress
 
@@ -96,10 +96,19 @@ def fetch(
         raise UsageError("give the names of problems, or --all; dadapt datasets list shows them")
     chosen = [_named(name) for name in names or []] or datasets.PROBLEMS
     log_lines(quiet=quiet)
+    failed: list[DadaptError] = []
     for dataset in dict.fromkeys(chosen):
-        with Interrupts(), Progress(0, quiet=quiet) as shown:
-            path = download.ensure(dataset, shown.say)
-        typer.echo(path)
+        try:
+            with Interrupts(), Progress(0, quiet=quiet) as shown:
+                path = download.ensure(dataset, shown.say)
+        except (DataError, InputOutputError) as error:  # the others may be there
+            failed.append(error)
+        else:
+            typer.echo(path)
+    for known in failed[:-1]:
+        say(str(known))
+    if failed:
+        raise failed[-1]
 
 
 def where(name: Name) -> None:

@@ -37,7 +37,10 @@ def main(
     zero_based: reading.ZeroBased = False,
     features: reading.Features = None,
     lenient: reading.Lenient = False,
-    strict: reading.Strict = False,
+    strict: Annotated[
+        bool,
+        typer.Option("--strict", help="Refuse data of another width, or without a final newline."),
+    ] = False,
     max_bytes: reading.MaxBytes = reading.MAX_BYTES,
     max_ratio: reading.MaxRatio = reading.MAX_RATIO,
     quiet: Annotated[bool, typer.Option("--quiet", "-q", help="Only results.")] = False,

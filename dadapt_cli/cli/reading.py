@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 import os
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
@@ -111,10 +112,12 @@ def require_input(data: str) -> Input:
         Nothing has this name, most often because the command line is mistyped; or the problem is
         not on disk.
     """
-    if data == "-" or os.path.lexists(data):
+    if data == "-" or (os.path.lexists(data) and not Path(data).is_dir()):
         return Input(data)
     from dadapt_cli import datasets
 
+    if Path(data).is_dir() and not datasets.knows(data):  # the reader says what is wrong with it
+        return Input(data)
     if "/" in data or os.sep in data:
         raise UsageError(f"{data}: there is no such file; check the name")
     if not datasets.knows(data):

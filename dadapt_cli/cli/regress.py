@@ -30,7 +30,10 @@ def main(
     ] = None,
     every: Annotated[bool, typer.Option("--all", help="All 12 problems.")] = False,
     require_all: Annotated[
-        bool, typer.Option("--require-all", help="A problem that is not on disk is a failure.")
+        bool,
+        typer.Option(
+            "--require-all", help="A problem not on disk or not in the baseline is a failure."
+        ),
     ] = False,
     output: Annotated[
         str, typer.Option("--format", "-f", help="table, json, junit or markdown.")
@@ -46,6 +49,7 @@ def main(
 ) -> int:
     """Compare the algorithms with a stored baseline; exit 1 when something got worse."""
     import sys
+    from contextlib import nullcontext
     from pathlib import Path
 
     from dadapt_cli.checks import choice
@@ -54,6 +58,7 @@ def main(
     from dadapt_cli.experiments import regress
     from dadapt_cli.files import atomic_write, check_output
     from dadapt_cli.interrupts import Interrupts
+    from dadapt_cli.kept.lock import held
     from dadapt_cli.problem import cores
     from dadapt_cli.render.progress import Progress
     from dadapt_cli.render.regress import FORMATS as views
@@ -66,9 +71,10 @@ def main(
         check_output(out, str(path))
     if update:
         check_output(str(path), "-")
-    document = stored.empty() if update and not path.exists() else stored.read(path)
+    locked = held(str(path)) if update else nullcontext()
 
-    with Interrupts(), Progress(0, quiet=quiet) as shown:
+    with Interrupts(), locked, Progress(0, quiet=quiet) as shown:
+        document = stored.empty() if update and not path.exists() else stored.read(path)
         told = shown.say if shown.status is not None or quiet else say
         with regress.workers(jobs or cores()) as side_by_side:
             runs, made = regress.run(

@@ -111,17 +111,17 @@ def read(path: Path) -> Record:
     if document["version"] != VERSION:
         raise InputOutputError(
             f"{path}: version {str(document['version'])[:40]!r} of the format, this program reads "
-            f"{VERSION}; make it anew with --update"
+            f"{VERSION}; remove it and make it anew with --update"
         )
     try:
         _check(document)
-    except (KeyError, TypeError, AttributeError, ValueError) as error:
+    except (KeyError, TypeError, AttributeError, ValueError, OverflowError) as error:
         what = f"no {error}" if isinstance(error, KeyError) else str(error)
         _refuse(path, f"not a whole baseline: {what[:120]}")
     return document
 
 
-_REMEDY = "take it from version control, or make it anew with --update"
+_REMEDY = "take it from version control, or remove it and make it anew with --update"
 
 
 def _refuse(path: Path, what: str) -> NoReturn:
@@ -134,7 +134,9 @@ def _no_number(word: str) -> NoReturn:
 
 def _check(document: Record) -> None:
     """Raise KeyError, TypeError, AttributeError or ValueError at what a gate could not use."""
-    tolerances(document)
+    for name, stated in tolerances(document).items():
+        if min(asdict(stated).values()) < 0:
+            raise ValueError(f"the tolerance of {name!r} is negative")
     names = {field.name for field in fields(Reference)} - {"seconds"}
     for problem in document["problems"].values():
         str.encode(problem["sha256"])
@@ -146,6 +148,8 @@ def _check(document: Record) -> None:
                 raise ValueError("a reference with other fields than this program's")
         for penalties in problem["algorithms"].values():
             for figures in penalties.values():
+                if "suboptimality_last" not in figures:
+                    raise ValueError("a run without figures")
                 for name, value in figures.items():
                     if value is not None and not math.isfinite(value):
                         raise ValueError(f"{name!r} is {value!r}")

@@ -140,7 +140,7 @@ def measure(case: Case) -> Record:
     if case.sha256 not in (None, loaded.sha256):
         raise DataError(
             f"its text has sha256 {loaded.sha256[:12]}..., the baseline's {case.problem} "
-            f"{str(case.sha256)[:12]}...; take that file, or --update the baseline",
+            f"{str(case.sha256)[:12]}...; take that file",
             str(case.path),
         )
     known = Reference(**case.reference)

@@ -17,7 +17,7 @@ from typing import Any
 from dadapt_cli import __version__
 from dadapt_cli.checks import choice
 from dadapt_cli.datasets import PROBLEMS, Dataset, absent, find, pick, shipped
-from dadapt_cli.errors import InputOutputError
+from dadapt_cli.errors import InputOutputError, UsageError
 from dadapt_cli.experiments import baseline, figures
 from dadapt_cli.experiments.figures import PENALTIES, ROUNDS, Case
 from dadapt_cli.interrupts import SIGNALS
@@ -43,9 +43,11 @@ def choose(names: Sequence[str], every: bool) -> list[Dataset]:
     Raises
     ------
     UsageError
-        No such problem.
+        No such problem; or some and all of them.
     """
-    if not names and every:
+    if names and every:
+        raise UsageError("give the names of problems, or --all")
+    if every:
         return list(PROBLEMS)
     return list(dict.fromkeys(pick(name, PROBLEMS) for name in names or SMALL))
 
@@ -206,7 +208,7 @@ def summarise(runs: list[Record], path: str, *, update: bool, require_all: bool)
     """
     bad = ["wrong", "failed"] if update else list(baseline.BAD)
     if require_all:
-        bad.append("skipped")
+        bad += ["skipped"] if update else ["skipped", "new"]
     passed = not any(run["verdict"] in bad for run in runs)
     return {"schema": 1, "baseline": path, "passed": passed, "updated": update, "bad": bad,
             "runs": runs}  # fmt: skip

@@ -82,13 +82,16 @@ def read(path: str) -> Checkpoint:
         It cannot be read, is no checkpoint, is one of another version, or is damaged.
     """
     try:
+        if not Path(path).is_file():
+            raise InputOutputError(f"{path}: is no regular file; name one for the checkpoint")
         content = Path(path).read_bytes()
     except OSError as error:
         raise InputOutputError(f"{path}: {error.strerror}; it cannot be read") from error
     hint = HINT.format(path=path)
+    if MAGIC.startswith(content) and content != MAGIC:
+        raise InputOutputError(f"{path}: the checkpoint is cut short; {hint}")
     if not content.startswith(MAGIC):
-        what = "the checkpoint is cut short" if MAGIC.startswith(content) else "is no checkpoint"
-        raise InputOutputError(f"{path}: {what}; {hint}")
+        raise InputOutputError(f"{path}: is no checkpoint; name another file")
     line, _, rest = content.partition(b"\n")
     version = line[len(MAGIC) :]
     if version != VERSION:
@@ -107,6 +110,14 @@ def read(path: str) -> Checkpoint:
             f"{path}: the checkpoint holds what none of ours does "
             f"({' '.join(str(error).split())[:120]}); {hint}"
         ) from error
+
+
+def was_one(path: str) -> bool:
+    """Whether a file is, or before it was damaged began as, a checkpoint of any version."""
+    if not Path(path).is_file():
+        return False
+    with Path(path).open("rb") as file:
+        return MAGIC.startswith(file.read(len(MAGIC)))
 
 
 def _decoded(body: bytes) -> Checkpoint:

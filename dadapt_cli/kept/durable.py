@@ -78,8 +78,7 @@ def opened(
                 target = origin
         if target != origin:
             locks.enter_context(lock.held(target))
-            if not options.restart:
-                _refuse_to_lose(target)
+            _refuse_to_lose(target, restart=options.restart)
         remove_leftovers(target)
         yield options, Keeper(target, options.checkpoint_every, saved, origin or "")
 
@@ -90,9 +89,11 @@ def _read(path: str) -> Checkpoint:
     return checkpoint.read(path)
 
 
-def _refuse_to_lose(path: str) -> None:
-    """Raise InputOutputError where a file is, saying what it holds."""
+def _refuse_to_lose(path: str, *, restart: bool) -> None:
+    """Raise InputOutputError where a file is, saying what it holds; `restart` gives up a run."""
     if not Path(path).exists():
+        return
+    if restart and checkpoint.was_one(path):
         return
     saved = checkpoint.read(path)
     raise InputOutputError(
@@ -179,8 +180,8 @@ def identify(
         if {**data, "sha256": None} != {**head["data"], "sha256": None}:  # check_text saw to that
             raise InputOutputError(
                 f"{keeper.origin}: the data are not those of the checkpoint's run, or are read "
-                "with other options (--zero-based, --features), or start elsewhere (--init); give "
-                "the same"
+                "with other options (--zero-based, --features), or start elsewhere or weigh "
+                "otherwise (--init, --weight, sample_weight); give the same"
             )
     kept = {name: _plain(value) for name, value in asdict(options).items() if name not in OWN}
     kept["threads"] = problem.threads  # the digits of dense products may depend on them

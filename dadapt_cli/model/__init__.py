@@ -47,6 +47,8 @@ def load(path: str | os.PathLike[str]) -> Model:
         The file cannot be read.
     """
     name = os.fspath(path)
+    if Path(name).is_char_device():
+        raise InputOutputError(f"{name}: is a device; name the model's file")
     try:
         content = Path(name).read_bytes()
     except OSError as error:
@@ -55,4 +57,8 @@ def load(path: str | os.PathLike[str]) -> Model:
         return npz.loads(content, name)
     if content.startswith(b"\x80"):
         raise DataError("a pickle, which is never read; save models with dadapt fit --save", name)
+    if content.startswith(b"dadapt checkpoint"):
+        raise DataError(
+            "a checkpoint, no model; dadapt fit DATA --resume it with --save MODEL makes one", name
+        )
     return liblinear.loads(content, name)

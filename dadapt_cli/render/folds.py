@@ -12,11 +12,12 @@ class FoldTable:
 
     def __init__(self, stream: TextIO) -> None:
         self.stream = stream
+        self.folds = self.done = 0
 
     def record(self, record: Record) -> None:
         """Print what the next record says."""
         if record["event"] == "start":
-            data = record["data"]
+            self.folds, data = record["folds"], record["data"]
             path = data["path"] or "data"
             self._print(
                 f"{path if path.isprintable() else repr(path)}: {data['samples']} samples, "
@@ -26,6 +27,7 @@ class FoldTable:
             self._print("")
             self._print("fold  samples  accuracy  log-loss  status")
         elif record["event"] == "fold":
+            self.done += 1
             self._print(
                 f"{record['fold']:4d}  {record['samples']:7d}  {100 * record['accuracy']:7.2f} %  "
                 f"{_number(record['log_loss']):>8}  {record['status']}"
@@ -33,6 +35,8 @@ class FoldTable:
         elif record["accuracy"] is not None:
             self._print("")
             se = record["accuracy_se"]
+            if self.done < self.folds:
+                self._print(f"interrupted: {self.done} of {self.folds} folds")
             self._print(
                 f"mean accuracy {100 * record['accuracy']:.2f} % "
                 f"(SE {_number(None if se is None else 100 * se, '.2f')}), "

@@ -84,7 +84,7 @@ def test_a_name_is_the_problem_or_an_error(
     for command in ("fit", "check"):
         ran = cli(command, "sensorless")
         assert ran.code == 3
-        assert "subset of Sensorless: 528 of 58,509 rows; fetch the right file" in ran.err
+        assert "subset of Sensorless: 528 of 58,509 rows; move it away" in ran.err
     assert cli("fit", folder / "usps", "-n", 1, "-q").code == 0  # the remedy: its path
     ran = cli("check", "--keep-going", "usps", "iris")
     assert ran.code == 3

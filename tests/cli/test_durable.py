@@ -289,7 +289,7 @@ def test_changed_data_are_refused(cli: Cli, kept: Path) -> None:
     assert "data changed since checkpoint (sha256 f5bcfc5545c0f674... then, " in ran.err
 
 
-@pytest.mark.parametrize("damage", ["flip", "cut", "version", "text"])
+@pytest.mark.parametrize("damage", ["flip", "cut", "version", "empty"])
 def test_a_damaged_checkpoint_is_told_and_can_be_replaced(
     damage: str, cli: Cli, kept: Path
 ) -> None:
@@ -300,7 +300,7 @@ def test_a_damaged_checkpoint_is_told_and_can_be_replaced(
         "flip": bytes(content),
         "cut": bytes(content[:-1]),
         "version": bytes(content).replace(b"checkpoint 1", b"checkpoint 2", 1),
-        "text": b"not ours",
+        "empty": b"",
     }[damage]
     kept.write_bytes(damaged)
     for option in ("--resume", "--checkpoint"):
@@ -312,6 +312,22 @@ def test_a_damaged_checkpoint_is_told_and_can_be_replaced(
     again = ("fit", VEHICLE, "-n", 4, "--checkpoint", kept, "--restart", "--reference", "none")
     assert cli(*again).code == 0
     assert checkpoint.read(str(kept)).k == 4
+
+
+def test_what_is_no_checkpoint_is_never_replaced(cli: Cli, kept: Path) -> None:
+    kept.write_bytes(b"1 1:0.5\n")
+    for options in (
+        ("--resume", kept),
+        ("--checkpoint", kept),
+        ("--checkpoint", kept, "--restart"),
+    ):
+        ran = cli("fit", VEHICLE, *options)
+        assert ran.code == 4
+        assert "is no checkpoint; name another file" in ran.err
+        assert kept.read_bytes() == b"1 1:0.5\n"
+    ran = cli("fit", VEHICLE, "--checkpoint", "/dev/full")
+    assert ran.code == 4
+    assert "no regular file" in ran.err
 
 
 def test_a_finished_run_tells_its_records_again(cli: Cli, kept: Path) -> None:

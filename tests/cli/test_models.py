@@ -254,3 +254,14 @@ def test_weights_of_labels_on_the_command_line(cli: Cli) -> None:
         assert words in ran.err
     assert cli(*args, "--weight", "1=2", "--weight", "1=3").code == 2
     assert cli(*args, "--scale", "huge").code == 2
+
+
+def test_what_is_no_model_is_told(cli: Cli, tmp_path: Path) -> None:
+    kept = tmp_path / "run"
+    assert cli("fit", DATA / "iris.scale", "-n", 2, "--checkpoint", kept, "-q").code == 0
+    ran = cli("predict", DATA / "iris.scale", "--model", kept)
+    assert ran.code == 3
+    assert "a checkpoint, no model" in ran.err
+    ran = cli("predict", DATA / "iris.scale", "--model", "/dev/zero")
+    assert ran.code == 4
+    assert "is a device" in ran.err

@@ -21,6 +21,7 @@ from dadapt_cli.algorithms import dual_avg, gd, orth, safe
 from dadapt_cli.algorithms._base import State
 from dadapt_cli.experiments import baseline
 from dadapt_cli.experiments.baseline import Tolerance, compare
+from dadapt_cli.kept.lock import held
 
 from ..conftest import DATA
 
@@ -262,3 +263,28 @@ def test_an_interrupt_leaves_no_process_and_no_file(tmp_path: Path) -> None:
     else:
         pytest.fail("a worker outlived the gate")
     assert list(tmp_path.iterdir()) == []
+
+
+def test_two_updates_of_one_baseline(gate: Any, tmp_path: Path) -> None:
+    path = tmp_path / "baseline.json"
+    with held(str(path)):
+        ran = gate("iris", "-a", "gd", "--baseline", path, "--update")
+    assert ran.code == 4
+    assert "in use by process" in ran.err
+    assert not path.exists()
+
+
+def test_what_cannot_be_compared_is_no_pass(gate: Any, tmp_path: Path) -> None:
+    path = tmp_path / "baseline.json"
+    assert gate("iris", "-a", "gd", "--baseline", path, "--update").code == 0
+    assert gate("iris", "-a", "orth", "--baseline", path).code == 0, "new"
+    assert gate("iris", "-a", "orth", "--baseline", path, "--require-all").code == 1
+    assert gate("iris", "--all", "--baseline", path).code == 2
+    document = json.loads(path.read_bytes())
+    run = document["problems"]["iris.scale"]["algorithms"]["gd"]["l2=0"]
+    for bad in ({}, {**run, "d": 10**400}):
+        document["problems"]["iris.scale"]["algorithms"]["gd"]["l2=0"] = bad
+        path.write_text(json.dumps(document))
+        ran = gate("iris", "--baseline", path)
+        assert ran.code == 3
+        assert "not a whole baseline" in ran.err

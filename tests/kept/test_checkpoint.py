@@ -48,7 +48,8 @@ def test_every_flipped_byte_is_found(path: str) -> None:
         damaged = bytearray(content)
         damaged[place] ^= 1 << place % 8
         Path(path).write_bytes(damaged)
-        with pytest.raises(InputOutputError, match=f"--checkpoint {path} --restart"):
+        hint = f"--checkpoint {path} --restart|is no checkpoint; name another"
+        with pytest.raises(InputOutputError, match=hint):
             checkpoint.read(path)
 
 
