@@ -170,8 +170,9 @@ class Table:
             f"solve {seconds['solve']:.2f})"
         )
         loss = "unknown" if end["log_loss"] is None else f"{end['log_loss']:.6f}"
+        kind = "weighted training" if self.start["objective"]["weighted"] else "training"
         self._print(
-            f"least f at the {end['iterate']} iterate: training accuracy "
+            f"least f at the {end['iterate']} iterate: {kind} accuracy "
             f"{100 * end['accuracy']:.2f} %, log-loss {loss}"
         )
         if "test_accuracy" in end:

@@ -253,6 +253,8 @@ def test_weights_of_labels_on_the_command_line(cli: Cli) -> None:
         assert ran.code == 2
         assert words in ran.err
     assert cli(*args, "--weight", "1=2", "--weight", "1=3").code == 2
+    table = cli("fit", DATA / "iris.scale", "-n", 2, "--weight", "1=2").out
+    assert "weighted training accuracy" in table
     assert cli(*args, "--scale", "huge").code == 2
 
 
