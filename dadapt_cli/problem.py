@@ -30,7 +30,7 @@ import os
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
-from functools import partial
+from functools import cached_property, partial
 from typing import Any, TypeVar
 
 import numpy as np
@@ -225,7 +225,7 @@ class Problem:
         edges = np.unique([0, *cuts.tolist(), self.n]).tolist()
         return [slice(a, b) for a, b in itertools.pairwise(edges)]
 
-    @property
+    @cached_property
     def nonzeros(self) -> int:
         """Stored entries of the data, the bias feature included."""
         return int(self.X.nnz) if sp.issparse(self.X) else int(np.count_nonzero(self.X))
