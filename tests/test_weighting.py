@@ -272,3 +272,19 @@ def test_starts_that_do_not_fit() -> None:
     for bad in (np.zeros(4), np.zeros((5, 3)), np.full((4, 3), np.nan), np.full((4, 3), "a")):
         with pytest.raises(UsageError, match="init"):
             fit(X, y, init=bad)
+
+
+@pytest.mark.parametrize("counts", [[90, 10], [70, 20, 10]])
+def test_the_dual_point_bounds_from_below_at_any_weights(counts: list[int]) -> None:
+    """Without features f* is the labels' entropy; that of w = 0, log C, is above it."""
+    y = np.repeat(np.arange(len(counts)), counts)
+    problem = Problem(np.zeros((100, 1)), encode(y), l2=0.01, intercept=True)
+    share = np.array(counts) / 100
+    f_star = -float(share @ np.log(share))
+    rng = np.random.default_rng(0)
+    for size in (0.0, 0.1, 1.0, 3.0):
+        w = size * rng.normal(size=problem.shape)
+        bound = intercept.lower_bound(problem, w, problem.scores(w))
+        assert bound <= f_star + 1e-12
+        if size == 0.0:
+            assert bound == pytest.approx(f_star, rel=1e-4), "the mixed point is the optimum"

@@ -106,9 +106,6 @@ def _compute(problem: Problem, x0: Array | None) -> Reference:
         "attained",
         f_star=found.f,
         gap=gap,
-        D=float(np.linalg.norm(found.w - x0)),
-        D_inf=float(np.abs(found.w - x0).max()),
-        D_error=D_error,
         method=f"{found.method}; gap = ||g||^2/(2 l2)",
         distances=metric.distances(problem, found.w - x0, D_error),
-    )
+    ).in_metric("identity")

@@ -47,13 +47,10 @@ def minimum(problem: Problem, x0: Array) -> Reference:
         "attained",
         f_star=found.f,
         gap=gap,
-        D=float(np.linalg.norm(move)),
-        D_inf=float(np.abs(move).max()),
-        D_error=D_error,
         method=f"{found.method}; gap = f - f(dual point), the intercept without l2 term",
         reason=reason,
         distances=metric.distances(problem, move, D_error),
-    )
+    ).in_metric("identity")
 
 
 def _null_space(problem: Problem) -> Array:

@@ -272,12 +272,9 @@ def _reduced(terms: _Terms, split: _Split, w: Array, x0: Array) -> Reference:
         "attained",
         f_star=upper,
         gap=gap,
-        D=float(np.linalg.norm(move)),
-        D_inf=float(np.abs(move).max()),
-        D_error=D_error,
         method=f"{split.method}, {found.method}; {certificate}",
         distances=metric.distances(problem, move, D_error),
-    )
+    ).in_metric("identity")
 
 
 def _can_move(terms: _Terms, kept: Mask, alpha: Array, residual: float) -> bool:

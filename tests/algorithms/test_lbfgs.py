@@ -36,6 +36,7 @@ def test_its_points_are_scipys(path: str) -> None:
     np.testing.assert_array_equal(ours, values[: len(ours)])
     assert len(ours) >= min(len(values), 26)
     D = result.reference["D"] + result.reference["D_error"]
+    assert result.trace[1]["bound"] == pytest.approx(D * result.trace[0]["grad_norm"], rel=1e-12)
     for row in result.trace[1:]:
         assert row["suboptimality_best"] <= row["bound"]
         assert row["d"] <= D * (1 + 1e-9)
