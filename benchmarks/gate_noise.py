@@ -22,9 +22,11 @@ from unittest.mock import patch
 
 import numpy as np
 
-from dadapt_cli import problem
+from dadapt_cli import objective as problem
 from dadapt_cli.algorithms import find
-from dadapt_cli.experiments import baseline, figures, regress
+from dadapt_cli.regress import baseline
+from dadapt_cli.regress import cases as figures
+from dadapt_cli.regress import gate as regress
 
 INSTRUCTIONS = (
     {"OPENBLAS_CORETYPE": "Haswell"},

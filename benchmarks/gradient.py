@@ -23,8 +23,8 @@ import scipy.sparse as sp
 from threadpoolctl import threadpool_limits
 
 from dadapt_cli.algorithms import find
-from dadapt_cli.labels import encode
-from dadapt_cli.problem import Problem
+from dadapt_cli.objective import Problem
+from dadapt_cli.preprocessing.labels import encode
 from data import shared, synthetic
 
 ALGORITHMS = ("dual-avg", "gd", "adagrad")

@@ -28,11 +28,11 @@ os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
 import numpy as np
 
 from dadapt_cli.algorithms import find
-from dadapt_cli.batches import CHUNK_BYTES, Batches
-from dadapt_cli.experiments import replicas
-from dadapt_cli.experiments.replicas import Samples
-from dadapt_cli.labels import Labels
-from dadapt_cli.problem import Problem
+from dadapt_cli.objective import Problem
+from dadapt_cli.objective.minibatches import CHUNK_BYTES, Batches
+from dadapt_cli.paper import replicas
+from dadapt_cli.paper.replicas import Samples
+from dadapt_cli.preprocessing.labels import Labels
 
 SHAPES = {  # samples, features with the bias, classes
     "iris": (150, 5, 3),

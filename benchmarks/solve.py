@@ -33,12 +33,14 @@ from typing import Any
 import numpy as np
 from scipy.optimize import minimize
 
-from dadapt_cli import labels, metric, reference, starting
+from dadapt_cli import reference
 from dadapt_cli.algorithms import auto, find
-from dadapt_cli.algorithms._rounds import Rounds, drive
+from dadapt_cli.algorithms._drive import Rounds, drive
 from dadapt_cli.libsvm import read_libsvm
-from dadapt_cli.options import Options
-from dadapt_cli.problem import Problem
+from dadapt_cli.objective import Problem, metric
+from dadapt_cli.preprocessing import labels
+from dadapt_cli.solver import start as starting
+from dadapt_cli.solver.options import Options
 from data import SHARED, synthetic
 
 LEVELS = (1e-2, 1e-3, 1e-6)
@@ -133,7 +135,7 @@ def load(name: str) -> Case:
         X, y = read_libsvm(SHARED / "data" / FILES[name])
     X = X[:, np.unique(X.indices)]
     problem = Problem(X, labels.encode(y, positive=POSITIVE.get(name)), l2=1 / X.shape[0])
-    known = reference.find(problem, reference.store.content(problem), always=True)
+    known = reference.find(problem, reference.cache.content(problem), always=True)
     if known.f_star is None:
         raise SystemExit(f"{name}: no f*: {known.reason}")
     return Case(name, problem, problem.value_and_gradient(problem.zeros()).f, known.f_star)

@@ -24,8 +24,8 @@ from pathlib import Path
 import numpy as np
 
 from dadapt_cli import reference, write_libsvm
-from dadapt_cli.labels import encode
-from dadapt_cli.problem import Problem
+from dadapt_cli.objective import Problem
+from dadapt_cli.preprocessing.labels import encode
 from data import synthetic
 
 LEVELS = (1e-2, 1e-3, 1e-7)
@@ -34,8 +34,8 @@ SCIPY = """
 import sys, numpy as np
 from scipy.optimize import minimize
 from dadapt_cli import read_libsvm
-from dadapt_cli.labels import encode
-from dadapt_cli.problem import Problem
+from dadapt_cli.preprocessing.labels import encode
+from dadapt_cli.objective import Problem
 X, y = read_libsvm(sys.argv[1])
 problem, goal, best = Problem(X, encode(y), l2=1 / X.shape[0]), float(sys.argv[2]), [np.inf]
 class Reached(Exception): pass
@@ -76,7 +76,7 @@ def main() -> None:
         write_libsvm(path, X, y)
         problem = Problem(X, encode(y), l2=1 / X.shape[0])
         del X
-        known = reference.find(problem, reference.store.content(problem), always=True)
+        known = reference.find(problem, reference.cache.content(problem), always=True)
         assert known.f_star is not None, known.reason
         f0 = math.log(2)
         print(f"{Path(path).stat().st_size / 1e6:.0f} MB, {problem.nonzeros} non-zeros, "

@@ -70,7 +70,7 @@ class NumericalError(DadaptError):
     Attributes
     ----------
     result
-        The last finite state (:class:`~dadapt_cli.fitting.FitResult`), where there is one.
+        The last finite state (:class:`~dadapt_cli.solver.stages.FitResult`), where there is one.
     """
 
     exit_code = ExitCode.NUMERICAL

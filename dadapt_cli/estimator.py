@@ -18,16 +18,18 @@ from sklearn.utils.metaestimators import available_if
 from sklearn.utils.multiclass import check_classification_targets
 from sklearn.utils.validation import _check_sample_weight, check_is_fitted, validate_data
 
-from dadapt_cli import algorithms, fitting, starting
-from dadapt_cli.arrays import Array
-from dadapt_cli.batches import Batches
+from dadapt_cli import algorithms
+from dadapt_cli._typing import Array
 from dadapt_cli.errors import DataError, UsageError
-from dadapt_cli.fitting import Watcher
-from dadapt_cli.labels import Labels
-from dadapt_cli.options import Options, not_for
-from dadapt_cli.problem import Problem, cores
-from dadapt_cli.records import Source
-from dadapt_cli.rounds import Record
+from dadapt_cli.objective import Problem, cores
+from dadapt_cli.objective.minibatches import Batches
+from dadapt_cli.preprocessing.labels import Labels
+from dadapt_cli.solver import stages as fitting
+from dadapt_cli.solver import start as starting
+from dadapt_cli.solver.options import Options, not_for
+from dadapt_cli.solver.stages import Watcher
+from dadapt_cli.solver.stopping import Record
+from dadapt_cli.solver.trace import Source
 
 log = logging.getLogger("dadapt")
 
@@ -103,7 +105,7 @@ momentum, betas, lr, variant, reference, time_limit, every
     trace_
         The step records.
     result_
-        The :class:`~dadapt_cli.fitting.FitResult`; not after ``partial_fit``.
+        The :class:`~dadapt_cli.solver.stages.FitResult`; not after ``partial_fit``.
     n_features_in_, feature_names_in_
         As scikit-learn sets them.
 

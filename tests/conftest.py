@@ -13,9 +13,9 @@ import numpy as np
 import pytest
 
 from dadapt_cli.cli import run
-from dadapt_cli.labels import encode
 from dadapt_cli.libsvm import read_libsvm
-from dadapt_cli.problem import Problem
+from dadapt_cli.objective import Problem
+from dadapt_cli.preprocessing.labels import encode
 
 DATA = Path(__file__).parent.parent / "data"
 SHARED = Path(os.environ.get("DADAPT_SHARED", Path(__file__).parent.parent.parent / "shared"))

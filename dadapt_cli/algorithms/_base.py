@@ -6,10 +6,10 @@ import math
 from dataclasses import dataclass
 from typing import Any, Protocol
 
+from dadapt_cli._typing import Array
 from dadapt_cli.algorithms._certificate import Certificate
 from dadapt_cli.algorithms._space import Scalar, ratchet
-from dadapt_cli.arrays import Array
-from dadapt_cli.problem import Evaluation, Problem
+from dadapt_cli.objective import Evaluation, Problem
 
 
 @dataclass(frozen=True)
@@ -43,7 +43,7 @@ class Info:
     averages
         Whether the guarantee is for the average of the iterates; if not, for the best one.
     resumable
-        Whether a checkpoint can hold its state: fields that :mod:`dadapt_cli.kept.snapshot` knows.
+        Whether a checkpoint can hold its state: fields that :mod:`.checkpoint.state` knows.
     """
 
     name: str

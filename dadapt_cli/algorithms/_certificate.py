@@ -21,8 +21,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from dadapt_cli._typing import Array
 from dadapt_cli.algorithms._space import dot, norm, norm1
-from dadapt_cli.arrays import Array
 
 GUARD = 9.0
 """Rounding units, of |f| + ||x - x_0|| ||g_0||, taken off each term: the rounding of f and of

@@ -7,8 +7,8 @@ from typing import Any, TypeAlias
 
 import numpy as np
 
+from dadapt_cli._typing import Array
 from dadapt_cli.algorithms._space import dot
-from dadapt_cli.arrays import Array
 
 Both: TypeAlias = tuple[Any, Any]
 """A direction, (unknowns,), and its margins, (n C,)."""

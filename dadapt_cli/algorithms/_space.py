@@ -14,7 +14,7 @@ from typing import Any, TypeAlias
 
 import numpy as np
 
-from dadapt_cli.arrays import Array
+from dadapt_cli._typing import Array
 from dadapt_cli.errors import NumericalError
 
 Scalar: TypeAlias = Any

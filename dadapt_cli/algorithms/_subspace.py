@@ -16,9 +16,9 @@ from functools import partial
 
 import numpy as np
 
-from dadapt_cli.arrays import Array
-from dadapt_cli.links import softmax_columns
-from dadapt_cli.problem import Problem
+from dadapt_cli._typing import Array
+from dadapt_cli.objective import Problem
+from dadapt_cli.objective.losses import softmax_columns
 
 CHUNK = 32768
 """Scores that are handled at once: with five directions, 1.6 MB of float64."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from dadapt_cli.algorithms._base import Info
-from dadapt_cli.problem import Problem
+from dadapt_cli.objective import Problem
 
 INFO = Info(
     name="auto",

@@ -6,8 +6,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from dadapt_cli._typing import Array
 from dadapt_cli.algorithms._base import Info, MinibatchState
-from dadapt_cli.arrays import Array
 
 INFO = Info(
     name="cocob",

@@ -7,12 +7,12 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from dadapt_cli._typing import Array
 from dadapt_cli.algorithms._base import Info, State
 from dadapt_cli.algorithms._certificate import Certificate
 from dadapt_cli.algorithms._space import dot, norm, ratchet
-from dadapt_cli.arrays import Array
-from dadapt_cli.constants import lipschitz
-from dadapt_cli.problem import Problem
+from dadapt_cli.objective import Problem
+from dadapt_cli.objective.smoothness import lipschitz
 
 INFO = Info(
     name="gd",

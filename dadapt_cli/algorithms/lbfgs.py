@@ -12,11 +12,11 @@ from typing import Any
 
 import numpy as np
 
+from dadapt_cli._typing import Array
 from dadapt_cli.algorithms._base import Info, State
 from dadapt_cli.algorithms._certificate import Certificate
-from dadapt_cli.algorithms._rounds import Rounds, advance
+from dadapt_cli.algorithms._drive import Rounds, advance
 from dadapt_cli.algorithms._space import dot, norm, ratchet
-from dadapt_cli.arrays import Array
 
 INFO = Info(
     name="lbfgs",

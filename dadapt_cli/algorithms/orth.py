@@ -22,13 +22,13 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
+from dadapt_cli._typing import Array
 from dadapt_cli.algorithms._base import Info, State
 from dadapt_cli.algorithms._certificate import Certificate
 from dadapt_cli.algorithms._pairs import Pairs
 from dadapt_cli.algorithms._space import norm, ratchet
 from dadapt_cli.algorithms._subspace import Subspace
-from dadapt_cli.arrays import Array
-from dadapt_cli.problem import Evaluation, Problem
+from dadapt_cli.objective import Evaluation, Problem
 
 INFO = Info(
     name="orth",

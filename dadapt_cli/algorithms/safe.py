@@ -18,10 +18,10 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from dadapt_cli._typing import Array
 from dadapt_cli.algorithms._base import Info, State
 from dadapt_cli.algorithms._certificate import Certificate
 from dadapt_cli.algorithms._space import dot, norm, ratchet
-from dadapt_cli.arrays import Array
 
 INFO = Info(
     name="safe",

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from dadapt_cli._typing import Array
 from dadapt_cli.algorithms._base import Info, MinibatchState
 from dadapt_cli.algorithms._space import (
     Scalar,
@@ -17,7 +18,6 @@ from dadapt_cli.algorithms._space import (
     settled,
     times,
 )
-from dadapt_cli.arrays import Array
 
 INFO = Info(
     name="sgd",

@@ -62,9 +62,9 @@ def main(
     inputs = [reading.require_input(name) for name in data]
 
     from dadapt_cli.cli.messages import log_lines, say
-    from dadapt_cli.files import check_output
     from dadapt_cli.libsvm import write_libsvm
     from dadapt_cli.libsvm.describe import describe
+    from dadapt_cli.system.files import check_output
 
     if fix is not None:
         check_output(fix, inputs[0].path)

@@ -62,7 +62,8 @@ def _row(dataset: Dataset) -> dict[str, Any]:
     """What ``--json`` shows of it."""
     from dataclasses import asdict
 
-    from dadapt_cli import datasets, download
+    from dadapt_cli import datasets
+    from dadapt_cli.datasets import download
 
     path = datasets.find(dataset)
     found = [name for name, folder in datasets.places() if path and folder == path.parent]
@@ -87,10 +88,11 @@ def fetch(
 
     A file that is on disk already is checked and kept.
     """
-    from dadapt_cli import datasets, download
+    from dadapt_cli import datasets
     from dadapt_cli.cli.messages import log_lines, say
-    from dadapt_cli.interrupts import Interrupts
+    from dadapt_cli.datasets import download
     from dadapt_cli.render.progress import Progress
+    from dadapt_cli.system.signals import Interrupts
 
     if everything == bool(names):
         raise UsageError("give the names of problems, or --all; dadapt datasets list shows them")

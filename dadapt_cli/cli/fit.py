@@ -149,16 +149,16 @@ def main(
     from dadapt_cli import model as models
     from dadapt_cli.cli import modelling
     from dadapt_cli.cli.messages import log_lines, say
-    from dadapt_cli.files import check_outputs
-    from dadapt_cli.fitting import Watcher, fit_source
-    from dadapt_cli.heldout import HeldOut
-    from dadapt_cli.interrupts import Interrupts
-    from dadapt_cli.kept import durable
-    from dadapt_cli.options import Options
-    from dadapt_cli.records import Source
+    from dadapt_cli.model.held_out import HeldOut
     from dadapt_cli.render import machine
     from dadapt_cli.render import plot as plotting
     from dadapt_cli.render.progress import Progress
+    from dadapt_cli.solver import resume as durable
+    from dadapt_cli.solver.options import Options
+    from dadapt_cli.solver.stages import Watcher, fit_source
+    from dadapt_cli.solver.trace import Source
+    from dadapt_cli.system.files import check_outputs
+    from dadapt_cli.system.signals import Interrupts
 
     options = Options(
         algo=algo,

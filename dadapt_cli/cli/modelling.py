@@ -9,10 +9,10 @@ from typing import TYPE_CHECKING, Any
 from dadapt_cli.errors import ExitCode, NumericalError, UsageError
 
 if TYPE_CHECKING:
-    from dadapt_cli.fitting import FitResult, Watcher
     from dadapt_cli.libsvm import LoadedData
-    from dadapt_cli.options import Options
-    from dadapt_cli.records import Source
+    from dadapt_cli.solver.options import Options
+    from dadapt_cli.solver.stages import FitResult, Watcher
+    from dadapt_cli.solver.trace import Source
 
 NOT_WITH_FOLDS = (
     *("save", "trace", "plot", "test", "reference"),
@@ -83,7 +83,7 @@ def folds(
     loaded: LoadedData, options: Options, count: int, source: Source, watcher: Watcher
 ) -> int:
     """Cross-validate; return the exit code."""
-    from dadapt_cli.crossvalidation import cross_validate
+    from dadapt_cli.cross_validation import cross_validate
 
     done, signal = cross_validate(loaded.X, loaded.y, options, count, source, watcher)
     if signal is not None:

@@ -12,7 +12,7 @@ import typer
 from dadapt_cli.errors import UsageError
 
 if TYPE_CHECKING:
-    from dadapt_cli.experiments.protocol import Protocol
+    from dadapt_cli.paper.protocol import Protocol
 
 NAME = "paper"
 HELP = "Repeat the paper's convex experiments, its printed numbers beside the measured ones."
@@ -62,8 +62,8 @@ def figure2(
     quiet: Quiet = False,
 ) -> None:
     """D-Adapt Adam against Adam over a grid of learning rates: training accuracy."""
-    from dadapt_cli.experiments import figure2 as experiment
-    from dadapt_cli.experiments.protocol import GRID, Protocol
+    from dadapt_cli.paper import figure2 as experiment
+    from dadapt_cli.paper.protocol import GRID, Protocol
     from dadapt_cli.render import paper
 
     protocol = Protocol(seeds, epochs, batch_size, algo, variant,
@@ -90,8 +90,8 @@ def table1(
     quiet: Quiet = False,
 ) -> None:
     """The learning rate found, mean and deviation over seeds, beside the best of the grid."""
-    from dadapt_cli.experiments import figure2 as experiment
-    from dadapt_cli.experiments.protocol import GRID, Protocol
+    from dadapt_cli.paper import figure2 as experiment
+    from dadapt_cli.paper.protocol import GRID, Protocol
     from dadapt_cli.render import paper
 
     if algo == "cocob":
@@ -122,8 +122,8 @@ def figure7(
     quiet: Quiet = False,
 ) -> None:
     """Final accuracy of D-Adapt Adam against d0."""
-    from dadapt_cli.experiments import figure7 as experiment
-    from dadapt_cli.experiments.protocol import D0_GRID, Protocol
+    from dadapt_cli.paper import figure7 as experiment
+    from dadapt_cli.paper.protocol import D0_GRID, Protocol
     from dadapt_cli.render import paper
 
     if algo == "cocob":
@@ -163,8 +163,8 @@ def _run(
 ) -> list[dict[str, Any]]:
     """The results of an experiment on each problem, after all options have been checked."""
     from dadapt_cli.cli.messages import log_lines, say
-    from dadapt_cli.experiments.problems import choose
-    from dadapt_cli.experiments.store import Store
+    from dadapt_cli.paper.problems import choose
+    from dadapt_cli.paper.results import Store
 
     if output not in ("table", "json"):
         raise UsageError(f"--format {output[:40]!r}; choose from table, json")
@@ -185,8 +185,8 @@ def _run(
 @contextmanager
 def _progress(quiet: bool) -> Iterator[Callable[[str], None]]:
     """What shows a line on a terminal's standard error, and nothing elsewhere."""
-    from dadapt_cli.interrupts import Interrupts
     from dadapt_cli.render.progress import Progress
+    from dadapt_cli.system.signals import Interrupts
 
     with Interrupts(), Progress(0, quiet=quiet) as shown:
         yield shown.say

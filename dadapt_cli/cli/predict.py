@@ -64,7 +64,7 @@ def main(
 
     from dadapt_cli import model as models
     from dadapt_cli.cli.messages import say
-    from dadapt_cli.files import atomic_write, check_output
+    from dadapt_cli.system.files import atomic_write, check_output
 
     if output is not None:
         for path in (found.path, model):

@@ -52,16 +52,16 @@ def main(
     from contextlib import nullcontext
     from pathlib import Path
 
-    from dadapt_cli.checks import choice
     from dadapt_cli.cli.messages import say
-    from dadapt_cli.experiments import baseline as stored
-    from dadapt_cli.experiments import regress
-    from dadapt_cli.files import atomic_write, check_output
-    from dadapt_cli.interrupts import Interrupts
-    from dadapt_cli.kept.lock import held
-    from dadapt_cli.problem import cores
+    from dadapt_cli.objective import cores
+    from dadapt_cli.regress import baseline as stored
+    from dadapt_cli.regress import gate as regress
     from dadapt_cli.render.progress import Progress
     from dadapt_cli.render.regress import FORMATS as views
+    from dadapt_cli.solver.checks import choice
+    from dadapt_cli.system.files import atomic_write, check_output
+    from dadapt_cli.system.lock import held
+    from dadapt_cli.system.signals import Interrupts
 
     choice("format", output, FORMATS)
     chosen = regress.choose(problems or [], every)

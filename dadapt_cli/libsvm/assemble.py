@@ -8,8 +8,8 @@ from typing import Any
 import numpy as np
 import scipy.sparse as sp
 
-from dadapt_cli import memory
 from dadapt_cli.libsvm.rows import Array, Rows
+from dadapt_cli.system import memory
 
 _INT32_MAX = 2**31 - 1
 _SLACK = 2**20  # entries

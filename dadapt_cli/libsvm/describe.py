@@ -9,9 +9,9 @@ from dataclasses import dataclass
 import numpy as np
 import scipy.sparse as sp
 
-from dadapt_cli import memory
 from dadapt_cli.libsvm.reader import LoadedData
 from dadapt_cli.libsvm.rows import Array
+from dadapt_cli.system import memory
 
 _ROWS = 8192  # looked at together where a dense block of them is made
 _WEIGHTS = 4  # vectors of the width of X that the smallest fit keeps

@@ -10,9 +10,9 @@ import numpy as np
 import scipy.sparse as sp
 
 from dadapt_cli.errors import DataError
-from dadapt_cli.files import atomic_write
 from dadapt_cli.libsvm.fast import MAX_INDEX, MAX_LABEL
 from dadapt_cli.libsvm.rows import Array
+from dadapt_cli.system.files import atomic_write
 
 _ROWS = 4096  # converted to Python numbers at a time
 

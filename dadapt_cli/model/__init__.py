@@ -9,9 +9,9 @@ import os
 from pathlib import Path
 
 from dadapt_cli.errors import DataError, InputOutputError
-from dadapt_cli.files import atomic_write
 from dadapt_cli.model import liblinear, npz
-from dadapt_cli.model.predict import Model, Verdict
+from dadapt_cli.model.model import Model, Verdict
+from dadapt_cli.system.files import atomic_write
 
 __all__ = ["Model", "Verdict", "load", "save", "text_format"]
 

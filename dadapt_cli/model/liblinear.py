@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 
 from dadapt_cli.errors import DataError, UsageError
-from dadapt_cli.model.predict import Model
+from dadapt_cli.model.model import Model
 
 LOGISTIC = ("L2R_LR", "L1R_LR", "L2R_LR_DUAL")
 

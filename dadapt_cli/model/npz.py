@@ -14,8 +14,8 @@ from typing import Any
 import numpy as np
 
 from dadapt_cli.errors import DataError
-from dadapt_cli.model.predict import KINDS, Model
-from dadapt_cli.scaling import SCALES, Scaling
+from dadapt_cli.model.model import KINDS, Model
+from dadapt_cli.preprocessing.scaling import SCALES, Scaling
 
 MAGIC = b"PK\x03\x04"
 

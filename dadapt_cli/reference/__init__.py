@@ -16,13 +16,12 @@ from dataclasses import replace
 
 import numpy as np
 
-from dadapt_cli import metric
-from dadapt_cli.arrays import Array
-from dadapt_cli.problem import Problem
-from dadapt_cli.reference import store
-from dadapt_cli.reference.record import Reference
+from dadapt_cli._typing import Array
+from dadapt_cli.objective import Problem, metric
+from dadapt_cli.reference import cache
+from dadapt_cli.reference.reference import Reference
 
-__all__ = ["Reference", "find", "given", "none", "store"]
+__all__ = ["Reference", "cache", "find", "given", "none"]
 
 AUTO_SECONDS = 60.0
 """``--reference auto`` computes what an estimate puts under this."""
@@ -46,7 +45,7 @@ def find(problem: Problem, content: str, *, always: bool, x0: Array | None = Non
     problem
         The objective, float64.
     content
-        Hash of its data (:func:`store.content`).
+        Hash of its data (:func:`cache.content`).
     always
         Compute it even where an estimate says that this takes more than AUTO_SECONDS.
     x0
@@ -57,8 +56,8 @@ def find(problem: Problem, content: str, *, always: bool, x0: Array | None = Non
     Reference
         Status ``none`` with a reason, never a guess, when it could not be computed.
     """
-    key = store.key(problem, content, x0)
-    kept = store.read(key)
+    key = cache.key(problem, content, x0)
+    kept = cache.read(key)
     if kept is not None:
         return kept
     estimate = estimated_seconds(problem)
@@ -68,7 +67,7 @@ def find(problem: Problem, content: str, *, always: bool, x0: Array | None = Non
     with np.errstate(all="ignore"):  # every result is checked, by its certificate
         computed = replace(_compute(problem, x0), seconds=time.perf_counter() - begin)
     if computed.status != "none":
-        store.write(key, computed)
+        cache.write(key, computed)
     return computed
 
 

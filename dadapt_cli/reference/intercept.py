@@ -18,12 +18,11 @@ import math
 
 import numpy as np
 
-from dadapt_cli import metric
-from dadapt_cli.arrays import Array
-from dadapt_cli.problem import Problem
+from dadapt_cli._typing import Array
+from dadapt_cli.objective import Problem, metric
 from dadapt_cli.reference import newton
 from dadapt_cli.reference.recession import distance_error
-from dadapt_cli.reference.record import Reference
+from dadapt_cli.reference.reference import Reference
 
 LARGEST_GAP = 1e-6
 """Relative to f; above it the solver failed and there is no reference."""

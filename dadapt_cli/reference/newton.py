@@ -1,4 +1,4 @@
-"""Minimise a :class:`~dadapt_cli.problem.Problem` to rounding level, for its reference.
+"""Minimise a :class:`~dadapt_cli.objective.Problem` to rounding level, for its reference.
 
 Up to LARGEST_DENSE unknowns L-BFGS comes near and Newton's method finishes, with a Cholesky
 factor of the Hessian. Beyond, ``orth`` goes on until its certificate is small; on news20 that is
@@ -15,8 +15,8 @@ from typing import Any
 import numpy as np
 import scipy.sparse as sp
 
-from dadapt_cli.arrays import Array
-from dadapt_cli.problem import Evaluation, Problem
+from dadapt_cli._typing import Array
+from dadapt_cli.objective import Evaluation, Problem
 
 LARGEST_DENSE = 1500
 """Unknowns up to which the Hessian is formed and factored."""

@@ -22,11 +22,10 @@ from typing import Any
 import numpy as np
 import scipy.sparse as sp
 
-from dadapt_cli import metric
-from dadapt_cli.arrays import Array, Mask
-from dadapt_cli.problem import Problem
+from dadapt_cli._typing import Array, Mask
+from dadapt_cli.objective import Problem, metric
 from dadapt_cli.reference import newton
-from dadapt_cli.reference.record import Reference
+from dadapt_cli.reference.reference import Reference
 
 LADDER = (1e-4, 1e-6, 1e-8, 1e-10, 1e-12)
 """l2 of the solutions that are looked at, each from the one before."""

@@ -14,7 +14,7 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from dadapt_cli.files import atomic_write
+from dadapt_cli.system.files import atomic_write
 
 Record = dict[str, Any]
 

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from dadapt_cli.errors import MissingExtraError, UsageError
-from dadapt_cli.files import atomic_write
+from dadapt_cli.system.files import atomic_write
 
 Record = dict[str, Any]
 

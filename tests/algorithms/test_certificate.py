@@ -10,12 +10,12 @@ from hypothesis import strategies as st
 from dadapt_cli.algorithms import find
 from dadapt_cli.algorithms._certificate import Certificate
 from dadapt_cli.errors import NumericalError
-from dadapt_cli.fitting import FitResult, fit
 from dadapt_cli.libsvm import read_libsvm
-from dadapt_cli.metric import METRICS
+from dadapt_cli.objective.metric import METRICS
+from dadapt_cli.solver.stages import FitResult, fit
 
 from ..conftest import DATA, SMALL
-from ..test_algorithms import absolute_deviations
+from .test_table import absolute_deviations
 
 PAPER = ("dual-avg", "gd", "adagrad")
 SLACK = 1 + 1e-9  # of d <= D: rounding of d and D, both good to about 1e-12

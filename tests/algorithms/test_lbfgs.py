@@ -7,11 +7,11 @@ import pytest
 from scipy.optimize import minimize
 
 from dadapt_cli.algorithms import auto, find
-from dadapt_cli.algorithms._rounds import Rounds, drive
+from dadapt_cli.algorithms._drive import Rounds, drive
 from dadapt_cli.cli import run
 from dadapt_cli.errors import NumericalError
-from dadapt_cli.fitting import fit
 from dadapt_cli.libsvm import read_libsvm
+from dadapt_cli.solver.stages import fit
 
 from ..conftest import DATA, SMALL, load_problem, random_problem
 

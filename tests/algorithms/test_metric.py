@@ -7,12 +7,13 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from dadapt_cli import constants, metric, reference
-from dadapt_cli.fitting import fit
-from dadapt_cli.labels import encode
+from dadapt_cli import reference
 from dadapt_cli.libsvm import read_libsvm
-from dadapt_cli.problem import Problem
+from dadapt_cli.objective import Problem, metric
+from dadapt_cli.objective import smoothness as constants
+from dadapt_cli.preprocessing.labels import encode
 from dadapt_cli.reference import newton
+from dadapt_cli.solver.stages import fit
 
 from ..conftest import DATA, load_problem, random_problem
 
@@ -151,7 +152,7 @@ def test_tol_is_on_the_gradient_in_the_users_variables(algo: str) -> None:
 def test_the_reference_of_a_wide_problem_is_from_orth() -> None:
     """More weights than a Hessian is factored for: certified all the same, in every metric."""
     problem = random_problem(4, n=300, p=2000, density=0.02, l2=1e-3)
-    known = reference.find(problem, reference.store.content(problem), always=True)
+    known = reference.find(problem, reference.cache.content(problem), always=True)
     assert known.status == "attained"
     assert str(known.method).startswith("orth")
     assert known.gap is not None

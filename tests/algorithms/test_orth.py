@@ -9,13 +9,13 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from dadapt_cli import constants, metric
 from dadapt_cli.algorithms import find, orth
 from dadapt_cli.algorithms._subspace import Subspace, pseudo_inverse
-from dadapt_cli.fitting import FitResult, fit
 from dadapt_cli.libsvm import read_libsvm
-from dadapt_cli.links import Softmax, softmax_columns
-from dadapt_cli.problem import Problem
+from dadapt_cli.objective import Problem, metric
+from dadapt_cli.objective import smoothness as constants
+from dadapt_cli.objective.losses import Softmax, softmax_columns
+from dadapt_cli.solver.stages import FitResult, fit
 
 from ..conftest import DATA, SMALL, load_problem, random_problem
 

@@ -7,11 +7,11 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from dadapt_cli import constants, metric
 from dadapt_cli.algorithms import safe
-from dadapt_cli.fitting import FitResult, fit
 from dadapt_cli.libsvm import read_libsvm
-from dadapt_cli.problem import Problem
+from dadapt_cli.objective import Problem, metric
+from dadapt_cli.objective import smoothness as constants
+from dadapt_cli.solver.stages import FitResult, fit
 
 from ..conftest import DATA, SMALL, load_problem, random_problem
 

@@ -16,7 +16,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from dadapt_cli.kept import checkpoint
+from dadapt_cli.checkpoint import file as checkpoint
 
 from ..conftest import DATA, Ran
 from .test_fit import DADAPT, lines, listening

@@ -344,7 +344,7 @@ def test_internal_errors_are_owned_up_to(cli: Cli, monkeypatch: pytest.MonkeyPat
     def broken(*args: object, **kwargs: object) -> None:
         raise ZeroDivisionError("boom")
 
-    monkeypatch.setattr("dadapt_cli.fitting.fit_source", broken)
+    monkeypatch.setattr("dadapt_cli.solver.stages.fit_source", broken)
     ran = cli("fit", IRIS)
     assert ran.code == 70
     assert "ZeroDivisionError: boom" in ran.err

@@ -16,8 +16,8 @@ import numpy as np
 import pytest
 
 from dadapt_cli import model as models
-from dadapt_cli.fitting import fit
 from dadapt_cli.libsvm import read_libsvm, write_libsvm
+from dadapt_cli.solver.stages import fit
 
 from ..conftest import DATA, Ran
 from .test_fit import DADAPT, lines, running

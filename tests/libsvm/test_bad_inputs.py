@@ -21,8 +21,8 @@ from typing import Any
 import numpy as np
 import pytest
 
-from dadapt_cli import memory
 from dadapt_cli.libsvm import load, pieces
+from dadapt_cli.system import memory
 
 from ..conftest import Ran
 

@@ -130,5 +130,5 @@ def test_a_dense_beginning_does_not_decide_about_memory(
     row = b"1 " + b" ".join(b"%d:1" % i for i in range(1, 200)) + b"\n"
     path.write_bytes(row * 200 + b"# nothing but a long comment here\n" * 600_000)
     monkeypatch.setattr("dadapt_cli.libsvm.assemble._CHECKED_FROM", 2**20)
-    monkeypatch.setattr("dadapt_cli.memory.available", lambda: 2**25)
+    monkeypatch.setattr("dadapt_cli.system.memory.available", lambda: 2**25)
     assert load(path).X.nnz == 200 * 199

@@ -13,16 +13,16 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from dadapt_cli import reference
-from dadapt_cli.files import cache_folder
-from dadapt_cli.labels import encode
-from dadapt_cli.problem import Problem
-from dadapt_cli.reference import Reference, newton, recession, store
+from dadapt_cli.objective import Problem
+from dadapt_cli.preprocessing.labels import encode
+from dadapt_cli.reference import Reference, cache, newton, recession
+from dadapt_cli.system.files import cache_folder
 
 from ..conftest import DATA, load_problem, random_problem
 
 
 def find(problem: Problem) -> Reference:
-    return reference.find(problem, store.content(problem), always=True)
+    return reference.find(problem, cache.content(problem), always=True)
 
 
 # l2 = 1/n, no bias, features as in the file: f*, D, D_inf (ALGORITHMS, section 3)
@@ -216,7 +216,7 @@ def test_auto_leaves_out_what_takes_long(monkeypatch: pytest.MonkeyPatch) -> Non
 
 def test_cache_is_used_and_never_trusted_blindly(monkeypatch: pytest.MonkeyPatch) -> None:
     problem = random_problem(1, l2=0.1)
-    content = store.content(problem)
+    content = cache.content(problem)
     first = reference.find(problem, content, always=True)
     monkeypatch.setattr(
         reference, "_compute", lambda problem, x0: Reference("none", reason="computed")
@@ -243,10 +243,10 @@ def test_cache_is_used_and_never_trusted_blindly(monkeypatch: pytest.MonkeyPatch
 def test_other_data_have_another_hash() -> None:
     one = random_problem(1)
     hashes = {
-        store.content(one),
-        store.content(random_problem(2)),
-        store.content(Problem(one.X, encode(1 - one.labels.index))),
-        store.content(Problem(one.X, one.labels, bias=True)),
+        cache.content(one),
+        cache.content(random_problem(2)),
+        cache.content(Problem(one.X, encode(1 - one.labels.index))),
+        cache.content(Problem(one.X, one.labels, bias=True)),
     }
     assert len(hashes) == 4
 

@@ -1,1 +1,0 @@
-"""Many replicas at once, and the paper's convex experiments."""

@@ -1,0 +1,200 @@
+"""Constants of a problem: smoothness L, gradient bounds G, and the certified start d0.
+
+Each is computed with at most a few passes over the data. The smoothness constants are upper
+bounds that hold for certain; power iteration, a lower bound, is never used. With sample weights
+c_i, 1/n is 1/sum c and each sample's part is c_i times as large.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import scipy.sparse as sp
+
+from dadapt_cli._typing import Array, Matrix
+from dadapt_cli.objective import Problem
+
+COLLATZ_WIELANDT_ROUNDS = 3
+"""Products with |X|'|X|; more of them gain less than a percent on non-negative data."""
+
+
+@dataclass(frozen=True)
+class Smoothness:
+    """An upper bound on the Lipschitz constant of the gradient, and where it comes from.
+
+    Attributes
+    ----------
+    L
+        ||grad f(v) - grad f(w)||_2 <= L ||v - w||_2, in units of f per squared weight.
+    method
+        ``frobenius`` or ``collatz-wielandt``, whichever is smaller.
+    """
+
+    L: float
+    method: str
+
+
+def magnitudes(X: Matrix) -> Matrix:
+    """|X|, entry by entry; X itself when nothing is negative."""
+    if isinstance(X, np.ndarray):
+        return X if X.min(initial=0) >= 0 else np.abs(X)
+    if X.data.min(initial=0) >= 0:
+        return X
+    return sp.csr_array((np.abs(X.data), X.indices, X.indptr), shape=X.shape)
+
+
+def _curvature(problem: Problem) -> float:
+    """Largest second derivative of one sample's loss: 1/4, softmax 1/2 (of diag(q) - q q')."""
+    return 0.5 if problem.softmax else 0.25
+
+
+def _scale(problem: Problem) -> Array | None:
+    """The factor of each feature in the problem's metric, (p,); None for the identity."""
+    return None if problem.scale is None else problem.scale.ravel().astype(np.float64)
+
+
+def _ridge(problem: Problem) -> Any:
+    """Curvature of the l2 term along each feature, in the problem's metric."""
+    scale = _scale(problem)
+    ridge = np.ravel(problem.ridge) if problem.intercept else problem.l2
+    return ridge if scale is None else ridge * scale**2
+
+
+def _counts(problem: Problem) -> Array:
+    """How often each sample counts, (n,) float64."""
+    if problem.weights is None:
+        return np.ones(problem.n)
+    return problem.weights.astype(np.float64)
+
+
+def _mean(problem: Problem, values: Array) -> float:
+    """The (weighted) mean of one number a sample."""
+    if problem.weights is None:
+        return float(values.mean())
+    return float(values @ _counts(problem)) / problem.n_mean
+
+
+def _row_sums(problem: Problem, power: int) -> Array:
+    """sum_j |x_ij|^power for each row, in the problem's metric, float64."""
+    X, scale = problem.X, _scale(problem)
+    weights = np.ones(problem.p) if scale is None else scale**power
+    if isinstance(X, np.ndarray):
+        return np.asarray((np.abs(X.astype(np.float64)) ** power) @ weights)
+    values = np.abs(X.data.astype(np.float64)) ** power
+    return np.asarray(sp.csr_array((values, X.indices, X.indptr), shape=X.shape) @ weights)
+
+
+def column_squares(problem: Problem) -> Array:
+    """sum_i c_i x_ij^2 for each feature, in the user's variables, (p,) float64; computed once."""
+    if problem.column_squares is None:
+        X = problem.X
+        if isinstance(X, np.ndarray):
+            squares = np.einsum("ij,ij->j", problem.weighted(X), X, dtype=np.float64)
+        else:
+            values = np.square(X.data, dtype=np.float64)
+            squares = sp.csr_array((values, X.indices, X.indptr), X.shape).T @ _counts(problem)
+        problem.column_squares = np.asarray(squares)
+    return problem.column_squares
+
+
+def frobenius(problem: Problem) -> float:
+    """c ||X||_F^2/n + l2 in the problem's metric: an upper bound on L that costs no product."""
+    c, scale = _curvature(problem) / problem.n_mean, _scale(problem)
+    if scale is None and problem.weights is None:
+        values = (problem.X if isinstance(problem.X, np.ndarray) else problem.X.data).ravel()
+        values = values.astype(np.float64, copy=False)
+        total = float(np.dot(values, values)) * (1.0 + values.size * float(np.finfo(float).eps))
+    else:
+        total = float(np.sum(column_squares(problem) * (1.0 if scale is None else scale**2)))
+    return (c * total + float(np.max(_ridge(problem)))) * _rounding(problem)
+
+
+def _rounding(problem: Problem) -> float:
+    """Factor that covers the rounding of sums of at most n + p non-negative terms."""
+    return 1.0 + (problem.n + problem.p) * float(np.finfo(problem.dtype).eps)
+
+
+def smoothness(problem: Problem) -> Smoothness:
+    r"""Upper bound L on the smoothness of f, in the problem's metric.
+
+    The Hessian is at most c X'X/n + l2 I with c = 1/4 (softmax 1/2). Its largest eigenvalue is
+    bounded by the Frobenius norm, c ||X||_F^2/n + l2, and for every v > 0 by Collatz-Wielandt,
+    max_j (M v)_j / v_j with M = c |X|'|X|/n + l2 I. Both are valid whatever the rounding of v;
+    the rounding of the sums themselves (n + p non-negative terms) is added. In a metric, X and
+    the l2 term have the features' factors.
+    """
+    c = _curvature(problem) / problem.n_mean
+    scale, ridge = _scale(problem), _ridge(problem)
+    from_norm = frobenius(problem)
+    size = magnitudes(problem.X)
+    v: Any = np.ones(problem.p)
+    bound = math.inf
+    for _ in range(COLLATZ_WIELANDT_ROUNDS):
+        used = v > 0  # a column of zeros has only the l2 term, which no bound falls below
+        product = size.T @ problem.weighted(size @ (v if scale is None else scale * v))
+        Mv = c * np.asarray(product, np.float64) * (1.0 if scale is None else scale) + ridge * v
+        bound = min(bound, float(np.max(Mv[used] / v[used], initial=float(np.max(ridge)))))
+        v = Mv / max(float(Mv.max()), np.finfo(float).tiny)
+    bound *= _rounding(problem)
+    if bound < from_norm:
+        return Smoothness(bound, "collatz-wielandt")
+    return Smoothness(from_norm, "frobenius")
+
+
+def smoothness_inf(problem: Problem) -> float:
+    """L_inf with ||grad f(v) - grad f(w)||_1 <= L_inf ||v - w||_inf, in the problem's metric.
+
+    mean_i ||x_i||_1^2/4 + l2 p, since a sample's loss has second derivative 1/4 in a score that
+    moves by at most ||x_i||_1; softmax without the 1/4 (the scores of two classes may move apart
+    by twice that) and l2 p C.
+    """
+    mean_square = _mean(problem, _row_sums(problem, 1) ** 2)
+    smooth = (1.0 if problem.softmax else 0.25) * mean_square
+    ridge = float(np.broadcast_to(_ridge(problem), (problem.p,)).sum())
+    return (smooth + ridge * (problem.n_classes if problem.softmax else 1)) * _rounding(problem)
+
+
+def lipschitz(problem: Problem) -> float:
+    """G: a Lipschitz constant of the mean loss, mean_i ||x_i||_2, softmax sqrt(2) times that.
+
+    With l2 > 0, f as a whole is Lipschitz on no unbounded set and G bounds the loss term only.
+    """
+    mean = _mean(problem, np.sqrt(_row_sums(problem, 2)))
+    return math.sqrt(2.0) * mean if problem.softmax else mean
+
+
+def lipschitz_coordinates(problem: Problem) -> Array:
+    """Bounds on |g_j|: mean_i |x_ij|, in the shape of the weights (the same for each class)."""
+    size, scale = magnitudes(problem.X), _scale(problem)
+    counts = problem.weighted(np.ones(problem.n, problem.dtype))
+    mean = np.asarray(size.T @ counts, np.float64) / problem.n_mean
+    if scale is not None:
+        mean *= scale
+    return np.repeat(mean[:, None], problem.n_classes, axis=1) if problem.softmax else mean
+
+
+def certified_start(problem: Problem, g0: Array, L: float | None = None) -> float:
+    """d0 = ||g_0||_2/L <= D: the gradient must fall from ||g_0|| to 0 within the distance D."""
+    L = smoothness(problem).L if L is None else L
+    return float(np.linalg.norm(g0.astype(np.float64))) / L
+
+
+def certified_start_inf(problem: Problem, g0: Array, L: float | None = None) -> float:
+    r"""A lower bound on D_inf = ||x_0 - x*||_inf, in the same way.
+
+    ||g_0||_1 <= L_inf D_inf (:func:`smoothness_inf`); and for two classes, entry by entry,
+    |g_0j| <= D_inf sum_i |H_ji| <= D_inf ((|X|'|X| 1)_j/(4 n) + l2). The larger bound is taken.
+    """
+    size = np.abs(g0.astype(np.float64))
+    bound = float(size.sum()) / (smoothness_inf(problem) if L is None else L)
+    if not problem.softmax:
+        X, scale = magnitudes(problem.X), _scale(problem)
+        sums = problem.weighted(_row_sums(problem, 1))
+        row = np.asarray(X.T @ sums, np.float64) / (4.0 * problem.n_mean)
+        row = row + _ridge(problem) if scale is None else scale * row + _ridge(problem)
+        ratios = np.divide(size, row * _rounding(problem), out=np.zeros_like(size), where=row > 0)
+        bound = max(bound, float(ratios.max()))
+    return bound

@@ -1,0 +1,1 @@
+"""The convex experiments of the paper, run again."""

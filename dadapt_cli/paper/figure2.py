@@ -1,0 +1,98 @@
+"""Figure 2 and Table 1: D-Adapt Adam against Adam over a grid of learning rates."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from pathlib import Path
+
+from dadapt_cli.paper.problems import PaperProblem, read
+from dadapt_cli.paper.protocol import Protocol, Record, curve, summary
+from dadapt_cli.paper.replicas import Samples
+from dadapt_cli.paper.results import Store
+
+Progress = Callable[[str], None]
+
+
+def best_of(rows: list[Record]) -> int:
+    """The rate with the highest accuracy.
+
+    Where several are equal, one that is not at the edge of the grid, then the least log-loss.
+    """
+    last = len(rows) - 1
+
+    def rank(i: int) -> tuple[float, bool, float]:
+        loss = rows[i]["log_loss"]
+        return rows[i]["accuracy"], 0 < i < last, -math.inf if loss is None else -loss
+
+    return max(range(len(rows)), key=rank)
+
+
+def run(problem: PaperProblem, path: Path, protocol: Protocol, store: Store,
+        progress: Progress) -> Record:  # fmt: skip
+    """Run one problem, or take it from the store.
+
+    Returns
+    -------
+    dict
+        INTERFACE's object for ``--format json`` under ``record``, and the means over the seeds
+        after each epoch under ``curves``.
+    """
+    progress(f"{problem.name}: reading")
+    samples, sha256 = read(problem, path, protocol.dtype)
+    key = protocol.key(sha256, "d0_grid")
+    known = store.find("figure2", problem.name, key)
+    if known is None:
+        known = _compute(problem, samples, protocol, progress)
+        store.keep("figure2", problem.name, key, known)
+    return known
+
+
+def _compute(
+    problem: PaperProblem, samples: Samples, protocol: Protocol, progress: Progress
+) -> Record:
+    def share(what: str) -> Callable[[float], None]:
+        return lambda done: progress(f"{problem.name}: {what}, {100 * done:.0f} %")
+
+    ours = protocol.run(samples, protocol.algo, protocol.variant, progress=share(protocol.algo))
+    adam = protocol.run(
+        samples, "adam-plain", axis="lr", values=protocol.grid, progress=share("Adam")
+    )
+    rows = [
+        {"lr": lr, **{k: v for k, v in summary(adam, i).items() if not k.startswith("d")}}
+        for i, lr in enumerate(protocol.grid)
+    ]
+    best = best_of(rows)
+    at_edge = best in (0, len(rows) - 1)
+    measured = summary(ours)
+    own = {"adam": "dadapt_adam", "sgd": "dadapt_sgd", "adagrad": "dadapt_adagrad"}
+    printed = problem.printed
+    paper = None
+    difference = error = None
+    if printed is not None:
+        paper = {
+            "adam": printed.adam,
+            "adam_se": printed.adam_se,
+            "dadapt_adam": printed.dadapt_adam,
+            "dadapt_adam_se": printed.dadapt_adam_se,
+        }
+        if protocol.algo == "adam":
+            difference = measured["accuracy"] - printed.dadapt_adam
+            error = math.hypot(measured["se"], printed.dadapt_adam_se)
+    record = {
+        "problem": problem.name,
+        "title": problem.title,
+        "paper": paper,
+        own.get(protocol.algo, protocol.algo): measured,
+        "adam": {**rows[best], "at_grid_edge": at_edge},
+        "difference": difference,
+        "difference_in_se": difference / error if difference is not None and error else None,
+        "grid": rows,
+        "algorithm": protocol.algo,
+        "variant": protocol.variant,
+        "samples": len(samples.y),
+        "seeds": protocol.seeds,
+        "epochs": protocol.epochs,
+    }
+    curves = {protocol.algo: curve(ours), "adam-plain": curve(adam, best)}
+    return {"record": record, "measured": measured, "curves": curves}

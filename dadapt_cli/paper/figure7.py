@@ -1,0 +1,44 @@
+"""Figure 7: the final accuracy does not depend on d0, over many orders of magnitude."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from dadapt_cli.paper.figure2 import Progress
+from dadapt_cli.paper.problems import PaperProblem, read
+from dadapt_cli.paper.protocol import Protocol, Record, summary
+from dadapt_cli.paper.results import Store
+
+
+def run(problem: PaperProblem, path: Path, protocol: Protocol, store: Store,
+        progress: Progress) -> Record:  # fmt: skip
+    """Run one problem with every d0 at once, or take it from the store.
+
+    Returns
+    -------
+    dict
+        The problem's object for ``--format json`` under ``record``.
+    """
+    progress(f"{problem.name}: reading")
+    samples, sha256 = read(problem, path, protocol.dtype)
+    key = protocol.key(sha256, "grid")
+    known = store.find("figure7", problem.name, key)
+    if known is not None:
+        return known
+    curves = protocol.run(
+        samples, protocol.algo, protocol.variant, axis="d0", values=protocol.d0_grid,
+        progress=lambda done: progress(f"{problem.name}: {100 * done:.0f} %"),
+    )  # fmt: skip
+    record = {
+        "problem": problem.name,
+        "title": problem.title,
+        "d0": [{"d0": d0, **summary(curves, i)} for i, d0 in enumerate(protocol.d0_grid)],
+        "algorithm": protocol.algo,
+        "variant": protocol.variant,
+        "samples": len(samples.y),
+        "seeds": protocol.seeds,
+        "epochs": protocol.epochs,
+    }
+    result = {"record": record}
+    store.keep("figure7", problem.name, key, result)
+    return result

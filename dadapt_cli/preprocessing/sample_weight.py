@@ -1,0 +1,74 @@
+"""How much each sample counts: weights of samples, and of the labels that they have."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+import scipy.sparse as sp
+
+from dadapt_cli._typing import Array, Mask
+from dadapt_cli.errors import DataError, UsageError
+
+
+def sample_weights(y: Array, given: Any, of_labels: Mapping[int, float]) -> Array | None:
+    """The weight of each sample, or None when all are 1.
+
+    Parameters
+    ----------
+    y
+        Labels, shape (n,).
+    given
+        A weight for each sample, shape (n,), or None.
+    of_labels
+        Factors of the samples with these labels.
+
+    Returns
+    -------
+    Array | None
+        Shape (n,), float64, at least 0.
+
+    Raises
+    ------
+    DataError
+        Weights that are no numbers, negative, of another length, or all 0.
+    UsageError
+        A label that no row has.
+    """
+    if given is None and not of_labels:
+        return None
+    if y.ndim != 1:
+        raise DataError(f"labels have shape {y.shape}; one label a row is needed")
+    weights = np.ones(len(y))
+    if given is not None:
+        weights = np.array(given)
+        if weights.shape != y.shape or weights.dtype.kind not in "fiub":
+            raise DataError(
+                f"sample_weight has shape {weights.shape} and type {weights.dtype}; "
+                f"{len(y)} numbers are needed, one a row"
+            )
+        weights = weights.astype(np.float64)
+        bad = np.flatnonzero(~(np.isfinite(weights) & (weights >= 0)))
+        if bad.size:
+            raise DataError(
+                f"row {bad[0] + 1} has the weight {float(weights[bad[0]])!r}; give 0 or more"
+            )
+    for label, factor in of_labels.items():
+        rows = y == label
+        if not rows.any():
+            there = ", ".join(f"{v:g}" for v in np.unique(y)[:8])
+            raise UsageError(f"--weight {label}={factor:g}: no row has this label; labels: {there}")
+        weights[rows] *= factor
+    if not 0 < weights.sum() < np.inf:
+        raise DataError("the weights add up to 0 or overflow; some samples must count")
+    return weights
+
+
+def drop_weightless(X: Any, y: Array, weights: Array | None) -> tuple[Any, Array, Array | None]:
+    """Leave out the rows that count nothing: they are no data, not even for the labels."""
+    if weights is None or weights.all() or X.shape[0] != len(y):  # which Problem refuses
+        return X, y, weights
+    kept: Mask = weights > 0
+    rows = sp.csr_array(X) if sp.issparse(X) else X
+    return rows[kept], y[kept], weights[kept]

@@ -1,0 +1,65 @@
+"""What is known of the optimum."""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass, field, replace
+from typing import Any
+
+
+@dataclass(frozen=True)
+class Reference:
+    """What is known of the optimum. Distances are from x_0; None is unknown or infinite.
+
+    Attributes
+    ----------
+    status
+        ``attained``, ``not-attained`` (f* is an infimum, D infinite), ``given`` or ``none``.
+    f_star, gap
+        The true infimum lies in [f_star - gap, f_star].
+    D, D_inf
+        ||x_0 - w*||_2 and ||x_0 - w*||_inf of the computed minimiser; of the one nearest to x_0
+        where there are several.
+    D_error
+        Bound on the computed minimiser's distance to the true one.
+    method
+        How it was computed.
+    seconds
+        How long that took, at the time it was computed.
+    reason
+        Why there is no reference, or what a reader should know of this one.
+    distances
+        D, D_inf and D_error of the minimiser in each metric (:mod:`dadapt_cli.objective.metric`).
+    """
+
+    status: str
+    f_star: float | None = None
+    gap: float | None = None
+    D: float | None = None
+    D_inf: float | None = None
+    D_error: float | None = None
+    method: str | None = None
+    seconds: float | None = None
+    reason: str | None = None
+    distances: dict[str, list[float | None]] = field(default_factory=dict)
+
+    def in_metric(self, metric: str) -> Reference:
+        """Return the same reference with the distances of `metric`."""
+        D, D_inf, D_error = self.distances.get(metric, (None, None, None))
+        return replace(self, D=D, D_inf=D_inf, D_error=D_error)
+
+    def distance(self, name: str) -> float | None:
+        """Upper bound on the distance called ``D`` or ``D_inf``: the computed one + D_error."""
+        value = self.D if name == "D" else self.D_inf
+        return None if value is None or self.D_error is None else value + self.D_error
+
+    def certified(self, f: float) -> float | None:
+        """Upper bound on f - inf f, or None."""
+        if self.f_star is None or self.gap is None:
+            return None
+        return f - self.f_star + self.gap
+
+    def record(self) -> dict[str, Any]:
+        """The object of the start record."""
+        known = asdict(self)
+        del known["distances"]
+        return known

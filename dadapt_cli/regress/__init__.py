@@ -1,0 +1,1 @@
+"""The regression gate: the paper's problems against a stored baseline."""

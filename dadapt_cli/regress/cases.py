@@ -1,0 +1,208 @@
+"""One gated run: an algorithm on a problem, and the figures that are compared with a baseline.
+
+The figures are deterministic, and reproducible because a run ends before rounding takes over
+(:data:`STOP`, :data:`ROUNDS`, :data:`HORIZONS`); ``benchmarks/gate_noise.py`` measures by how much
+they move when nothing but the rounding changes. No figure is a time.
+"""
+
+from __future__ import annotations
+
+import math
+import time
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
+
+from dadapt_cli import reference
+from dadapt_cli.algorithms import find
+from dadapt_cli.datasets import named, verify_loaded
+from dadapt_cli.errors import DataError, NumericalError
+from dadapt_cli.libsvm import load
+from dadapt_cli.objective import Problem
+from dadapt_cli.preprocessing import labels
+from dadapt_cli.reference import Reference
+from dadapt_cli.solver.options import Options
+from dadapt_cli.solver.stages import FitResult, Watcher, fit_source
+from dadapt_cli.solver.stopping import Record
+from dadapt_cli.solver.trace import Source
+
+STOP = 1e-6
+"""Relative suboptimality at which a full-batch run ends: rounding makes what comes later."""
+
+ROUNDS = {"dual-avg": 1000, "gd": 1000, "adagrad": 1000, "safe": 50, "orth": 50,
+          "sgd": 100, "adam": 100}  # fmt: skip
+"""The gated algorithms; iterations at most, or epochs: all three drops of the schedule are in them.
+
+The steps of ``safe`` and ``orth`` react to what they have seen, and so to rounding: after 50 of
+them d moves by up to 4e-8 of itself, after 200 by up to half.
+"""
+
+HORIZONS = {
+    ("glass.scale", "dual-avg"): 100,
+    ("letter.scale", "dual-avg"): 200,
+    ("pendigits", "dual-avg"): 300,
+    ("vehicle.scale", "dual-avg"): 100,
+}
+"""Iterations at most where the run is chaotic: d of Algorithm 1 on vehicle moves by 1e-15 of itself
+until k = 100 and by 1e-2 from k = 200 on."""
+
+PENALTIES = ("1/n", "0")
+
+LEVELS = {"iterations_1e-2": 1e-2, "iterations_1e-3": 1e-3}
+
+
+@dataclass(frozen=True)
+class Case:
+    """One run of the gate.
+
+    Attributes
+    ----------
+    problem
+        LIBSVM's file name.
+    path
+        The file.
+    algo
+        One of ROUNDS.
+    l2
+        ``1/n`` or ``0``.
+    sha256
+        Of the text that the baseline was made from; None accepts any.
+    reference
+        f*, D and their certificates, as the baseline has them (:func:`stored`).
+    """
+
+    problem: str
+    path: Path
+    algo: str
+    l2: str
+    sha256: str | None
+    reference: Record
+
+
+def stored(known: Reference) -> Record:
+    """A reference as a baseline keeps it: all but the seconds it took."""
+    kept = asdict(known)
+    del kept["seconds"]
+    return kept
+
+
+def describe(found: tuple[str, Path]) -> Record:
+    """What a baseline keeps of a problem before any run: hash, shape and references.
+
+    Parameters
+    ----------
+    found
+        The problem's name and its file.
+
+    Returns
+    -------
+    Record
+        ``sha256`` of the text, ``shape`` (samples, features, classes) and ``references`` by
+        penalty; a penalty whose f* could not be certified is not among them.
+
+    Raises
+    ------
+    DataError
+        The file is not LIBSVM data, or not the problem's.
+    """
+    name, path = found
+    loaded = load(path)
+    verify_loaded(named(name), loaded)
+    try:
+        classes = labels.encode(loaded.y)
+    except DataError as error:
+        raise DataError(str(error), str(path)) from error
+    n, p = loaded.X.shape
+    references = {}
+    for l2 in PENALTIES:
+        problem = Problem(loaded.X, classes, l2=_weight(l2, n), threads=1)
+        known = reference.find(problem, reference.cache.content(problem), always=True)
+        if known.f_star is not None:
+            references[f"l2={l2}"] = stored(known)
+    shape = {"samples": n, "features": p, "classes": classes.n_classes}
+    return {"sha256": loaded.sha256, "shape": shape, "references": references}
+
+
+def measure(case: Case) -> Record:
+    """Run a case and return its figures.
+
+    Returns
+    -------
+    Record
+        ``figures``, or None where the run failed with ``error``; ``share``, d/D with D from
+        above, None where d is no bound or D is infinite; ``seconds``, for people.
+
+    Raises
+    ------
+    DataError
+        The file is not LIBSVM data, or not what the baseline was made from.
+    """
+    begin = time.perf_counter()
+    loaded = load(case.path)
+    if case.sha256 not in (None, loaded.sha256):
+        raise DataError(
+            f"its text has sha256 {loaded.sha256[:12]}..., the baseline's {case.problem} "
+            f"{str(case.sha256)[:12]}...; take that file",
+            str(case.path),
+        )
+    known = Reference(**case.reference)
+    options = _options(case, known, len(set(loaded.y.tolist())))
+    measured: Record = {"figures": None, "share": None, "error": None}
+    try:
+        result = fit_source(loaded.X, loaded.y, options, Source(str(case.path)), Watcher())
+    except NumericalError as error:
+        measured["error"] = str(error)
+    else:
+        measured["figures"] = _figures(result)
+        measured["share"] = _share(result.d, known, options)
+    return {**measured, "seconds": time.perf_counter() - begin}
+
+
+def _weight(l2: str, n: int) -> float:
+    return 1.0 / n if l2 == "1/n" else 0.0
+
+
+def _options(case: Case, known: Reference, classes: int) -> Options:
+    """As a user's run, with every row, and on one thread."""
+    assert known.f_star is not None
+    options = Options(
+        algo=case.algo,
+        l2=case.l2 if case.l2 == "1/n" else 0.0,
+        reference=known.f_star,
+        every=1,
+        threads=1,
+    )
+    rounds = HORIZONS.get((case.problem, case.algo), ROUNDS[case.algo])
+    if find(case.algo).INFO.minibatch:
+        return replace(options, epochs=rounds, average="weighted")
+    return replace(options, iterations=rounds, tol=STOP * (math.log(classes) - known.f_star))
+
+
+def _figures(result: FitResult) -> Record:
+    """The figures of a finished run.
+
+    Suboptimalities are shares of that of x_0. Step sizes are summed over the rows: minibatch runs
+    have a row an epoch, so the sum shows a schedule that drops too late even where that helps.
+    """
+    whole = result.trace[0]["suboptimality_last"]
+    last = result.trace[-1]
+    figures: Record = {"d": last["d"], "suboptimality_last": last["suboptimality_last"] / whole}
+    if last["suboptimality_average"] is not None:
+        figures["suboptimality_average"] = last["suboptimality_average"] / whole
+    steps = [row["step_size"] for row in result.trace if row["step_size"] is not None]
+    if steps:
+        figures["step_sizes"] = math.fsum(steps)
+    for name, level in LEVELS.items():
+        reached = (row["k"] for row in result.trace if row["suboptimality_last"] <= level * whole)
+        figures[name] = next(reached, None)
+    figures["iterations"] = last["k"]
+    figures["accuracy"] = result.end["accuracy"]
+    return figures
+
+
+def _share(d: float | None, known: Reference, options: Options) -> float | None:
+    """d/D in the metric of the run."""
+    info = find(options.algo).INFO
+    if info.minibatch:
+        return None
+    D = known.in_metric(options.resolved(info).metric or "identity").distance(info.distance)
+    return None if D is None or d is None else d / D

@@ -1,0 +1,1 @@
+"""A fit: options, start, the two loops, when to stop, the trace."""

@@ -1,0 +1,199 @@
+"""``--checkpoint`` and ``--resume``: which run a file holds, and whether this one goes on."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+from collections.abc import Collection, Iterator, Mapping
+from contextlib import ExitStack, contextmanager
+from dataclasses import asdict, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from dadapt_cli import algorithms
+from dadapt_cli._typing import Array
+from dadapt_cli.algorithms import auto
+from dadapt_cli.checkpoint import file as checkpoint
+from dadapt_cli.checkpoint.file import HINT, Checkpoint
+from dadapt_cli.checkpoint.writer import Keeper
+from dadapt_cli.errors import InputOutputError, UsageError
+from dadapt_cli.objective import Problem
+from dadapt_cli.reference import cache
+from dadapt_cli.solver.checks import number
+from dadapt_cli.solver.options import Options
+from dadapt_cli.system import lock
+from dadapt_cli.system.files import remove_leftovers
+
+BUDGETS = ("iterations", "epochs", "tol", "time_limit", "every", "threads")
+"""Options that may be others than those of the run that is gone on with."""
+
+OWN = ("checkpoint", "resume", "restart", "checkpoint_every")
+"""Options that are about the file and not about the run."""
+
+
+def resumed(options: Options, given: Collection[str]) -> Options:
+    """The options of the run that ``--resume`` names, with what was `given` for this one.
+
+    Raises
+    ------
+    UsageError
+        The options contradict each other, or there is no such file.
+    InputOutputError
+        The file holds no run to go on with, or one with another value of a given option.
+    """
+    if options.restart and options.checkpoint is None:
+        raise UsageError("--restart begins the run of --checkpoint FILE anew; name that file")
+    if "checkpoint_every" in given and options.checkpoint is None and options.resume is None:
+        raise UsageError("--checkpoint-every has nothing to keep; name a --checkpoint FILE")
+    number("checkpoint-every", options.checkpoint_every, at_least=0.0)
+    if options.resume is None:
+        return options
+    return _merged(options, set(given), _read(options.resume))
+
+
+@contextmanager
+def opened(
+    options: Options, given: Collection[str] = ()
+) -> Iterator[tuple[Options, Keeper | None]]:
+    """Hold the files of a run while the block runs; give its options and its keeper, if any.
+
+    Raises
+    ------
+    UsageError, InputOutputError
+        As :func:`resumed`; also where another process uses a file, or where the one to write
+        holds something and ``--restart`` does not say that it may be lost.
+    """
+    options = resumed(options, given)
+    target = options.checkpoint or options.resume
+    if target is None:
+        yield options, None
+        return
+    with ExitStack() as locks:
+        saved, origin = None, options.resume
+        if origin is not None:
+            locks.enter_context(lock.held(origin))
+            saved = _read(origin)  # again: only now nobody else writes it
+            if os.path.realpath(origin) == os.path.realpath(target):
+                target = origin
+        if target != origin:
+            locks.enter_context(lock.held(target))
+            _refuse_to_lose(target, restart=options.restart)
+        remove_leftovers(target)
+        yield options, Keeper(target, options.checkpoint_every, saved, origin or "")
+
+
+def _read(path: str) -> Checkpoint:
+    if not Path(path).exists():
+        raise UsageError(f"{path}: there is no such checkpoint; --checkpoint {path} begins one")
+    return checkpoint.read(path)
+
+
+def _refuse_to_lose(path: str, *, restart: bool) -> None:
+    """Raise InputOutputError where a file is, saying what it holds; `restart` gives up a run."""
+    if not Path(path).exists():
+        return
+    if restart and checkpoint.was_one(path):
+        return
+    saved = checkpoint.read(path)
+    raise InputOutputError(
+        f"{path}: holds a run at k = {saved.k}; --resume {path} goes on with it, "
+        f"{HINT.format(path=path)}"
+    )
+
+
+def _merged(options: Options, given: set[str], saved: Checkpoint) -> Options:
+    """The saved options, with the budgets given; any other one given must be the same."""
+    kept = {name: _plain(value) for name, value in saved.head["options"].items()}
+    before = Options(**kept)
+    after = replace(before, **{n: _plain(getattr(options, n)) for n in kept if n in given})
+    meant_before, meant_after = asdict(_meant(before)), asdict(_meant(after))
+    for name in kept:
+        one, other = meant_after[name], meant_before[name]
+        if name not in BUDGETS and one != other:
+            option = "--" + name.replace("_", "-")
+            raise InputOutputError(
+                f"{options.resume}: the run has {option} {_shown(other)}, not {_shown(one)}; "
+                f"leave {option} out, or begin another run with --checkpoint"
+            )
+    own = {name: getattr(options, name) for name in OWN}
+    budgets = {name: getattr(after, name) for name in BUDGETS}
+    return replace(before, **own, **budgets)
+
+
+def _meant(options: Options) -> Options:
+    """With the defaults of the algorithm, where it is known before the data are."""
+    info = algorithms.find(options.algo, options.variant).INFO
+    return options if info.name == auto.INFO.name else options.resolved(info)
+
+
+def _plain(value: Any) -> Any:
+    """An option's value as JSON gives it back, with tuples for its lists."""
+    if isinstance(value, (list, tuple)):
+        return tuple(map(_plain, value))
+    if isinstance(value, Mapping):  # of labels: JSON has only strings for them
+        return {int(label): _plain(factor) for label, factor in value.items()}
+    return value.item() if isinstance(value, np.generic) else value
+
+
+def _shown(value: Any) -> str:
+    """An option's value as it is typed."""
+    if isinstance(value, tuple):
+        return ",".join(map(str, value))
+    return "its default" if value is None else str(value)
+
+
+def identify(
+    keeper: Keeper, options: Options, problem: Problem, sha256: str | None, w0: Array | None
+) -> None:
+    """Make the head of the checkpoints; refuse to go on with other data.
+
+    What else is in the head of the run that is gone on with is taken over, for the one who made it.
+
+    Parameters
+    ----------
+    options
+        As given, before any of them is chosen by looking at the data.
+    problem
+        In the user's variables.
+    sha256
+        Of the text, where there is one.
+    w0
+        The weights to start from, if not 0.
+
+    Raises
+    ------
+    InputOutputError
+        The data are not those of the run.
+    """
+    data = {
+        "sha256": sha256,
+        "content": cache.content(problem),
+        "start": None if w0 is None else hashlib.sha256(np.ascontiguousarray(w0).data).hexdigest(),
+        "shape": [problem.n, problem.p, problem.n_classes],
+        "labels": [str(label) for label in problem.labels.classes],
+    }
+    head: dict[str, Any] = {}
+    if keeper.saved is not None:
+        head = keeper.saved.head
+        data["sha256"] = sha256 or head["data"]["sha256"]
+        if {**data, "sha256": None} != {**head["data"], "sha256": None}:  # check_text saw to that
+            raise InputOutputError(
+                f"{keeper.origin}: the data are not those of the checkpoint's run, or are read "
+                "with other options (--zero-based, --features), or start elsewhere or weigh "
+                "otherwise (--init, --weight, sample_weight); give the same"
+            )
+    kept = {name: _plain(value) for name, value in asdict(options).items() if name not in OWN}
+    kept["threads"] = problem.threads  # the digits of dense products may depend on them
+    keeper.head = {**head, "options": kept, "data": data}
+
+
+def check_text(keeper: Keeper, sha256: str | None) -> None:
+    """Raise InputOutputError where the text of the data has changed, as far as both are known."""
+    before = None if keeper.saved is None else keeper.saved.head["data"]["sha256"]
+    if sha256 is not None and before is not None and sha256 != before:
+        raise InputOutputError(
+            f"{keeper.origin}: data changed since checkpoint (sha256 {before[:16]}... then, "
+            f"{sha256[:16]}... now); give the data of then, or begin another run with --checkpoint"
+        )

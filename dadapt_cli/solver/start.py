@@ -1,0 +1,98 @@
+"""How a fit starts: the loop, and the state with d0, G and L as the listing wants them."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from functools import partial
+from typing import Any
+
+import numpy as np
+
+from dadapt_cli._typing import Array
+from dadapt_cli.algorithms import Algorithm, Info, State
+from dadapt_cli.objective import Problem
+from dadapt_cli.objective import smoothness as constants
+from dadapt_cli.solver import full_batch as run
+from dadapt_cli.solver import minibatch as epochs
+from dadapt_cli.solver.minibatch import Plan
+from dadapt_cli.solver.options import Options
+from dadapt_cli.solver.stopping import Outcome
+
+DEFAULT_D0 = 1e-6
+"""Of the minibatch algorithms: the paper's."""
+
+
+def start(problem: Problem, algorithm: Algorithm, options: Options, x0: Array, g0: Array) -> Any:
+    """The state before the first step; at an optimal x_0 there is nothing to start.
+
+    Parameters
+    ----------
+    problem
+        In the metric of the run, as `x0` and `g0`, the gradient there, are.
+    options
+        With the algorithm's own defaults filled in.
+    """
+    info = algorithm.INFO
+    if info.minibatch:
+        return _minibatch(algorithm, options, x0)
+    if not g0.any():
+        d0 = 0.0 if options.d0 == "auto" else float(options.d0)
+        return State(x0=x0, x=x0, s=np.zeros_like(x0), average=x0, d=d0)
+    inf = info.distance == "D_inf"
+    L = math.inf
+    if options.d0 == "auto" or options.bound == "certified":
+        if inf:
+            L = constants.smoothness_inf(problem)
+        elif "L" in info.wants:
+            L = constants.smoothness(problem).L
+        else:  # d is only reported: not worth six products
+            L = constants.frobenius(problem)
+    if options.d0 == "auto":
+        certify = constants.certified_start_inf if inf else constants.certified_start
+        d0 = certify(problem, g0, L)
+    else:
+        d0 = float(options.d0)
+    more: dict[str, Any] = {n: getattr(options, n) for n in info.settings if n != "gradient_bound"}
+    if "G" in info.wants:
+        more["G"] = algorithm.gradient_bound(problem, g0, options.gradient_bound)
+    if "L" in info.wants or "any L" in info.wants:
+        more["L"] = L
+    if "problem" in info.wants:
+        more["problem"] = problem
+    return algorithm.start(x0, g0, d0=d0, bound=str(options.bound), **more)
+
+
+def _minibatch(algorithm: Algorithm, options: Options, x0: Array) -> Any:
+    """The state of a minibatch algorithm before the first step."""
+    values: dict[str, Any] = {
+        "d0": DEFAULT_D0 if options.d0 == "auto" else options.d0,
+        "lr": options.lr,
+        "momentum": options.momentum,
+        "betas": tuple(options.betas),
+    }
+    taken = {name: values[name] for name in algorithm.INFO.settings if name in values}
+    if "d0" in taken:
+        taken["variant"] = options.variant
+    make: Any = algorithm.start
+    return make(x0, **taken)
+
+
+def plan(options: Options, info: Info) -> Plan:
+    """The plan of the epochs; an algorithm that takes no schedule has a constant one."""
+    schedule = options.schedule if "schedule" in info.settings else "constant"
+    return Plan(options.batch_size, schedule, options.seed, options.average)
+
+
+def loop(options: Options, info: Info) -> tuple[Callable[..., Outcome], int]:
+    """The loop for an algorithm, and its number of rounds: iterations or epochs."""
+    if info.minibatch:
+        return partial(epochs.iterate, plan=plan(options, info)), options.epochs
+    return run.iterate, options.iterations
+
+
+def notes(options: Options, info: Info) -> list[str]:
+    """Warnings about the options, one line each."""
+    if not info.minibatch:
+        return []
+    return epochs.notes(plan(options, info), options.epochs, "d0" in info.settings)

@@ -1,0 +1,287 @@
+"""fit(): records, budgets, stopping, and what it refuses."""
+
+from __future__ import annotations
+
+import json
+import logging
+from typing import Any
+
+import numpy as np
+import pytest
+import scipy.sparse as sp
+
+import dadapt_cli as dadapt
+from dadapt_cli.errors import DataError, NumericalError, UsageError
+from dadapt_cli.libsvm import read_libsvm
+from dadapt_cli.objective import Problem
+from dadapt_cli.preprocessing.labels import encode
+from dadapt_cli.solver.options import Options
+from dadapt_cli.solver.stages import Watcher, fit, fit_source
+from dadapt_cli.solver.stopping import Budget
+from dadapt_cli.solver.trace import Source
+from dadapt_cli.system.signals import Interrupts
+
+from ..conftest import DATA, random_problem
+
+STEP_KEYS = [
+    *("event", "k", "d", "d_hat", "step_size", "f_last", "f_average", "f_best"),
+    *("suboptimality_last", "suboptimality_average", "suboptimality_best"),
+    *("bound", "grad_norm", "seconds"),
+]
+START_KEYS = [
+    *("event", "version", "algorithm", "data", "objective", "options"),
+    *("d0", "d0_certified", "schema", "metric", "reference"),
+]
+DATA_KEYS = [
+    *("path", "problem", "sha256", "samples", "features", "nonzeros", "classes", "labels"),
+]
+REFERENCE_KEYS = {"status", "f_star", "gap", "D", "D_inf", "D_error", "method", "seconds"}
+
+
+def vehicle() -> tuple[Any, Any]:
+    return dadapt.read_libsvm(DATA / "vehicle.scale")
+
+
+def test_records_are_those_of_the_interface() -> None:
+    result = dadapt.fit(*vehicle(), l2="1/n", iterations=7)
+    start = result.start
+    assert list(start) == START_KEYS
+    assert list(start["data"]) == DATA_KEYS
+    assert start["objective"] == {
+        "loss": "softmax", "l2": 1 / 846, "bias": False, "intercept": False, "weighted": False
+    }  # fmt: skip
+    assert set(start["reference"]) >= REFERENCE_KEYS
+    assert [row["k"] for row in result.trace] == [0, 1, 2, 5, 7]
+    assert all(list(row) == STEP_KEYS for row in result.trace)
+    assert result.trace[0]["d_hat"] is None
+    end = result.end
+    assert {*STEP_KEYS, "status", "theorem2_k", "iterate", "accuracy", "log_loss", "diagnosis",
+            "environment"} <= set(end)  # fmt: skip
+    assert {key: end[key] for key in STEP_KEYS[1:-1]} == {
+        key: result.trace[-1][key] for key in STEP_KEYS[1:-1]
+    }
+    assert set(end["seconds"]) == {"load", "reference", "solve", "total"}
+    json.dumps([start, *result.trace, end], allow_nan=False)
+
+
+def test_row_k_describes_the_point_after_k_steps() -> None:
+    X, y = vehicle()
+    common: dict[str, Any] = {"l2": 0.01, "reference": "none", "every": 1}
+    result = dadapt.fit(X, y, iterations=5, **common)
+    problem = Problem(X, encode(y), l2=0.01)
+    at = problem.value_and_gradient(result.w)
+    assert result.end["iterate"] == "last"
+    assert result.trace[5]["f_last"] == pytest.approx(at.f, rel=1e-14)
+    assert result.trace[5]["grad_norm"] == pytest.approx(np.linalg.norm(at.g), rel=1e-12)
+    # f_average at row 1 is f at the average of x_0 alone.
+    assert result.trace[1]["f_average"] == pytest.approx(result.trace[0]["f_last"], rel=1e-15)
+    shorter = dadapt.fit(X, y, iterations=3, **common)
+    for mine, theirs in zip(shorter.trace, result.trace, strict=False):
+        assert {**mine, "seconds": 0} == {**theirs, "seconds": 0}
+
+
+def test_f_average_is_f_at_the_average() -> None:
+    X, y = vehicle()
+    result = fit(X, y, iterations=40, every=40, reference="none", gradient_bound="lipschitz")
+    problem = Problem(X, encode(y))
+    # With Theorem 2's step the ratio falls to the end here, so its iterate is the last average.
+    assert result.end["theorem2_k"] == 39
+    f = problem.value_and_gradient(result.theorem2_w).f
+    assert result.end["f_average"] == pytest.approx(f, rel=1e-13)
+
+
+@pytest.mark.parametrize(
+    ("every", "rows"), [("log", [0, 1, 2, 5, 10, 20, 23]), (10, [0, 10, 20, 23])]
+)
+def test_reported_rows(every: str | int, rows: list[int]) -> None:
+    result = fit(*vehicle(), iterations=23, every=every, reference="none")
+    assert [row["k"] for row in result.trace] == rows
+
+
+def test_tolerance_is_on_the_certified_gap() -> None:
+    result = fit(*vehicle(), l2="1/n", tol=1e-3, iterations=10_000)
+    assert result.status == "tolerance"
+    assert result.end["suboptimality_best"] <= 1e-3
+    before = fit(*vehicle(), l2="1/n", iterations=result.end["k"] - 1)
+    assert before.end["suboptimality_best"] > 1e-3
+    without = fit(*vehicle(), l2="1/n", tol=1e-3, iterations=10_000, reference="none")
+    assert without.status == "tolerance"
+    assert without.end["grad_norm"] ** 2 / (2 / 846) <= 1e-3
+    assert fit(*vehicle(), tol=1e-9, iterations=3).status == "iterations"
+    assert fit(*vehicle(), tol=1.2, iterations=3, reference=0.3).status == "tolerance"
+
+
+def test_time_limit() -> None:
+    result = fit(*vehicle(), iterations=10**9, time_limit=0.05, reference="none")
+    assert result.status == "time"
+    assert 0.05 <= result.end["seconds"]["solve"] < 5
+
+
+def test_optimal_start_ends_at_once() -> None:
+    X = sp.csr_array((4, 2))
+    for name in ("dual-avg", "gd", "adagrad"):
+        result = fit(X, np.array([0, 1, 0, 1]), algo=name)
+        assert result.status == "optimal"
+        assert [row["k"] for row in result.trace] == [0]
+        assert result.d == 0.0
+        assert "already optimal" in result.end["diagnosis"][0]
+        assert fit(X, np.array([0, 1, 0, 1]), algo=name, d0=0.5).d == 0.5
+        assert np.array_equal(result.w, [0.0, 0.0])
+
+
+def test_numbers_that_overflow_stop_the_run() -> None:
+    with pytest.raises(NumericalError, match=r"iteration 1: .*nan.*--d0") as caught:
+        fit(*vehicle(), d0=1e300)
+    result = caught.value.result
+    assert result.status == "failed"
+    assert [row["k"] for row in result.trace] == [0]
+    assert np.all(np.isfinite(result.w))
+    json.dumps([result.start, *result.trace, result.end], allow_nan=False)
+
+
+def test_last_finite_state_is_reported_when_f_breaks_later(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    calls = 0
+    real = Problem.value_and_gradient
+
+    def breaks(self: Problem, w: Any) -> Any:
+        nonlocal calls
+        calls += 1
+        at = real(self, w)
+        return at if calls < 9 else type(at)(np.nan, at.g, at.scores)
+
+    monkeypatch.setattr(Problem, "value_and_gradient", breaks)
+    with pytest.raises(NumericalError, match="iteration 8: f is nan") as caught:
+        fit(*vehicle(), iterations=50, reference="none")
+    rows = caught.value.result.trace
+    assert [row["k"] for row in rows] == [0, 1, 2, 5, 7]
+    assert np.isfinite(rows[-1]["f_last"])
+
+
+def test_a_signal_ends_the_run_after_its_iteration() -> None:
+    interrupts = Interrupts()
+    seen: list[dict[str, Any]] = []
+
+    def record(made: dict[str, Any]) -> None:
+        seen.append(made)
+        if made.get("k") == 5:
+            interrupts.caught = 15
+
+    options = Options(iterations=1000, reference="none")
+    result = fit_source(*vehicle(), options, Source(), Watcher(record, interrupts=interrupts))
+    assert result.status == "interrupted"
+    assert result.signal == 15
+    assert [row["k"] for row in result.trace] == [0, 1, 2, 5, 6]
+    assert [made["event"] for made in seen] == ["start", *["step"] * 5, "end"]
+
+
+def test_diagnosis_speaks_of_what_the_numbers_show() -> None:
+    X, y = vehicle()
+    assert any("exceeds D" in s for s in fit(X, y, d0=1e3, l2="1/n", iterations=3).end["diagnosis"])
+    slow = fit([[1.0], [-1.0]], [1, 0], iterations=12, reference="none").end["diagnosis"]
+    assert any("since the start" in s for s in slow)
+    assert any("not asked for" in s for s in slow)
+    separable = dadapt.read_libsvm(DATA / "wine.scale")
+    assert any("separable" in s for s in fit(*separable, iterations=3).end["diagnosis"])
+    wrong = fit(X, y, reference=1.3, iterations=50).end["diagnosis"]
+    assert any("given f*" in s for s in wrong)
+    near = fit(*dadapt.read_libsvm(DATA / "iris.scale"), l2=0.1, iterations=3000).end["diagnosis"]
+    assert any("d_hat < d is normal" in s for s in near)
+
+
+@pytest.mark.parametrize(
+    ("options", "words"),
+    [
+        ({"algo": "dualavg"}, "did you mean 'dual-avg'"),
+        ({"bound": "III"}, "choose from I, II"),
+        ({"d0": 0}, "--d0"),
+        ({"d0": float("nan")}, "--d0"),
+        ({"d0": 1e-50, "dtype": "float32"}, "1e-30"),
+        ({"l2": -1}, "--l2"),
+        ({"l2": "2/n"}, "1/n"),
+        ({"gradient_bound": 0}, "--gradient-bound"),
+        ({"reference": float("inf")}, "--reference"),
+        ({"iterations": 0}, "--iterations"),
+        ({"iterations": True}, "--iterations"),
+        ({"every": 0}, "--every"),
+        ({"tol": -1.0}, "--tol"),
+        ({"time_limit": 0.0}, "--time-limit"),
+        ({"threads": 0}, "--threads"),
+        ({"dtype": "float16"}, "--dtype"),
+        ({"learning_rate": 1}, "unknown option 'learning_rate'"),
+    ],
+)
+def test_options_that_cannot_be_used(options: dict[str, Any], words: str) -> None:
+    with pytest.raises(UsageError, match=words):
+        fit(np.eye(2), [0, 1], **options)
+
+
+def test_data_that_cannot_be_used() -> None:
+    with pytest.raises(DataError, match="one row a sample"):
+        fit([1.0, 2.0], [0, 1])
+    with pytest.raises(DataError, match="numbers are needed"):
+        fit([["a"], ["b"]], [0, 1])
+
+
+def test_float32_follows_float64() -> None:
+    double = fit(*vehicle(), l2="1/n", iterations=100)
+    single = fit(*vehicle(), l2="1/n", iterations=100, dtype="float32")
+    assert single.w.dtype == np.float32
+    assert isinstance(single.d, float)
+    assert single.d == pytest.approx(double.d, rel=1e-4)
+    assert single.reference["f_star"] == double.reference["f_star"]
+    tiny = fit(*vehicle(), d0=1e-16, iterations=3, dtype="float32", reference="none")
+    assert tiny.trace[-1]["d_hat"] > 0, "float32 scalars would underflow"
+
+
+@pytest.mark.parametrize("n_classes", [2, 3])
+def test_threads_do_not_change_the_course(n_classes: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("dadapt_cli.objective.THREADS_FROM", 1)
+    monkeypatch.setattr("dadapt_cli.objective.BLOCK", 1000)
+    monkeypatch.setattr("dadapt_cli.objective.blocks.DENSE_FROM", 2.0)
+    problem = random_problem(0, n=500, p=20, n_classes=n_classes)
+    y = problem.labels.index
+    runs = [
+        fit(problem.X, y, iterations=1000, threads=threads, reference="none", every=100)
+        for threads in (1, 2, 2, 3)
+    ]
+    one, two, again, three = ([row["d"] for row in r.trace] for r in runs)
+    assert one == two == again == three
+
+
+def test_notes_and_log(caplog: pytest.LogCaptureFixture) -> None:
+    notes: list[str] = []
+    X = sp.csr_array(np.array([[1.0, 0], [0, 0], [0, 2], [1, 1]]))
+    with caplog.at_level(logging.INFO, "dadapt"):
+        fit_source(
+            X, np.array([0, 1, 0, 1]), Options(iterations=1), Source(), Watcher(note=notes.append)
+        )
+    assert notes == ["1 of 4 rows have no features"]
+    assert "f*: " in caplog.text
+
+
+def test_library_names_are_importable() -> None:
+    assert set(dadapt.__all__) <= set(dir(dadapt))
+    for name in dadapt.__all__:
+        assert getattr(dadapt, name)
+    with pytest.raises(AttributeError, match="no attribute 'nothing'"):
+        _ = dadapt.nothing
+
+
+def test_every_budget_reports_row_zero() -> None:
+    assert [k for k in range(60) if Budget(60).reports(k)] == [0, 1, 2, 5, 10, 20, 50]
+    assert [k for k in range(7) if Budget(60, every=3).reports(k)] == [0, 3, 6]
+
+
+@pytest.mark.parametrize("algo", ["orth", "lbfgs", "safe", "dual-avg"])
+@pytest.mark.parametrize("path", ["wine.scale", "wdbc.scale.xz"])
+def test_a_tolerance_is_certified_with_an_intercept(algo: str, path: str) -> None:
+    """Without a reference, by the dual point; the reference only judges it, to its own gap."""
+    X, y = read_libsvm(DATA / path)
+    options = {"l2": "1/n", "intercept": True, "iterations": 3000}
+    tol = 1e-4 if algo == "dual-avg" else 1e-8
+    result = fit(X, y, algo=algo, tol=tol, reference="none", **options)
+    assert result.status == "tolerance"
+    known = fit(X, y, algo="orth", **options).reference
+    assert result.end["f_best"] - known["f_star"] + known["gap"] <= tol
