@@ -22,11 +22,9 @@ from unittest.mock import patch
 
 import numpy as np
 
-from dadapt_cli import objective as problem
+from dadapt_cli import objective
 from dadapt_cli.algorithms import find
-from dadapt_cli.regress import baseline
-from dadapt_cli.regress import cases as figures
-from dadapt_cli.regress import gate as regress
+from dadapt_cli.regress import baseline, cases, gate
 
 INSTRUCTIONS = (
     {"OPENBLAS_CORETYPE": "Haswell"},
@@ -41,7 +39,7 @@ INSTRUCTIONS = (
 
 def loaded(change: Callable[[Any], Any]) -> Any:
     """The gate's reader, with what it read changed."""
-    return patch.object(figures, "load", lambda path, load=figures.load: change(load(path)))
+    return patch.object(cases, "load", lambda path, load=cases.load: change(load(path)))
 
 
 def rows(seed: int) -> Any:
@@ -71,15 +69,15 @@ def last_bits(seed: int) -> Any:
 
 
 def dense_from(density: float) -> Any:
-    return patch.object(problem, "DENSE_FROM", density)
+    return patch.object(objective, "DENSE_FROM", density)
 
 
 @contextmanager
 def threads(count: int) -> Iterator[None]:
-    def options(*arguments: Any, before: Any = figures._options) -> Any:
+    def options(*arguments: Any, before: Any = cases._options) -> Any:
         return replace(before(*arguments), threads=count)
 
-    with patch.object(figures, "_options", options):
+    with patch.object(cases, "_options", options):
         yield
 
 
@@ -96,22 +94,22 @@ VARIANTS = {
 }
 
 
-def measured(case: figures.Case) -> Any:
-    return figures.measure(case)["figures"]
+def measured(case: cases.Case) -> Any:
+    return cases.measure(case)["figures"]
 
 
 def main() -> None:
     plain = "--plain" in sys.argv
     names = [name for name in sys.argv[1:] if name != "--plain"]
-    document = baseline.read(regress.default_baseline())
+    document = baseline.read(gate.default_baseline())
     stated = baseline.tolerances(document)
     cases = [
-        figures.Case(name, path, algo, l2, None, known)
+        cases.Case(name, path, algo, l2, None, known)
         for name, entry in document["problems"].items()
-        if (path := regress.find(regress.named(name)))
-        and (name in names if names else name in regress.SMALL)
-        for algo in figures.ROUNDS
-        for l2 in figures.PENALTIES
+        if (path := gate.find(gate.named(name)))
+        and (name in names if names else name in gate.SMALL)
+        for algo in cases.ROUNDS
+        for l2 in cases.PENALTIES
         if (known := entry["references"].get(f"l2={l2}"))
     ]
     if plain:

@@ -39,7 +39,7 @@ from dadapt_cli.algorithms._drive import Rounds, drive
 from dadapt_cli.libsvm import read_libsvm
 from dadapt_cli.objective import Problem, metric
 from dadapt_cli.preprocessing import labels
-from dadapt_cli.solver import start as starting
+from dadapt_cli.solver import start
 from dadapt_cli.solver.options import Options
 from data import SHARED, synthetic
 
@@ -154,7 +154,7 @@ def ours(case: Case, chosen: dict[str, Any], limit: int, level: float) -> list[P
     problem = case.problem.in_metric(metric.scale(case.problem, str(options.metric)))
     x0 = problem.zeros()
     now = problem.value_and_gradient(x0)
-    state = starting.start(problem, algorithm, options, x0, problem.rescaled(now.g))
+    state = start.start(problem, algorithm, options, x0, problem.rescaled(now.g))
 
     def rounds() -> Rounds[None]:
         at = now

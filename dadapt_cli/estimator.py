@@ -24,8 +24,7 @@ from dadapt_cli.errors import DataError, UsageError
 from dadapt_cli.objective import Problem, cores
 from dadapt_cli.objective.minibatches import Batches
 from dadapt_cli.preprocessing.labels import Labels
-from dadapt_cli.solver import stages as fitting
-from dadapt_cli.solver import start as starting
+from dadapt_cli.solver import stages, start
 from dadapt_cli.solver.options import Options, not_for
 from dadapt_cli.solver.stages import Watcher
 from dadapt_cli.solver.stopping import Record
@@ -211,7 +210,7 @@ momentum, betas, lr, variant, reference, time_limit, every
         options = self._options()
         chosen = Options(**options)
         chosen.check(options)
-        result = fitting.fit_source(
+        result = stages.fit_source(
             X,
             index.astype(np.float64),
             chosen,
@@ -333,7 +332,7 @@ momentum, betas, lr, variant, reference, time_limit, every
         if begins:
             before = self._start(self.classes_, X.shape[1])
             x0 = problem.zeros() if before is None else before
-            self._state = starting.start(problem, algorithm, options, x0, x0)
+            self._state = start.start(problem, algorithm, options, x0, x0)
             self.n_iter_, self.trace_ = 0, []
         else:
             batches.generator = self._generator

@@ -6,7 +6,7 @@ import math
 import time
 from typing import Any
 
-from dadapt_cli.checkpoint import file as checkpoint
+from dadapt_cli.checkpoint import file
 from dadapt_cli.checkpoint import state as snapshot
 from dadapt_cli.checkpoint.file import HINT, Checkpoint
 from dadapt_cli.errors import InputOutputError
@@ -64,7 +64,7 @@ class Keeper:
         """
         arrays: snapshot.Arrays = {}
         tree = snapshot.take(parts, arrays)
-        checkpoint.write(self.path, Checkpoint(self.head, self.rows, seconds, tree, arrays))
+        file.write(self.path, Checkpoint(self.head, self.rows, seconds, tree, arrays))
         self._next = time.perf_counter() + self.every
 
     def restored(self, **parts: Any) -> dict[str, Any]:

@@ -55,7 +55,7 @@ def main(
     from dadapt_cli.cli.messages import say
     from dadapt_cli.objective import cores
     from dadapt_cli.regress import baseline as stored
-    from dadapt_cli.regress import gate as regress
+    from dadapt_cli.regress import gate
     from dadapt_cli.render.progress import Progress
     from dadapt_cli.render.regress import FORMATS as views
     from dadapt_cli.solver.checks import choice
@@ -64,9 +64,9 @@ def main(
     from dadapt_cli.system.signals import Interrupts
 
     choice("format", output, FORMATS)
-    chosen = regress.choose(problems or [], every)
-    algos = regress.check_algorithms(algo or [])
-    path = regress.default_baseline() if baseline is None else Path(baseline)
+    chosen = gate.choose(problems or [], every)
+    algos = gate.check_algorithms(algo or [])
+    path = gate.default_baseline() if baseline is None else Path(baseline)
     if out is not None:
         check_output(out, str(path))
     if update:
@@ -76,11 +76,11 @@ def main(
     with Interrupts(), locked, Progress(0, quiet=quiet) as shown:
         document = stored.empty() if update and not path.exists() else stored.read(path)
         told = shown.say if shown.status is not None or quiet else say
-        with regress.workers(jobs or cores()) as side_by_side:
-            runs, made = regress.run(
+        with gate.workers(jobs or cores()) as side_by_side:
+            runs, made = gate.run(
                 chosen, algos, document, update=update, side_by_side=side_by_side, progress=told
             )
-        report = regress.summarise(runs, str(path), update=update, require_all=require_all)
+        report = gate.summarise(runs, str(path), update=update, require_all=require_all)
         if update and report["passed"]:
             stored.write(path, made)
     if out is not None:

@@ -18,8 +18,7 @@ from dadapt_cli import __version__
 from dadapt_cli.datasets import PROBLEMS, Dataset, absent, find, pick, shipped
 from dadapt_cli.errors import InputOutputError, UsageError
 from dadapt_cli.regress import baseline
-from dadapt_cli.regress import cases as figures
-from dadapt_cli.regress.cases import PENALTIES, ROUNDS, Case
+from dadapt_cli.regress.cases import PENALTIES, ROUNDS, Case, describe, measure
 from dadapt_cli.solver.checks import choice
 from dadapt_cli.solver.trace import environment
 from dadapt_cli.system.signals import SIGNALS
@@ -114,7 +113,7 @@ def run(
     if update:
         made["tolerances"] = {**baseline.empty()["tolerances"], **made["tolerances"]}
         progress("computing f*")
-        for name, new in zip(there, side_by_side(figures.describe, [*there.items()]), strict=True):
+        for name, new in zip(there, side_by_side(describe, [*there.items()]), strict=True):
             old = entries.get(name, {})
             same = old.get("sha256") == new["sha256"]
             kept = {
@@ -133,7 +132,7 @@ def run(
         for name, path in there.items()
         if name in entries
     }
-    results = side_by_side(figures.measure, [case for group in cases.values() for case in group])
+    results = side_by_side(measure, [case for group in cases.values() for case in group])
     stated = baseline.tolerances(made)
     reports = []
     for name, path in paths.items():

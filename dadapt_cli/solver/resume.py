@@ -15,7 +15,7 @@ import numpy as np
 from dadapt_cli import algorithms
 from dadapt_cli._typing import Array
 from dadapt_cli.algorithms import auto
-from dadapt_cli.checkpoint import file as checkpoint
+from dadapt_cli.checkpoint import file
 from dadapt_cli.checkpoint.file import HINT, Checkpoint
 from dadapt_cli.checkpoint.writer import Keeper
 from dadapt_cli.errors import InputOutputError, UsageError
@@ -87,16 +87,16 @@ def opened(
 def _read(path: str) -> Checkpoint:
     if not Path(path).exists():
         raise UsageError(f"{path}: there is no such checkpoint; --checkpoint {path} begins one")
-    return checkpoint.read(path)
+    return file.read(path)
 
 
 def _refuse_to_lose(path: str, *, restart: bool) -> None:
     """Raise InputOutputError where a file is, saying what it holds; `restart` gives up a run."""
     if not Path(path).exists():
         return
-    if restart and checkpoint.was_one(path):
+    if restart and file.was_one(path):
         return
-    saved = checkpoint.read(path)
+    saved = file.read(path)
     raise InputOutputError(
         f"{path}: holds a run at k = {saved.k}; --resume {path} goes on with it, "
         f"{HINT.format(path=path)}"

@@ -22,12 +22,11 @@ from dadapt_cli.model import Model
 from dadapt_cli.model.held_out import HeldOut, model_of
 from dadapt_cli.objective import Problem, metric
 from dadapt_cli.objective.deduplicate import PAYS_FROM, collapse
-from dadapt_cli.preprocessing import prepare as preparing
+from dadapt_cli.preprocessing import prepare
 from dadapt_cli.reference import Reference
-from dadapt_cli.solver import resume as durable
+from dadapt_cli.solver import resume, warm
 from dadapt_cli.solver import start as starting
 from dadapt_cli.solver import trace as records
-from dadapt_cli.solver import warm
 from dadapt_cli.solver.options import Options
 from dadapt_cli.solver.stopping import Budget, Record, finite
 from dadapt_cli.solver.trace import Source
@@ -160,7 +159,7 @@ def fit(
         options[name] = options[name] and os.fspath(options[name])
     path = os.fspath(init) if isinstance(init, (str, os.PathLike)) else None
     chosen = Options(**options, init=path)
-    with durable.opened(chosen, {*options, *(["init"] if path else [])}) as (chosen, keeper):
+    with resume.opened(chosen, {*options, *(["init"] if path else [])}) as (chosen, keeper):
         chosen.check(options)
         start = init if chosen.init is None else model.load(chosen.init)
         return fit_source(
@@ -187,10 +186,10 @@ def fit_source(
     begin = time.perf_counter()
     algorithm, keeper = options.check(), watcher.keeper
     if keeper is not None:
-        durable.check_text(keeper, source.sha256)
+        resume.check_text(keeper, source.sha256)
     try:
-        data = preparing.prepare(X, y, options, sample_weight)
-        problem = preparing.problem_of(data, options)
+        data = prepare.prepare(X, y, options, sample_weight)
+        problem = prepare.problem_of(data, options)
     except DataError as error:
         raise DataError(str(error), source.path) from error
     log.info(
@@ -202,12 +201,12 @@ def fit_source(
         len(problem.blocks),
     )
     judge, about_test = held_out.judge(problem, data.scaling) if held_out else (None, [])
-    unusual = preparing.notes(data, problem)
+    unusual = prepare.notes(data, problem)
     for line in (*unusual, *starting.notes(options, algorithm.INFO), *about_test):
         watcher.note(line)
     w0 = None if init is None else warm.weights(problem, data.scaling, init)
     if keeper is not None:
-        durable.identify(keeper, options, problem, source.sha256, w0)
+        resume.identify(keeper, options, problem, source.sha256, w0)
     if options.algo == auto.INFO.name:
         picked, reason = auto.choose(problem, resumable=keeper is not None)
         options = replace(options, **{**picked, "metric": options.metric or picked.get("metric")})
@@ -218,7 +217,7 @@ def fit_source(
     name = options.metric or "identity"
     exact = problem
     if problem.dtype != np.float64:
-        exact = preparing.problem_of(data, options, np.float64)
+        exact = prepare.problem_of(data, options, np.float64)
     known, sha256 = _reference(exact, options, source, w0, keeper)
     known = known.in_metric(name)
     problem = problem.in_metric(metric.scale(problem, name))

@@ -11,10 +11,8 @@ import numpy as np
 
 from dadapt_cli._typing import Array
 from dadapt_cli.algorithms import Algorithm, Info, State
-from dadapt_cli.objective import Problem
-from dadapt_cli.objective import smoothness as constants
-from dadapt_cli.solver import full_batch as run
-from dadapt_cli.solver import minibatch as epochs
+from dadapt_cli.objective import Problem, smoothness
+from dadapt_cli.solver import full_batch, minibatch
 from dadapt_cli.solver.minibatch import Plan
 from dadapt_cli.solver.options import Options
 from dadapt_cli.solver.stopping import Outcome
@@ -43,13 +41,13 @@ def start(problem: Problem, algorithm: Algorithm, options: Options, x0: Array, g
     L = math.inf
     if options.d0 == "auto" or options.bound == "certified":
         if inf:
-            L = constants.smoothness_inf(problem)
+            L = smoothness.smoothness_inf(problem)
         elif "L" in info.wants:
-            L = constants.smoothness(problem).L
+            L = smoothness.smoothness(problem).L
         else:  # d is only reported: not worth six products
-            L = constants.frobenius(problem)
+            L = smoothness.frobenius(problem)
     if options.d0 == "auto":
-        certify = constants.certified_start_inf if inf else constants.certified_start
+        certify = smoothness.certified_start_inf if inf else smoothness.certified_start
         d0 = certify(problem, g0, L)
     else:
         d0 = float(options.d0)
@@ -87,12 +85,12 @@ def plan(options: Options, info: Info) -> Plan:
 def loop(options: Options, info: Info) -> tuple[Callable[..., Outcome], int]:
     """The loop for an algorithm, and its number of rounds: iterations or epochs."""
     if info.minibatch:
-        return partial(epochs.iterate, plan=plan(options, info)), options.epochs
-    return run.iterate, options.iterations
+        return partial(minibatch.iterate, plan=plan(options, info)), options.epochs
+    return full_batch.iterate, options.iterations
 
 
 def notes(options: Options, info: Info) -> list[str]:
     """Warnings about the options, one line each."""
     if not info.minibatch:
         return []
-    return epochs.notes(plan(options, info), options.epochs, "d0" in info.settings)
+    return minibatch.notes(plan(options, info), options.epochs, "d0" in info.settings)

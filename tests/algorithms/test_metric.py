@@ -9,8 +9,7 @@ from hypothesis import strategies as st
 
 from dadapt_cli import reference
 from dadapt_cli.libsvm import read_libsvm
-from dadapt_cli.objective import Problem, metric
-from dadapt_cli.objective import smoothness as constants
+from dadapt_cli.objective import Problem, metric, smoothness
 from dadapt_cli.preprocessing.labels import encode
 from dadapt_cli.reference import newton
 from dadapt_cli.solver.stages import fit
@@ -41,7 +40,7 @@ def test_L_bounds_the_hessian_in_the_metric(
 ) -> None:
     problem = random_problem(seed, n=40, p=4, n_classes=n_classes, l2=l2, density=0.6)
     twin = problem.in_metric(metric.scale(problem, name))
-    assert hessian_norm(twin, problem.zeros()) <= constants.smoothness(twin).L * (1 + 1e-6)
+    assert hessian_norm(twin, problem.zeros()) <= smoothness.smoothness(twin).L * (1 + 1e-6)
 
 
 @pytest.mark.parametrize("name", metric.METRICS)
@@ -54,10 +53,10 @@ def test_constants_in_a_metric_are_those_of_scaled_data(name: str, n_classes: in
     X = problem.X.toarray() if not isinstance(problem.X, np.ndarray) else problem.X
     scaled = Problem(X if c is None else X * c.ravel(), problem.labels)
     for of in (
-        lambda q: constants.smoothness(q).L,
-        constants.smoothness_inf,
-        constants.lipschitz,
-        constants.lipschitz_coordinates,
+        lambda q: smoothness.smoothness(q).L,
+        smoothness.smoothness_inf,
+        smoothness.lipschitz,
+        smoothness.lipschitz_coordinates,
     ):
         np.testing.assert_allclose(of(twin), of(scaled), rtol=1e-12)
 

@@ -12,8 +12,7 @@ from hypothesis import strategies as st
 from dadapt_cli.algorithms import find, orth
 from dadapt_cli.algorithms._subspace import Subspace, pseudo_inverse
 from dadapt_cli.libsvm import read_libsvm
-from dadapt_cli.objective import Problem, metric
-from dadapt_cli.objective import smoothness as constants
+from dadapt_cli.objective import Problem, metric, smoothness
 from dadapt_cli.objective.losses import Softmax, softmax_columns
 from dadapt_cli.solver.stages import FitResult, fit
 
@@ -39,7 +38,7 @@ def fitted(path: str, **options: object) -> FitResult:
 def check(result: FitResult, problem: Problem, *, exact: bool) -> None:
     """The bound column, the rate, monotone f and d <= D, at every row."""
     name = result.start["metric"]
-    L = constants.smoothness(problem.in_metric(metric.scale(problem, name))).L
+    L = smoothness.smoothness(problem.in_metric(metric.scale(problem, name))).L
     D = result.reference["D"] + result.reference["D_error"]
     f = [row["f_last"] for row in result.trace]
     rounding = 1e-14 * f[0]
@@ -72,7 +71,7 @@ def test_the_theorem_holds_on_the_larger_ones(path: str) -> None:
     gap = fine.end["grad_norm"] ** 2 / (2 * problem.l2)
     c = metric.scale(problem, "half")
     D = float(np.linalg.norm(fine.w / c))
-    L = constants.smoothness(problem.in_metric(c)).L
+    L = smoothness.smoothness(problem.in_metric(c)).L
     for row in result.trace:
         assert row["f_last"] - f_star <= 2 * L * D * D / (row["k"] + 1) ** 2 + gap
     assert result.d <= D * 1.001

@@ -9,8 +9,7 @@ from hypothesis import strategies as st
 
 from dadapt_cli.algorithms import safe
 from dadapt_cli.libsvm import read_libsvm
-from dadapt_cli.objective import Problem, metric
-from dadapt_cli.objective import smoothness as constants
+from dadapt_cli.objective import Problem, metric, smoothness
 from dadapt_cli.solver.stages import FitResult, fit
 
 from ..conftest import DATA, SMALL, load_problem, random_problem
@@ -26,7 +25,7 @@ def fitted(path: str, **options: object) -> FitResult:
 def check(result: FitResult, problem: Problem) -> None:
     """f_best - f* <= (D^2 + spent)/(2 Lam) <= L D^2/k, and d <= D, at every row."""
     c = metric.scale(problem, result.start["metric"])
-    L = constants.smoothness(problem.in_metric(c)).L
+    L = smoothness.smoothness(problem.in_metric(c)).L
     D = result.reference["D"] + result.reference["D_error"]
     for row in result.trace[1:]:
         assert row["suboptimality_best"] <= row["bound"] + 1e-14
@@ -83,7 +82,7 @@ def test_the_cap_binds_and_the_proof_needs_it(monkeypatch: pytest.MonkeyPatch) -
     result = fitted("vowel.scale", iterations=30, d0=1.0)
     D, row = result.reference["D"], result.trace[-1]
     problem = load_problem(DATA / "vowel.scale", "1/n")
-    L = constants.smoothness(problem.in_metric(metric.scale(problem, "half"))).L
+    L = smoothness.smoothness(problem.in_metric(metric.scale(problem, "half"))).L
     assert row["bound"] > L * D * D / row["k"]
 
 

@@ -20,7 +20,7 @@ import numpy as np
 import pytest
 
 import dadapt_cli
-from dadapt_cli.checkpoint import file as checkpoint
+from dadapt_cli.checkpoint import file
 from dadapt_cli.checkpoint.file import Checkpoint
 from dadapt_cli.errors import InputOutputError, UsageError
 from dadapt_cli.system import lock
@@ -30,12 +30,12 @@ SMALL = Checkpoint({"a": 1}, [{"k": 0}], 0.25, {"dict": {"k": 0}}, {"x": np.aran
 
 @pytest.fixture
 def path(tmp_path: Path) -> str:
-    checkpoint.write(str(tmp_path / "run"), SMALL)
+    file.write(str(tmp_path / "run"), SMALL)
     return str(tmp_path / "run")
 
 
 def test_what_is_written_is_read(path: str) -> None:
-    back = checkpoint.read(path)
+    back = file.read(path)
     assert (back.head, back.rows, back.seconds, back.tree) == (
         SMALL.head, SMALL.rows, SMALL.seconds, SMALL.tree
     )  # fmt: skip
@@ -51,7 +51,7 @@ def test_every_flipped_byte_is_found(path: str) -> None:
         Path(path).write_bytes(damaged)
         hint = f"--checkpoint {path} --restart|is no checkpoint; name another"
         with pytest.raises(InputOutputError, match=hint):
-            checkpoint.read(path)
+            file.read(path)
 
 
 def test_every_cut_is_found(path: str) -> None:
@@ -59,7 +59,7 @@ def test_every_cut_is_found(path: str) -> None:
     for length in range(len(content)):
         Path(path).write_bytes(content[:length])
         with pytest.raises(InputOutputError, match=r"cut short|version") as caught:
-            checkpoint.read(path)
+            file.read(path)
         assert "\n" not in str(caught.value)
 
 
@@ -117,11 +117,9 @@ def test_a_forgery_with_the_right_digest_is_refused_unopened(kind: str, tmp_path
     mark = tmp_path / "mark"
     body = FORGED[kind](Evil(mark))
     digest = hashlib.sha256(body).hexdigest().encode()
-    (tmp_path / "run").write_bytes(
-        checkpoint.MAGIC + checkpoint.VERSION + b"\n" + digest + b"\n" + body
-    )
+    (tmp_path / "run").write_bytes(file.MAGIC + file.VERSION + b"\n" + digest + b"\n" + body)
     with pytest.raises(InputOutputError, match="--restart") as caught:
-        checkpoint.read(str(tmp_path / "run"))
+        file.read(str(tmp_path / "run"))
     assert "\n" not in str(caught.value)
     assert not mark.exists()
 
@@ -129,7 +127,7 @@ def test_a_forgery_with_the_right_digest_is_refused_unopened(kind: str, tmp_path
 def test_a_plain_pickle_is_no_checkpoint(tmp_path: Path) -> None:
     (tmp_path / "run").write_bytes(pickle.dumps(Evil(tmp_path / "mark")))
     with pytest.raises(InputOutputError, match="is no checkpoint"):
-        checkpoint.read(str(tmp_path / "run"))
+        file.read(str(tmp_path / "run"))
     assert not (tmp_path / "mark").exists()
     pickle.loads((tmp_path / "run").read_bytes())  # it would have been noticed
     assert (tmp_path / "mark").is_dir()
@@ -139,7 +137,7 @@ def test_another_version_is_named(path: str) -> None:
     content = Path(path).read_bytes()
     Path(path).write_bytes(content.replace(b"checkpoint 1\n", b"checkpoint 27\n", 1))
     with pytest.raises(InputOutputError, match="version '27', this program has version '1'"):
-        checkpoint.read(path)
+        file.read(path)
 
 
 def calls() -> Iterator[tuple[Path, ast.AST]]:

@@ -8,7 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from dadapt_cli import reference
-from dadapt_cli.objective import smoothness as constants
+from dadapt_cli.objective import smoothness
 
 from ..conftest import DATA, SMALL, load_problem, random_problem
 
@@ -29,7 +29,7 @@ def test_smoothness_bounds_the_curvature(problem) -> None:  # type: ignore[no-un
     X = np.asarray(problem.X.toarray() if hasattr(problem.X, "toarray") else problem.X)
     c = 0.5 if problem.softmax else 0.25
     exact = c * np.linalg.eigvalsh(X.T @ X)[-1] / problem.n + problem.l2
-    L = constants.smoothness(problem).L
+    L = smoothness.smoothness(problem).L
     assert L >= exact * (1 - 1e-12)
     frobenius = c * (X**2).sum() / problem.n + problem.l2
     assert L <= frobenius * (1 + 1e-10)
@@ -43,8 +43,8 @@ def test_smoothness_bounds_the_curvature(problem) -> None:  # type: ignore[no-un
 def test_gradients_stay_below_their_bounds(problem, size: float) -> None:  # type: ignore[no-untyped-def]
     w = size * np.random.default_rng(1).normal(size=problem.shape)
     g = problem.value_and_gradient(w).g - problem.l2 * w
-    assert np.linalg.norm(g) <= constants.lipschitz(problem) * (1 + 1e-12)
-    assert np.all(np.abs(g) <= constants.lipschitz_coordinates(problem) * (1 + 1e-12) + 1e-15)
+    assert np.linalg.norm(g) <= smoothness.lipschitz(problem) * (1 + 1e-12)
+    assert np.all(np.abs(g) <= smoothness.lipschitz_coordinates(problem) * (1 + 1e-12) + 1e-15)
 
 
 @pytest.mark.parametrize("path", SMALL)
@@ -54,7 +54,7 @@ def test_certified_starts_lie_below_the_distances(path: str, l2: float | str) ->
     known = reference.find(problem, reference.cache.content(problem), always=True)
     g0 = problem.value_and_gradient(problem.zeros()).g
     start, start_inf = (
-        f(problem, g0) for f in (constants.certified_start, constants.certified_start_inf)
+        f(problem, g0) for f in (smoothness.certified_start, smoothness.certified_start_inf)
     )
     assert start > 0
     assert start_inf > 0
@@ -67,6 +67,6 @@ def test_certified_starts_lie_below_the_distances(path: str, l2: float | str) ->
 
 def test_collatz_wielandt_is_the_better_bound_on_one_hot_data(shared) -> None:  # type: ignore[no-untyped-def]
     problem = load_problem(shared / "data" / "a1a", "1/n")
-    found = constants.smoothness(problem)
+    found = smoothness.smoothness(problem)
     assert found.method == "collatz-wielandt"
     assert 1.5678 <= found.L <= 1.02 * 1.5678  # the exact value, to the digits that are known

@@ -18,7 +18,7 @@ import pytest
 
 from dadapt_cli.algorithms import dual_avg, gd, orth, safe
 from dadapt_cli.algorithms._base import State
-from dadapt_cli.objective import minibatches as batches
+from dadapt_cli.objective import minibatches
 from dadapt_cli.regress import baseline
 from dadapt_cli.regress.baseline import Tolerance, compare
 from dadapt_cli.system.lock import held
@@ -75,7 +75,7 @@ def wrong_average(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def late_drop(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(batches, "DROPS", tuple(drop + 1 for drop in batches.DROPS))
+    monkeypatch.setattr(minibatches, "DROPS", tuple(drop + 1 for drop in minibatches.DROPS))
 
 
 def short_proposal(monkeypatch: pytest.MonkeyPatch) -> None:

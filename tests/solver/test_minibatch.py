@@ -15,11 +15,10 @@ import scipy.sparse as sp
 from dadapt_cli.algorithms import find
 from dadapt_cli.errors import NumericalError, UsageError
 from dadapt_cli.libsvm import read_libsvm
-from dadapt_cli.objective import Problem
-from dadapt_cli.objective import minibatches as batches
+from dadapt_cli.objective import Problem, minibatches
 from dadapt_cli.objective.minibatches import Batches, schedule
 from dadapt_cli.preprocessing.labels import encode
-from dadapt_cli.solver import stages as fitting
+from dadapt_cli.solver import stages
 from dadapt_cli.solver.stages import Watcher, fit
 from dadapt_cli.solver.trace import Source
 
@@ -29,7 +28,7 @@ IRIS = DATA / "iris.scale"
 WDBC = DATA / "wdbc.scale.xz"
 
 
-def fitted(path: Any = IRIS, **options: Any) -> fitting.FitResult:
+def fitted(path: Any = IRIS, **options: Any) -> stages.FitResult:
     X, y = read_libsvm(path)
     return fit(X, y, **{"algo": "adam", "reference": "none", "every": 1, **options})
 
@@ -58,7 +57,7 @@ def test_gradient_of_one_batch_with_all_samples_is_the_full_one(
 
 
 def test_an_epoch_takes_each_sample_once_in_batches(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(batches, "CHUNK_BYTES", 8 * 3 * 16 * 2)  # two batches a chunk
+    monkeypatch.setattr(minibatches, "CHUNK_BYTES", 8 * 3 * 16 * 2)  # two batches a chunk
     X = np.arange(1.0, 151)[:, None] * np.ones(3)
     problem = Problem(X, encode(np.arange(150) % 2))
     made = Batches(problem, 16, 7)
@@ -74,8 +73,8 @@ def test_sparse_batches_equal_dense_ones(monkeypatch: pytest.MonkeyPatch) -> Non
     X = sp.random_array((90, 50), density=0.05, random_state=rng, format="csr")
     y = rng.integers(3, size=90)
     runs = []
-    for widest in (batches.WIDEST_BATCH_BYTES, 0):
-        monkeypatch.setattr(batches, "WIDEST_BATCH_BYTES", widest)
+    for widest in (minibatches.WIDEST_BATCH_BYTES, 0):
+        monkeypatch.setattr(minibatches, "WIDEST_BATCH_BYTES", widest)
         runs.append(fit(X, y, algo="adam", epochs=3, reference="none").w)
     np.testing.assert_allclose(runs[0], runs[1], rtol=1e-9, atol=1e-12)
 
@@ -147,8 +146,8 @@ def test_average_is_of_the_iterates_before_each_step(average: str) -> None:
 def notes_of(**options: Any) -> list[str]:
     X, y = read_libsvm(IRIS)
     notes: list[str] = []
-    chosen = fitting.Options(**{"algo": "adam", "reference": "none", "epochs": 2, **options})
-    fitting.fit_source(X, y, chosen, Source(), Watcher(note=notes.append))
+    chosen = stages.Options(**{"algo": "adam", "reference": "none", "epochs": 2, **options})
+    stages.fit_source(X, y, chosen, Source(), Watcher(note=notes.append))
     return [note for note in notes if "converge" in note]
 
 
@@ -191,8 +190,8 @@ def test_signal_stops_within_an_epoch() -> None:
 
     X, y = read_libsvm(IRIS)
     watcher = Watcher(interrupts=Caught())  # type: ignore[arg-type]
-    options = fitting.Options(algo="adam", reference="none")
-    result = fitting.fit_source(X, y, options, Source(), watcher)
+    options = stages.Options(algo="adam", reference="none")
+    result = stages.fit_source(X, y, options, Source(), watcher)
     assert result.status == "interrupted"
     assert 0 < result.end["k"] < 10
     assert result.end["epoch"] == 0

@@ -10,12 +10,12 @@ import pytest
 
 from dadapt_cli import algorithms
 from dadapt_cli.algorithms import _subspace
-from dadapt_cli.checkpoint import file as checkpoint
+from dadapt_cli.checkpoint import file
 from dadapt_cli.errors import InputOutputError, NumericalError, UsageError
 from dadapt_cli.libsvm import read_libsvm
 from dadapt_cli.objective import Problem
 from dadapt_cli.solver import resume as durable
-from dadapt_cli.solver import stages as fitting
+from dadapt_cli.solver import stages
 from dadapt_cli.solver.options import Options
 from dadapt_cli.solver.stages import FitResult, Watcher, fit, fit_source
 from dadapt_cli.solver.trace import Source
@@ -104,7 +104,7 @@ def test_a_run_in_pieces_is_the_run_in_one(
             break
         made = stops.run(data, k, resume=path, checkpoint_every=k % 2)
         assert made.status == "interrupted"
-        assert made.end["k"] == checkpoint.read(path).k == k
+        assert made.end["k"] == file.read(path).k == k
     for _ in range(2):  # what is finished already is told again
         made = fit(*data, resume=path)
         assert_equal(made, whole)
@@ -150,7 +150,7 @@ def test_the_reference_is_that_of_the_beginning(
 ) -> None:
     data, path = vehicle(), str(tmp_path / "run")
     begun = fit(*data, l2="1/n", iterations=3, metric="half", checkpoint=path)
-    monkeypatch.setattr(fitting.reference, "find", None)  # not asked for again
+    monkeypatch.setattr(stages.reference, "find", None)  # not asked for again
     assert fit(*data, resume=path).reference == begun.reference
 
 
@@ -174,7 +174,7 @@ def test_a_failure_leaves_the_last_good_state(tmp_path: Path) -> None:
     path = str(tmp_path / "run")
     with pytest.raises(NumericalError):
         fit(X, y, d0=1e300, reference="none", checkpoint=path, checkpoint_every=0)
-    assert checkpoint.read(path).k == 0
+    assert file.read(path).k == 0
     with pytest.raises(NumericalError, match="iteration 1"):
         fit(X, y, resume=path)
 
@@ -253,13 +253,13 @@ def test_other_data_are_refused(kept: str) -> None:
 
 
 def test_a_state_that_does_not_fit_is_refused(kept: str) -> None:
-    saved = checkpoint.read(kept)
+    saved = file.read(kept)
     saved.arrays["state.x"] = np.zeros(7)
-    checkpoint.write(kept, saved)
+    file.write(kept, saved)
     with pytest.raises(InputOutputError, match=r"does not fit .*state\.x is .*--restart"):
         fit(*vehicle(), resume=kept)
     del saved.tree["dict"]["best"]
-    checkpoint.write(kept, saved)
+    file.write(kept, saved)
     with pytest.raises(InputOutputError, match="another loop"):
         fit(*vehicle(), resume=kept)
 
@@ -268,7 +268,7 @@ def test_the_run_can_go_on_in_another_file(kept: str, tmp_path: Path) -> None:
     other, before = tmp_path / "other", Path(kept).read_bytes()
     result = fit(*vehicle(), resume=kept, iterations=9, checkpoint=other)
     assert Path(kept).read_bytes() == before
-    assert checkpoint.read(str(other)).k == 9
+    assert file.read(str(other)).k == 9
     assert_equal(result, fit(*vehicle(), l2=0.1, iterations=9, reference="none"))
     with pytest.raises(InputOutputError, match="holds a run at k = 9"):
         fit(*vehicle(), resume=kept, checkpoint=other)
@@ -300,7 +300,7 @@ def test_nothing_is_written_between_two_times(
 ) -> None:
     """At the beginning and at the end, and the clock alone decides in between."""
     written: list[int] = []
-    monkeypatch.setattr(checkpoint, "write", lambda path, made: written.append(made.k))
+    monkeypatch.setattr(file, "write", lambda path, made: written.append(made.k))
     common: dict[str, Any] = {"iterations": 20, "checkpoint": str(tmp_path / "run")}
     fit(*vehicle(), reference="none", checkpoint_every=1e9, **common)
     assert written == [0, 20]
