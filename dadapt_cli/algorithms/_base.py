@@ -147,7 +147,7 @@ class Algorithm(Protocol):
     def step(self, state: Any, g: Array) -> None:
         """Advance the state by one iteration, given the gradient at x_k.
 
-        A module may have ``lead(state, rounds)`` in its place (``_rounds``).
+        A module may have ``lead(state, iterates)`` in its place (``_drive``).
         """
 
 

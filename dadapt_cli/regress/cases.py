@@ -13,6 +13,7 @@ from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
 from dadapt_cli import reference
+from dadapt_cli._typing import Record
 from dadapt_cli.algorithms import find
 from dadapt_cli.datasets import named, verify_loaded
 from dadapt_cli.errors import DataError, NumericalError
@@ -20,9 +21,9 @@ from dadapt_cli.libsvm import load
 from dadapt_cli.objective import Problem
 from dadapt_cli.preprocessing import labels
 from dadapt_cli.reference import Reference
+from dadapt_cli.solver.monitor import Monitor
 from dadapt_cli.solver.options import Options
-from dadapt_cli.solver.stages import FitResult, Watcher, fit_source
-from dadapt_cli.solver.stopping import Record
+from dadapt_cli.solver.stages import FitResult, Samples, fit_source
 from dadapt_cli.solver.trace import Source
 
 STOP = 1e-6
@@ -148,7 +149,8 @@ def measure(case: Case) -> Record:
     options = _options(case, known, len(set(loaded.y.tolist())))
     measured: Record = {"figures": None, "share": None, "error": None}
     try:
-        result = fit_source(loaded.X, loaded.y, options, Source(str(case.path)), Watcher())
+        samples = Samples(loaded.X, loaded.y, source=Source(str(case.path)))
+        result = fit_source(samples, options, Monitor())
     except NumericalError as error:
         measured["error"] = str(error)
     else:

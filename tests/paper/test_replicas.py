@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 import pytest
 
+from dadapt_cli import fit
 from dadapt_cli._typing import Array
 from dadapt_cli.algorithms import find
 from dadapt_cli.libsvm import read_libsvm
@@ -14,7 +15,6 @@ from dadapt_cli.objective import Problem
 from dadapt_cli.objective.minibatches import Batches, schedule
 from dadapt_cli.paper import replicas
 from dadapt_cli.paper.replicas import Samples, linear_start, sweep
-from dadapt_cli.solver.stages import fit
 
 from ..conftest import DATA, load_problem
 
