@@ -138,6 +138,9 @@ class Algorithm(Protocol):
 
     INFO: Info
 
+    Settings: Any
+    """A dataclass of the options in INFO.settings, for ``start``; only where there are several."""
+
     def gradient_bound(self, problem: Problem, g0: Array, choice: str | float) -> Any:
         """G of the listing, for a value of ``--gradient-bound``; only where INFO wants it."""
 

@@ -85,7 +85,9 @@ def start(problem: Problem, algorithm: Algorithm, options: Options, x0: Array, g
         d0 = certify(problem, g0, L)
     else:
         d0 = float(options.d0)
-    more: dict[str, Any] = {n: getattr(options, n) for n in info.settings if n != "gradient_bound"}
+    own = {n: getattr(options, n) for n in info.settings if n != "gradient_bound"}
+    bundled = hasattr(algorithm, "Settings")
+    more: dict[str, Any] = {"settings": algorithm.Settings(**own)} if bundled else own
     if "G" in info.wants:
         more["G"] = algorithm.gradient_bound(problem, g0, options.gradient_bound)
     if "L" in info.wants or "any L" in info.wants:

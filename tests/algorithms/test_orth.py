@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+from typing import Any
 
 import numpy as np
 import pytest
@@ -119,13 +120,18 @@ def test_a_quadratic_ends_as_conjugate_gradients_do() -> None:
     assert reached[0] <= 6
 
 
-def steps(path: str, count: int, **more: object) -> tuple[Problem, orth.Orth]:
+def steps(path: str, count: int, **more: Any) -> tuple[Problem, orth.Orth]:
     """Make `count` steps, or as many as there are before it stops by itself."""
     problem = load_problem(DATA / path, "1/n")
     problem = problem.in_metric(metric.scale(problem, "half"))
     now = problem.value_and_gradient(problem.zeros())
     state = find("orth").start(
-        problem.zeros(), problem.rescaled(now.g), d0=1e-3, L=np.inf, problem=problem, **more
+        problem.zeros(),
+        problem.rescaled(now.g),
+        d0=1e-3,
+        L=np.inf,
+        problem=problem,
+        settings=orth.Settings(**more),
     )
     assert isinstance(state, orth.Orth)
     for _ in range(count):

@@ -238,8 +238,8 @@ def test_float32_follows_float64() -> None:
 
 @pytest.mark.parametrize("n_classes", [2, 3])
 def test_threads_do_not_change_the_course(n_classes: int, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("dadapt_cli.objective.THREADS_FROM", 1)
-    monkeypatch.setattr("dadapt_cli.objective.BLOCK", 1000)
+    monkeypatch.setattr("dadapt_cli.objective.blocks.THREADS_FROM", 1)
+    monkeypatch.setattr("dadapt_cli.objective.blocks.BLOCK", 1000)
     monkeypatch.setattr("dadapt_cli.objective.blocks.DENSE_FROM", 2.0)
     problem = random_problem(0, n=500, p=20, n_classes=n_classes)
     y = problem.labels.index
