@@ -1,7 +1,7 @@
 """One gated run: an algorithm on a problem, and the figures that are compared with a baseline.
 
 The figures are deterministic, and reproducible because a run ends before rounding takes over
-(:data:`STOP`, :data:`ROUNDS`, :data:`HORIZONS`); ``benchmarks/gate_noise.py`` measures by how much
+(:data:`STOP`, :data:`BUDGETS`, :data:`HORIZONS`); ``benchmarks/gate_noise.py`` measures by how much
 they move when nothing but the rounding changes. No figure is a time.
 """
 
@@ -29,7 +29,7 @@ from dadapt_cli.solver.trace import Source
 STOP = 1e-6
 """Relative suboptimality at which a full-batch run ends: rounding makes what comes later."""
 
-ROUNDS = {"dual-avg": 1000, "gd": 1000, "adagrad": 1000, "safe": 50, "orth": 50,
+BUDGETS = {"dual-avg": 1000, "gd": 1000, "adagrad": 1000, "safe": 50, "orth": 50,
           "sgd": 100, "adam": 100}  # fmt: skip
 """The gated algorithms; iterations at most, or epochs: all three drops of the schedule are in them.
 
@@ -62,7 +62,7 @@ class Case:
     path
         The file.
     algo
-        One of ROUNDS.
+        One of BUDGETS.
     l2
         ``1/n`` or ``0``.
     sha256
@@ -173,10 +173,10 @@ def _options(case: Case, known: Reference, classes: int) -> Options:
         every=1,
         threads=1,
     )
-    rounds = HORIZONS.get((case.problem, case.algo), ROUNDS[case.algo])
+    steps = HORIZONS.get((case.problem, case.algo), BUDGETS[case.algo])
     if find(case.algo).INFO.minibatch:
-        return replace(options, epochs=rounds, average="weighted")
-    return replace(options, iterations=rounds, tol=STOP * (math.log(classes) - known.f_star))
+        return replace(options, epochs=steps, average="weighted")
+    return replace(options, iterations=steps, tol=STOP * (math.log(classes) - known.f_star))
 
 
 def _figures(result: FitResult) -> Record:

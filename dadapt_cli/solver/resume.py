@@ -1,4 +1,4 @@
-"""``--checkpoint`` and ``--resume``: which run a file holds, and whether this one goes on."""
+"""``--checkpoint`` and ``--resume``: which run a file holds, and whether this one resumes it."""
 
 from __future__ import annotations
 

@@ -119,7 +119,7 @@ def plan(options: Options, info: Info) -> Plan:
 
 
 def loop(options: Options, info: Info) -> tuple[Callable[..., Outcome], int]:
-    """The loop for an algorithm, and its number of rounds: iterations or epochs."""
+    """The loop for an algorithm, and how many iterations or epochs it makes."""
     if info.minibatch:
         return partial(minibatch.iterate, plan=plan(options, info)), options.epochs
     return full_batch.iterate, options.iterations

@@ -114,7 +114,7 @@ class Trace:
     rows: list[Record] = field(default_factory=list)
 
     def resume(self, rows: list[Record]) -> None:
-        """Begin with the rows of the run that is gone on with."""
+        """Begin with the rows of the run that is resumed."""
         tested = self.judge(None)
         kept_out = {name for row in rows for name in row if name.startswith("test_")}
         if kept_out and not tested:
