@@ -10,12 +10,12 @@ from typing import Any
 import numpy as np
 
 from dadapt_cli import __version__
-from dadapt_cli._typing import Array
+from dadapt_cli._typing import Array, Record
 from dadapt_cli.errors import UsageError
 from dadapt_cli.preprocessing import labels
 from dadapt_cli.solver.options import Options, not_for
 from dadapt_cli.solver.stages import Watcher, fit_source
-from dadapt_cli.solver.stopping import Record, finite
+from dadapt_cli.solver.stopping import finite
 from dadapt_cli.solver.trace import SCHEMA, Source
 
 

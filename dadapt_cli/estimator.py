@@ -19,7 +19,7 @@ from sklearn.utils.multiclass import check_classification_targets
 from sklearn.utils.validation import _check_sample_weight, check_is_fitted, validate_data
 
 from dadapt_cli import algorithms
-from dadapt_cli._typing import Array
+from dadapt_cli._typing import Array, Record
 from dadapt_cli.errors import DataError, UsageError
 from dadapt_cli.objective import Problem, cores
 from dadapt_cli.objective.minibatches import Batches
@@ -27,7 +27,6 @@ from dadapt_cli.preprocessing.labels import Labels
 from dadapt_cli.solver import stages, start
 from dadapt_cli.solver.options import Options, not_for
 from dadapt_cli.solver.stages import Watcher
-from dadapt_cli.solver.stopping import Record
 from dadapt_cli.solver.trace import Source
 
 log = logging.getLogger("dadapt")
@@ -222,7 +221,7 @@ momentum, betas, lr, variant, reference, time_limit, every
         self.result_ = result
         self._keep(result.w, X.shape[1])
         self.n_iter_, self.d_, self.trace_ = int(result.end["k"]), result.d, result.trace
-        if chosen.tol is not None and result.status in ("iterations", "time"):
+        if not chosen.met(result.status) and result.status != "precision":
             warnings.warn(
                 f"f is not certified to be within tol = {chosen.tol:g} of its minimum after "
                 f"{self.n_iter_} steps; scale the features, or allow more iterations or a larger "

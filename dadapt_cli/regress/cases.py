@@ -13,6 +13,7 @@ from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
 from dadapt_cli import reference
+from dadapt_cli._typing import Record
 from dadapt_cli.algorithms import find
 from dadapt_cli.datasets import named, verify_loaded
 from dadapt_cli.errors import DataError, NumericalError
@@ -22,7 +23,6 @@ from dadapt_cli.preprocessing import labels
 from dadapt_cli.reference import Reference
 from dadapt_cli.solver.options import Options
 from dadapt_cli.solver.stages import FitResult, Watcher, fit_source
-from dadapt_cli.solver.stopping import Record
 from dadapt_cli.solver.trace import Source
 
 STOP = 1e-6

@@ -19,8 +19,6 @@ from dadapt_cli.reference import Reference
 from dadapt_cli.solver.stopping import Budget, Outcome, Record, compare, outcome, step_row, stop
 from dadapt_cli.system.signals import Interrupts
 
-AVERAGES = ("none", "uniform", "weighted")
-
 
 @dataclass(frozen=True)
 class Plan:

@@ -4,15 +4,12 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
-from typing import Any
 
 from dadapt_cli._typing import Array
+from dadapt_cli._typing import Record as Record
 from dadapt_cli.algorithms import MinibatchState, State
 from dadapt_cli.objective import Problem
 from dadapt_cli.reference import Reference
-
-Record = dict[str, Any]
-"""One JSON object of INTERFACE: keys in order, None for what is infinite or unknown."""
 
 
 @dataclass(frozen=True)
