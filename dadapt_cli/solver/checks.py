@@ -37,6 +37,8 @@ class Range(NamedTuple):
             return f"number in [{self.at_least:g}, {self.below:g})"
         if self.above is not None:
             return f"number above {self.above:g}"
+        if self.below is not None:
+            return f"number below {self.below:g}"
         return "finite number" if self.at_least is None else f"number of at least {self.at_least:g}"
 
 
