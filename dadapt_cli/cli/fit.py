@@ -6,7 +6,7 @@ import contextlib
 import sys
 from dataclasses import dataclass
 from functools import partial
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 import typer
 
@@ -14,12 +14,10 @@ from dadapt_cli._typing import Record
 from dadapt_cli.cli import _modelling
 from dadapt_cli.cli._reading import Reading, require_input
 from dadapt_cli.errors import ExitCode, UsageError
-from dadapt_cli.solver.declared import option
+from dadapt_cli.solver.declared import declared, option
 from dadapt_cli.solver.options import Options
 
 NAME = "fit"
-
-FORMATS = ("table", "jsonl", "json", "csv")
 
 
 _output = partial(option, group="Output")
@@ -35,7 +33,9 @@ class Wanted:
     cross_validate: int | None = option(
         None, "Fit K times without one part, and judge on it.", group="Data", metavar="K"
     )
-    output: str = _output("table", "table, jsonl, json or csv.", "--format", "-f")
+    output: Literal["table", "jsonl", "json", "csv"] = _output(
+        "table", "table, jsonl, json or csv.", "--format", "-f"
+    )
     trace: str | None = _output(None, "Also write the JSONL records.", folds=False, metavar="FILE")
     plot: str | None = _output(None, "Draw the run: PNG or SVG.", folds=False, metavar="FILE")
     save: str | None = _output(
@@ -158,8 +158,7 @@ def _view(output: str, info: Any, folds: bool) -> Any:
     from dadapt_cli.render import machine, table
     from dadapt_cli.render.folds import FoldTable
 
-    if output not in FORMATS:
-        raise UsageError(f"--format {output[:40]!r}; choose from {', '.join(FORMATS)}")
+    declared(Wanted)["output"].check(output)
     if output == "table" and folds:
         return FoldTable(sys.stdout)
     if output == "table":

@@ -6,13 +6,13 @@ import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 
 from dadapt_cli._typing import Record
 from dadapt_cli.errors import UsageError
-from dadapt_cli.solver.declared import option, same
+from dadapt_cli.solver.declared import declared, option, same
 from dadapt_cli.solver.options import Options
 
 if TYPE_CHECKING:
@@ -52,7 +52,7 @@ class Run:
 class Output:
     """Where the results go."""
 
-    output: str = option("table", "table or json.", "--format", "-f")
+    output: Literal["table", "json"] = option("table", "table or json.", "--format", "-f")
     out: str | None = option(
         None,
         "Write JSON, CSV and (extra plot) figures; finished problems found there are reused.",
@@ -139,8 +139,7 @@ def _run(
     from dadapt_cli.paper.problems import choose
     from dadapt_cli.paper.results import Store
 
-    if output.output not in ("table", "json"):
-        raise UsageError(f"--format {output.output[:40]!r}; choose from table, json")
+    declared(Output)["output"].check(output.output)
     protocol.check()
     log_lines(quiet=output.quiet)
     found, missing = choose(names or [])

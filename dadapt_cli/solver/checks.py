@@ -12,7 +12,8 @@ from dadapt_cli.errors import UsageError
 def choice(name: str, value: Any, choices: tuple[str, ...]) -> None:
     """Raise UsageError unless `value` is one of `choices`."""
     if value not in choices:
-        raise UsageError(f"--{name} {value!r}; choose from {', '.join(choices)}")
+        shown = value[:40] if isinstance(value, str) else value
+        raise UsageError(f"--{name} {shown!r}; choose from {', '.join(choices)}")
 
 
 class Range(NamedTuple):

@@ -32,7 +32,7 @@ class Declared:
     default
         None where it is not given.
     flags
-        As on the command line; by default ``--name``, or ``--name/--no-name`` of a truth value.
+        As typed, the long one first; by default ``--name``, of a truth value ``--name/--no-name``.
     help, group, metavar
         For ``-h``; the group is the heading it stands under.
     takers
@@ -66,7 +66,7 @@ class Declared:
     @property
     def typed(self) -> str:
         """The name as typed, without the first dashes."""
-        return self.name.replace("_", "-")
+        return self.flags[0].lstrip("-") if self.flags else self.name.replace("_", "-")
 
     @property
     def choices(self) -> tuple[str, ...]:
