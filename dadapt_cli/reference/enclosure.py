@@ -29,6 +29,10 @@ SHARP = 1e-9
 LARGEST_FACTOR = 3000
 """Unknowns up to which the Hessian is factored."""
 
+STRONG = "gap = ||g||^2/(2 l2), rounding counted"
+
+CURVATURE = "gap from the curvature, rounding counted"
+
 OVERFLOW = "numbers overflow or are lost to underflow; scale the features"
 
 
@@ -48,6 +52,8 @@ class Enclosure:
         |w*_j - centre_j| of that minimiser is at most this, in the shape of the weights.
     reason
         Why f* or the ball is not enclosed; None where both are.
+    method
+        What the interval follows from.
     """
 
     f_lower: float = 0.0
@@ -57,6 +63,7 @@ class Enclosure:
     ball: Ball | None = None
     each: Array | None = field(default=None, compare=False)
     reason: str | None = None
+    method: str | None = None
 
     @property
     def gap(self) -> float:
@@ -129,9 +136,8 @@ def _strongly_convex(problem: Problem, w: Array, at: Evaluated, bare: Enclosure)
     if not (math.isfinite(radius) and np.isfinite(centre).all()):
         return Enclosure(bare.f_lower, bare.f_upper, lower, bare.upper, reason=OVERFLOW)
     each = np.full(problem.shape, radius)
-    return Enclosure(
-        bare.f_lower, bare.f_upper, lower, bare.upper, Ball(centre, radius), each
-    )
+    ball = Ball(centre, radius)
+    return Enclosure(bare.f_lower, bare.f_upper, lower, bare.upper, ball, each, None, STRONG)
 
 
 def structural(problem: Problem) -> Dependences:
@@ -186,7 +192,7 @@ def _curved(
     lower = max(0.0, down(at.f_lower - found.excess))
     ball = Ball(centre, radius) if math.isfinite(radius) and np.isfinite(centre).all() else None
     reason = None if ball is not None else OVERFLOW
-    return Enclosure(bare.f_lower, bare.f_upper, lower, upper, ball, each, reason)
+    return Enclosure(bare.f_lower, bare.f_upper, lower, upper, ball, each, reason, CURVATURE)
 
 
 def of_columns(problem: Problem) -> Dependences:
@@ -216,4 +222,5 @@ def _sharper(one: Enclosure, other: Enclosure) -> Enclosure:
         ball,
         each,
         None if ball is not None else other.reason or one.reason,
+        first.method,
     )

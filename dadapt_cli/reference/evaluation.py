@@ -156,6 +156,14 @@ def _scores(problem: Problem, rows: slice, X: Matrix, size: Matrix, w: Array) ->
     return z, np.asarray(E)
 
 
+def scores_with_error(problem: Problem, w: Array) -> tuple[Array, Array]:
+    """X w, and for each row a bound on the error of its scores, (n,)."""
+    z, E = np.empty((problem.n, *problem.shape[1:])), np.empty(problem.n)
+    for rows, X in chunks(problem.X):
+        z[rows], E[rows] = _scores(problem, rows, X, magnitudes(X), w)
+    return z, E
+
+
 def _logistic(problem: Problem, rows: slice, z: Array) -> tuple[Array, ...]:
     """Losses, sigma(-m), residuals and second derivatives, each to a relative accuracy."""
     y = problem.y[rows]
