@@ -18,7 +18,7 @@ import numpy as np
 from dadapt_cli._typing import Array
 from dadapt_cli.objective import Problem
 from dadapt_cli.objective.ball import Ball
-from dadapt_cli.objective.rounding import TINY, U, down, gamma, norm_up, up
+from dadapt_cli.objective.rounding import TINY, U, down, norm_up, up
 from dadapt_cli.reference import dependences, self_concordance
 from dadapt_cli.reference.dependences import Dependences
 from dadapt_cli.reference.evaluation import Evaluated, evaluate, mean_of

@@ -1,8 +1,8 @@
 r"""A certificate from the curvature at one point, invariant to the scaling of the features.
 
-:math:`\varphi(t) = \log(1 + e^{-t})` has :math:`|\varphi'''| \le \varphi''` (softmax: third cumulant
-at most range times variance). So with H the Hessian at w, a ridge of any kind included, and
-:math:`\rho` a bound on the change of the margins (softmax: of differences of scores) along h,
+:math:`\varphi(t) = \log(1 + e^{-t})` has :math:`|\varphi'''| \le \varphi''` (softmax: third
+cumulant at most range times variance). So with H the Hessian at w, a ridge of any kind included,
+and :math:`\rho` a bound on the change of the margins (softmax: of differences of scores) along h,
 
 .. math:: f(w+h) \ge f(w) + \langle g,h\rangle + \tfrac12\kappa(\rho)\|h\|_H^2, \qquad
           \langle \nabla f(w+h) - g, h\rangle \ge \frac{1-e^{-\rho}}{\rho}\|h\|_H^2, \qquad
@@ -76,13 +76,13 @@ class _Factor:
 
 
 def exponents(X: Matrix) -> Indices:
-    """For each column, the power of two that its largest entry is just below; 0 for zeros."""
+    """For each column, the largest power of two that its largest entry reaches; 0 for zeros."""
     if isinstance(X, np.ndarray):
         largest = np.abs(X).max(axis=0, initial=0.0)
     else:
         largest = np.zeros(X.shape[1])
         np.maximum.at(largest, X.indices, np.abs(X.data))
-    return np.where(largest > 0, np.frexp(largest)[1], 0)
+    return np.where(largest > 0, np.frexp(largest)[1] - 1, 0)
 
 
 def scaled(X: Matrix, exponent: Indices) -> Matrix:
