@@ -146,6 +146,7 @@ def certify(
         method=f"{witness.how}; {CURVATURE}",
         reason=_in_words(problem, falling, v, proven),
         witness=witness.w,
+        direction=v,
     )
 
 
@@ -212,6 +213,7 @@ def certify_wide(problem: Problem, witness: Witness) -> Reference:
         method=f"{witness.how}, clear of rounding",
         reason=_in_words(problem, every, witness.w, True),
         witness=witness.w,
+        direction=witness.w,
     )
 
 

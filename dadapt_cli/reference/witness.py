@@ -16,6 +16,9 @@ LARGEST_GAP = 1e-10
 LARGEST_SHARE = 1e-6
 """Relative to f*."""
 
+LOST = 1e-3
+"""Gap relative to f* above which the solver did not come near."""
+
 SEPARATES = "a separating direction"
 
 HOW = (
@@ -63,7 +66,10 @@ def attained(problem: Problem, found: Enclosure, witness: Witness, x0: Array) ->
     if found.ball is None:
         return Reference("none", reason=found.reason)
     if not enough(found.gap, found.upper, problem.l2):
-        return Reference("none", reason=f"the solver stopped at a certified gap of {found.gap:.1e}")
+        reason = f"the solver stopped at a certified gap of {found.gap:.1e}"
+        if found.gap > LOST * found.upper:
+            reason += "; scale the features, or take a larger l2"
+        return Reference("none", reason=reason)
     move, radius = found.ball.centre - x0, found.ball.radius
     reference = Reference(
         "attained",

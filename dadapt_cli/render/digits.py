@@ -9,7 +9,7 @@ MOST_DIGITS = 17
 
 
 def digits(upper: float, gap: float) -> str:
-    """The middle of [upper - gap, upper] and its half width, such as ``0.7263115 +- 2e-08``.
+    """The middle of [upper - gap, upper] and its half width, such as ``0.7263115 +- 2e-8``.
 
     The half width has one digit and is rounded up, so that the printed interval contains the
     whole one; the value ends at that digit. A value that is exact to its last digit stands alone.
@@ -42,9 +42,10 @@ def digits(upper: float, gap: float) -> str:
             if error < 10 * unit:
                 break
             place += 1
-        if value.adjusted() - place >= MOST_DIGITS:
-            return f"{upper!r} +- {error:.0e}"
-    return f"{_plain(value)} +- {error:.0e}"
+        if value.adjusted() - place >= MOST_DIGITS:  # narrower than a float can say
+            unit = Decimal(1).scaleb(width.adjusted())
+            return f"{upper!r} +- {width.quantize(unit, ROUND_CEILING):.0e}"
+        return f"{_plain(abs(value) if value == 0 else value)} +- {error:.0e}"
 
 
 def _plain(value: Decimal) -> str:
