@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import time
 from collections.abc import Callable
-from dataclasses import asdict, dataclass, field, replace
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
@@ -205,15 +205,19 @@ def _reference(setup: _Setup) -> _Known:
     if options.reference in ("auto", "always"):
         content = reference.cache.content(problem)
 
-    def find() -> Record:
+    def find() -> Reference:
         if not isinstance(options.reference, str):
-            return asdict(reference.given(float(options.reference)))
+            return reference.given(float(options.reference))
         if options.reference == "none":
-            return asdict(reference.none("not asked for"))
+            return reference.none("not asked for")
         always = options.reference == "always"
-        return asdict(reference.find(problem, content, always=always, x0=setup.w0))
+        return reference.find(problem, content, always=always, x0=setup.w0)
 
-    known = Reference(**setup.monitor.checkpoint.remember("reference", find))
+    checkpoint = setup.monitor.checkpoint
+    if checkpoint.keeps:
+        known = Reference(**checkpoint.remember("reference", lambda: find().document()))
+    else:
+        known = find()
     now = time.perf_counter()
     log.info("f*: %s, %s (%.2f s)", known.status, known.method or known.reason, now - setup.begin)
     in_metric = known.in_metric(options.metric or "identity")
