@@ -11,11 +11,12 @@ import pytest
 import scipy.sparse as sp
 
 import dadapt_cli as dadapt
-from dadapt_cli import fit
-from dadapt_cli.errors import DataError, NumericalError, UsageError
+from dadapt_cli import fit, reference
+from dadapt_cli.errors import CertificateError, DataError, NumericalError, UsageError
 from dadapt_cli.libsvm import read_libsvm
 from dadapt_cli.objective import Problem
 from dadapt_cli.preprocessing.labels import encode
+from dadapt_cli.reference import Reference
 from dadapt_cli.solver.monitor import Monitor
 from dadapt_cli.solver.options import Options
 from dadapt_cli.solver.stages import Samples, fit_source
@@ -286,3 +287,17 @@ def test_a_tolerance_is_certified_with_an_intercept(algo: str, path: str) -> Non
     assert result.status == "tolerance"
     known = fit(X, y, algo="orth", **options).reference
     assert result.end["f_best"] - known["f_star"] + known["gap"] <= tol
+
+
+def test_a_false_certificate_is_withdrawn(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A run that goes below f* - gap must not end as if nothing had happened."""
+    X, y = vehicle()
+    false = Reference("attained", f_star=1.0, gap=1e-15, D=1.0, D_inf=1.0, D_error=1e-9)
+    monkeypatch.setattr(reference, "find", lambda *_, **__: false)
+    with pytest.raises(CertificateError, match="withdrawn") as caught:
+        fit(X, y, l2="1/n", iterations=300)
+    assert caught.value.exit_code == 70
+    assert caught.value.result.reference["status"] == "none"
+    end = caught.value.result.end
+    assert end["suboptimality_best"] is None
+    assert any("false" in line for line in end["diagnosis"])
