@@ -11,7 +11,11 @@ from dadapt_cli.reference.enclosure import Enclosure
 from dadapt_cli.reference.reference import Reference
 
 LARGEST_GAP = 1e-10
-"""Without an l2 term, absolute; with a larger gap, and one above LARGEST_SHARE, no reference."""
+"""Absolute, without an l2 term, and SMALLEST_GAP with one; with a larger gap, and one above
+LARGEST_SHARE relative to f*, there is no reference."""
+
+SMALLEST_GAP = 1e-14
+"""Where f* itself is near 0."""
 
 LARGEST_SHARE = 1e-6
 """Relative to f*."""
@@ -58,7 +62,7 @@ class Witness:
 def enough(gap: float, upper: float, l2: float) -> bool:
     """Whether an interval for f* is narrow enough to be called a reference."""
     most = LARGEST_SHARE * upper
-    return upper < math.inf and gap <= (max(most, LARGEST_GAP) if l2 == 0 else most)
+    return upper < math.inf and gap <= max(most, SMALLEST_GAP if l2 > 0 else LARGEST_GAP)
 
 
 def attained(problem: Problem, found: Enclosure, witness: Witness, x0: Array) -> Reference:
