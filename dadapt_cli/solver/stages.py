@@ -250,7 +250,7 @@ def fit_source(
             merge = keeper.head.setdefault("merge", merge)
         light = collapse(problem) if merge else problem
         first = light.value_and_gradient(light.rescaled(x0))
-        state = starting.start(problem, algorithm, options, x0, problem.rescaled(first.g))
+        state = starting.start(light, algorithm, options, x0, problem.rescaled(first.g))
         told = replace(source, sha256=sha256)
         start = records.start(X, problem, options, info, known, told, d0=state.d)
         watcher.record(start)
