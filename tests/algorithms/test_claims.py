@@ -1,0 +1,224 @@
+"""d <= D and bound >= f - f*, with 60 digits, long after rounding is all there is to see.
+
+No tolerance anywhere: a claim is a proof, and counts its own rounding. The true minimum is found
+by Newton's method in mpmath on exactly the floats that the problem holds.
+"""
+
+from __future__ import annotations
+
+import os
+from dataclasses import dataclass
+from typing import Any
+
+import mpmath
+import numpy as np
+import pytest
+import scipy.sparse as sp
+from mpmath import mpf
+
+from dadapt_cli.algorithms import State, table
+from dadapt_cli.algorithms import _rounding as rounding
+from dadapt_cli.cli import run
+from dadapt_cli.errors import DataError
+from dadapt_cli.objective import Problem
+from dadapt_cli.objective import metric as metrics
+from dadapt_cli.preprocessing.labels import encode
+from dadapt_cli.reference import Reference
+from dadapt_cli.solver import full_batch, start
+from dadapt_cli.solver.options import Options
+from dadapt_cli.solver.stopping import Budget
+
+CASES = int(os.environ.get("DADAPT_CASES", "26"))
+
+DIGITS = 60
+
+STEPS = 1000
+
+RUNS = [
+    (name, bound, metric)
+    for name, algorithm in table().items()
+    if hasattr(algorithm, "start") and not algorithm.INFO.minibatch
+    for bound in algorithm.INFO.bounds
+    for metric in metrics.METRICS
+]
+
+
+@pytest.fixture(autouse=True)
+def _digits() -> Any:
+    with mpmath.workdps(DIGITS):
+        yield
+
+
+class Exact:
+    """The objective of a problem, in the user's variables, in DIGITS digits."""
+
+    def __init__(self, problem: Problem) -> None:
+        dense = problem.X.toarray() if sp.issparse(problem.X) else problem.X
+        self.X = [[mpf(float(v)) for v in row] for row in dense]
+        self.C = problem.n_classes if problem.softmax else 1
+        self.softmax = problem.softmax
+        self.y = problem.y.tolist()
+        weights = np.ones(problem.n) if problem.weights is None else problem.weights
+        self.share = [mpf(float(c)) / mpf(problem.n_mean) for c in weights]
+        self.ridge = [mpf(problem.l2)] * problem.p
+        if problem.intercept:
+            self.ridge[-1] = mpf(0)
+
+    def value(self, w: np.ndarray) -> mpf:
+        return self._f([[mpf(float(v)) for v in np.atleast_1d(row)] for row in w])
+
+    def _scores(self, W: list[list[mpf]]) -> list[list[mpf]]:
+        return [[sum(x * row[c] for x, row in zip(xs, W, strict=True)) for c in range(self.C)]
+                for xs in self.X]  # fmt: skip
+
+    def _f(self, W: list[list[mpf]]) -> mpf:
+        total = sum(r * v * v for r, row in zip(self.ridge, W, strict=True) for v in row) / 2
+        for share, y, z in zip(self.share, self.y, self._scores(W), strict=True):
+            if self.softmax:
+                loss = mpmath.log(sum(mpmath.exp(v - z[y]) for v in z))
+            else:
+                loss = mpmath.log1p(mpmath.exp(-mpf(y) * z[0]))
+            total += share * loss
+        return total
+
+    def _derivatives(self, W: list[list[mpf]]) -> tuple[Any, Any]:
+        p, C = len(W), self.C
+        g, H = mpmath.matrix(p * C, 1), mpmath.matrix(p * C, p * C)
+        for j in range(p):
+            for c in range(C):
+                g[j * C + c] = self.ridge[j] * W[j][c]
+                H[j * C + c, j * C + c] = self.ridge[j]
+        for xs, share, y, z in zip(self.X, self.share, self.y, self._scores(W), strict=True):
+            if self.softmax:
+                e = [mpmath.exp(v - max(z)) for v in z]
+                q = [v / sum(e) for v in e]
+                r = [v - (c == y) for c, v in enumerate(q)]
+                curve = [[(q[a] if a == b else 0) - q[a] * q[b] for b in range(C)] for a in range(C)]
+            else:
+                s = 1 / (1 + mpmath.exp(mpf(y) * z[0]))
+                r, curve = [-mpf(y) * s], [[s * (1 - s)]]
+            for j, x in enumerate(xs):
+                for a in range(C):
+                    g[j * C + a] += share * x * r[a]
+                    for i, other in enumerate(xs):
+                        for b in range(C):
+                            H[j * C + a, i * C + b] += share * x * other * curve[a][b]
+        return g, H
+
+    def minimise(self) -> tuple[list[list[mpf]], mpf]:
+        """w* and f*: damped Newton until the decrement is that of the digits."""
+        W = [[mpf(0)] * self.C for _ in self.ridge]
+        f = self._f(W)
+        for _ in range(200):
+            g, H = self._derivatives(W)
+            step = mpmath.lu_solve(H + mpf(10) ** -30 * mpmath.eye(len(g)), g)
+            decrement = (g.T * step)[0]
+            t = mpf(1)
+            while True:
+                new = [[v - t * step[j * self.C + c] for c, v in enumerate(row)]
+                       for j, row in enumerate(W)]  # fmt: skip
+                f_new = self._f(new)
+                if f_new <= f - t * decrement / 4 or decrement < mpf(10) ** -30:  # then quadratic
+                    break
+                t /= 2
+            if decrement < mpf(10) ** -80:
+                return new, min(f, f_new)
+            W, f = new, f_new
+        raise AssertionError("Newton's method did not end")
+
+
+@dataclass
+class Claims:
+    """What was claimed wrongly, in words, and how much was claimed at all."""
+
+    false: list[str]
+    d_over_D: float
+    status: str
+
+
+def problem_of(seed: int) -> Problem:
+    """Small, of any kind; l2 from 1e-3 to 1e7."""
+    rng = np.random.default_rng(seed)
+    n, p, C = int(rng.integers(4, 13)), int(rng.integers(1, 4)), int(rng.integers(2, 4))
+    X = rng.normal(size=(n, p)) * 10.0 ** rng.uniform(-2, 2, size=p)
+    if rng.random() < 0.3:
+        X = np.rint(X)
+    X *= rng.random((n, p)) < rng.choice([0.2, 0.6, 1.0])
+    y = rng.integers(C, size=n)
+    y[:C] = np.arange(C)
+    return Problem(
+        X,
+        encode(y),
+        l2=10.0 ** rng.uniform(-3, 7),
+        intercept=bool(rng.random() < 0.25),
+        weights=rng.choice([0.5, 1.0, 2.0, 3.0], size=n) if rng.random() < 0.25 else None,
+        dtype=np.float32 if rng.random() < 0.2 else np.float64,
+    )
+
+
+def check(problem: Problem, run: tuple[str, str, str], seed: int) -> Claims:
+    """Run one algorithm and hold every row against the exact minimum."""
+    name, bound, metric = run
+    algorithm, exact, rng = table()[name], Exact(problem), np.random.default_rng(seed + 10**6)
+    info = algorithm.INFO
+    minimiser, f_star = exact.minimise()
+    problem = problem.in_metric(metrics.scale(problem, metric))
+    c = np.ones(problem.p) if problem.scale is None else problem.scale.ravel()
+    x0 = problem.zeros()
+    if rng.random() < 0.2:  # as with --init
+        x0 += (10.0 ** rng.uniform(-8, 2) * rng.normal(size=x0.shape)).astype(x0.dtype)
+    move = [
+        abs(value / mpf(float(ci)) - mpf(float(start)))
+        for row, ci, at in zip(minimiser, c, x0, strict=True)
+        for value, start in zip(row, np.atleast_1d(at), strict=True)
+    ]
+    D = max(move) if info.distance == "D_inf" else mpmath.sqrt(sum(value**2 for value in move))
+    above = np.nextafter(float(D), np.inf)
+    more: dict[str, Any] = {}
+    if name == "orth":
+        more = {"memory": int(rng.integers(4)), "lbfgs_pairs": int(rng.choice([0, 0, 5]))}
+    options = Options(algo=name, bound=bound, metric=metric, **more).resolved(info)
+    false: list[str] = []
+    best: tuple[float, Any] = (np.inf, None)
+    largest = 0.0
+
+    def report(row: dict[str, Any], x: Any) -> None:
+        nonlocal best, largest
+        k = row["k"]
+        if row["f_last"] < best[0]:
+            best = row["f_last"], x
+        for claim in ("d", "d_hat"):
+            if row[claim] is not None:
+                if D > 0:
+                    largest = max(largest, float(row[claim] / D))
+                if mpf(row[claim]) > D:
+                    false.append(f"{claim} at k = {k} is {row[claim]}, beyond D = {float(D)}")
+        if row["bound"] is None:
+            return
+        if row["bound"] < 0:
+            false.append(f"bound at k = {k} is {row['bound']}")
+        if str(k).rstrip("0") not in ("1", "2", "5") and k < STEPS - 1:
+            return
+        printed = row["f_average"] if info.averages else row["f_best"]
+        point = problem.rescaled(state.average if info.averages else best[1])
+        gap = max(exact.value(point), mpf(printed)) - f_star
+        if mpf(row["bound"]) < gap:
+            false.append(f"bound at k = {k} is {row['bound']}, below {float(gap)}")
+
+    with np.errstate(all="ignore"):
+        first = problem.value_and_gradient(problem.rescaled(x0))
+        state: State = start.start(problem, algorithm, options, x0, problem.rescaled(first.g))
+        known = Reference("given", distances={metric: [above, above, 0.0]}).in_metric(metric)
+        outcome = full_batch.iterate(
+            problem, algorithm, state, first, Budget(STEPS, every=1), known, report=report
+        )
+    if outcome.status == "failed":
+        false.append(f"failed: {outcome.reason}")
+    return Claims(false, largest, outcome.status)
+
+
+@pytest.mark.parametrize("seed", range(CASES))
+def test_no_claim_goes_beyond_rounding(seed: int) -> None:
+    run = RUNS[seed % len(RUNS)]
+    claims = check(problem_of(seed), run, seed)
+    assert not claims.false, (run, claims.false[:3], len(claims.false))
