@@ -35,11 +35,11 @@ class Pairs:
         """-H g with its margins, H the L-BFGS matrix; `g` and `margins` are those of now."""
         unit = 4 * float(np.finfo(g.dtype).eps)
         if self.step is not None and self.last is not None:
-            y, margins_y = np.subtract(g, self.last[0]), np.subtract(margins, self.last[1])
+            dg, dz = np.subtract(g, self.last[0]), np.subtract(margins, self.last[1])
             rounded = unit * (norm(g) + norm(self.last[0]))
-            curvature, square = dot(self.step[0], y), dot(y, y)
-            if curvature > np.finfo(g.dtype).eps * square:
-                difference = (y, margins_y, error + self.last[2] + rounded)
+            curvature = dot(self.step[0], dg)
+            if curvature > np.finfo(g.dtype).eps * dot(dg, dg):
+                difference = (dg, dz, error + self.last[2] + rounded)
                 self.pairs.append((self.step, difference, curvature))
         self.step, self.last = None, (np.copy(g), np.copy(margins), error)
         q: Array = -g

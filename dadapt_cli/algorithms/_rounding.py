@@ -28,13 +28,13 @@ These are :func:`~.smoothness.lipschitz` and :func:`~.smoothness.frobenius`, in 
 l-infinity norm of points and l1 of gradients, ``lipschitz_inf`` and ``smoothness_inf``. Two numbers
 a problem, so an iteration costs two norms.
 
-*Value.* The loss is 1-Lipschitz in the margin: gamma_m G ||v|| from there, and (gamma_n + kappa u) f
-for the loss itself (all terms are non-negative), kappa u for softmax.
+*Value.* The loss is 1-Lipschitz in the margin: gamma_m G ||v|| from there, and (gamma_n + kappa u)
+times f for the loss itself (all terms are non-negative), kappa u for softmax.
 
 *The listing's arithmetic.* s is within the sum of w_i ||delta g_i|| + u (4 w_i ||g_i|| + ||s_i||);
 sum w_i <g_i, x_i - x_0> within that of w_i times the errors of g and of the product, and of
-x_i = x_0 - gamma_i s_i, which is met to 4 u ||x_i||. Option I's numerator is at most Option II's for
-the floats themselves but for those two terms: Lemma 4 is algebra in s_{i+1} = s_i + w_i g_i.
+x_i = x_0 - gamma_i s_i, which is met to 4 u ||x_i||. Option I's numerator is at most Option II's
+also for the floats, but for <x_i - x_0, rounding of s_i>: Lemma 4 is algebra in s_i + w_i g_i.
 """
 
 from __future__ import annotations

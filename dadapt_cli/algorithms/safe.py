@@ -77,7 +77,11 @@ class Safe(State):
         at, best = self.rounding, self.certificate
         farthest = D + 2 * at.reach + self.s_norm
         error = self.spent_error + 2 * self.inexact * farthest + 2 * self.W * best.best_error
-        rest = (at.steps + 8) * EPS * (D * D + self.cost + 2 * (abs(self.lf) + self.W * abs(best.f_best)))
+        rest = (
+            (at.steps + 8)
+            * EPS
+            * (D * D + self.cost + 2 * (abs(self.lf) + self.W * abs(best.f_best)))
+        )
         bound = max(0.0, D * D + self.spent() + OUTWARD * (error + rest)) / (2 * self.W)
         return bound * (1 + (at.steps + 8) * EPS) + 2 * at.worst_value
 

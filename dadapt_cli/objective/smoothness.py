@@ -182,8 +182,10 @@ def lipschitz(problem: Problem) -> float:
 
 
 def lipschitz_inf(problem: Problem) -> float:
-    """A Lipschitz constant of the mean loss in the l-infinity norm: mean_i ||x_i||_1, twice for
-    softmax, where the scores of two classes may move apart."""
+    """A Lipschitz constant of the mean loss in the l-infinity norm: mean_i ||x_i||_1.
+
+    Twice that for softmax, where the scores of two classes may move apart.
+    """
     return (2.0 if problem.softmax else 1.0) * _mean(problem, _row_sums(problem, 1))
 
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import os
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import mpmath
@@ -18,15 +19,19 @@ from mpmath import mpf
 
 from dadapt_cli.algorithms import State, table
 from dadapt_cli.algorithms import _rounding as rounding
-from dadapt_cli.cli import run
+from dadapt_cli.cli import run as command
 from dadapt_cli.errors import DataError
+from dadapt_cli.libsvm import read_libsvm
 from dadapt_cli.objective import Problem
 from dadapt_cli.objective import metric as metrics
 from dadapt_cli.preprocessing.labels import encode
 from dadapt_cli.reference import Reference
 from dadapt_cli.solver import full_batch, start
 from dadapt_cli.solver.options import Options
+from dadapt_cli.solver.stages import fit
 from dadapt_cli.solver.stopping import Budget
+
+from ..conftest import DATA
 
 CASES = int(os.environ.get("DADAPT_CASES", "26"))
 
@@ -67,6 +72,11 @@ class Exact:
     def value(self, w: np.ndarray) -> mpf:
         return self._f([[mpf(float(v)) for v in np.atleast_1d(row)] for row in w])
 
+    def gradient(self, w: np.ndarray) -> list[mpf]:
+        return list(
+            self._derivatives([[mpf(float(v)) for v in np.atleast_1d(row)] for row in w])[0]
+        )
+
     def _scores(self, W: list[list[mpf]]) -> list[list[mpf]]:
         return [[sum(x * row[c] for x, row in zip(xs, W, strict=True)) for c in range(self.C)]
                 for xs in self.X]  # fmt: skip
@@ -93,7 +103,9 @@ class Exact:
                 e = [mpmath.exp(v - max(z)) for v in z]
                 q = [v / sum(e) for v in e]
                 r = [v - (c == y) for c, v in enumerate(q)]
-                curve = [[(q[a] if a == b else 0) - q[a] * q[b] for b in range(C)] for a in range(C)]
+                curve = [
+                    [(q[a] if a == b else 0) - q[a] * q[b] for b in range(C)] for a in range(C)
+                ]
             else:
                 s = 1 / (1 + mpmath.exp(mpf(y) * z[0]))
                 r, curve = [-mpf(y) * s], [[s * (1 - s)]]
@@ -111,7 +123,9 @@ class Exact:
         f = self._f(W)
         for _ in range(200):
             g, H = self._derivatives(W)
-            step = mpmath.lu_solve(H + mpf(10) ** -30 * mpmath.eye(len(g)), g)
+            # Equal intercepts of all classes change nothing: a little of the unit matrix for them.
+            largest = max(H[j, j] for j in range(len(g))) or mpf(1)
+            step = mpmath.lu_solve(H + mpf(10) ** -30 * largest * mpmath.eye(len(g)), g)
             decrement = (g.T * step)[0]
             t = mpf(1)
             while True:
@@ -156,7 +170,7 @@ def problem_of(seed: int) -> Problem:
     )
 
 
-def check(problem: Problem, run: tuple[str, str, str], seed: int) -> Claims:
+def check(problem: Problem, run: tuple[str, str, str], seed: int, steps: int = STEPS) -> Claims:
     """Run one algorithm and hold every row against the exact minimum."""
     name, bound, metric = run
     algorithm, exact, rng = table()[name], Exact(problem), np.random.default_rng(seed + 10**6)
@@ -197,7 +211,7 @@ def check(problem: Problem, run: tuple[str, str, str], seed: int) -> Claims:
             return
         if row["bound"] < 0:
             false.append(f"bound at k = {k} is {row['bound']}")
-        if str(k).rstrip("0") not in ("1", "2", "5") and k < STEPS - 1:
+        if str(k).rstrip("0") not in ("1", "2", "5") and k < steps - 1:
             return
         printed = row["f_average"] if info.averages else row["f_best"]
         point = problem.rescaled(state.average if info.averages else best[1])
@@ -210,7 +224,7 @@ def check(problem: Problem, run: tuple[str, str, str], seed: int) -> Claims:
         state: State = start.start(problem, algorithm, options, x0, problem.rescaled(first.g))
         known = Reference("given", distances={metric: [above, above, 0.0]}).in_metric(metric)
         outcome = full_batch.iterate(
-            problem, algorithm, state, first, Budget(STEPS, every=1), known, report=report
+            problem, algorithm, state, first, Budget(steps, every=1), known, report=report
         )
     if outcome.status == "failed":
         false.append(f"failed: {outcome.reason}")
@@ -222,3 +236,100 @@ def test_no_claim_goes_beyond_rounding(seed: int) -> None:
     run = RUNS[seed % len(RUNS)]
     claims = check(problem_of(seed), run, seed)
     assert not claims.false, (run, claims.false[:3], len(claims.false))
+
+
+def loss(value: float, l2: float = 0.0, **more: Any) -> Problem:
+    """One feature of the given size, both classes overlapping."""
+    rng = np.random.default_rng(0)
+    X = value * rng.normal(size=(30, 1))
+    return Problem(X, encode(np.arange(30) % 2), l2=l2, **more)
+
+
+EXTREMES = [
+    *[(10.0**value, 0.0) for value in (-200, -160, -120, -80, -40, 40, 80, 120, 150)],
+    *[(1.0, 10.0**l2) for l2 in (-300, -150, -20, 20, 100, 140, 167, 300)],
+    *[(10.0**value, 10.0**l2) for value, l2 in ((-200, -300), (-100, -200), (60, 120), (100, 200))],
+]
+
+
+@pytest.mark.parametrize("run", [RUNS[0], *RUNS[-12::4]], ids=str)
+@pytest.mark.parametrize(("value", "l2"), EXTREMES)
+def test_sizes_whose_squares_are_lost_are_refused_or_right(
+    value: float, l2: float, run: tuple[str, str, str]
+) -> None:
+    """At 1e-200 D was 0 and d0 3.7e24, both called certified; at l2 = 1e167 too."""
+    problem = loss(value, l2)
+    lost = not 1e-60 < value < 1e60 or not 1e-120 < max(l2, 1.0) < 1e120
+    if lost and refused(problem, run):
+        return
+    claims = check(problem, run, 0, steps=60)
+    assert not claims.false, claims.false[:3]
+    assert claims.d_over_D > 0
+
+
+def refused(problem: Problem, run: tuple[str, str, str]) -> bool:
+    """Whether the start says that the features are to be scaled."""
+    try:
+        check(problem, run, 0, steps=1)
+    except DataError as error:
+        return "scale the features" in str(error)
+    return False
+
+
+def test_the_command_line_refuses_them_with_a_word_about_scaling(
+    tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    path = tmp_path / "tiny.svm"
+    path.write_text("".join(f"{(-1) ** i} 1:{i % 7 + 1}.5e-201\n" for i in range(40)))
+    for name in {run[0] for run in RUNS}:
+        assert command(["fit", str(path), "-a", name, "-n", "5", "--reference", "none"]) == 3
+        assert "scale the features" in capfd.readouterr().err
+
+
+@pytest.mark.parametrize("metric", metrics.METRICS)
+def test_safe_stops_where_rounding_hides_the_decrease(metric: str) -> None:
+    rng = np.random.default_rng(3)
+    X, y = rng.normal(size=(60, 4)), np.arange(60) % 2
+    for l2 in (1.0, 4e5):
+        result = fit(X, y, algo="safe", l2=l2, metric=metric, iterations=5000)
+        assert result.status in ("precision", "optimal")
+        assert result.end["k"] < 200
+        assert abs(result.end["suboptimality_best"]) <= 1e-15
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+@pytest.mark.parametrize("inf", [False, True])
+@pytest.mark.parametrize("C", [2, 4])
+def test_the_errors_of_f_and_g_are_bounded(C: int, inf: bool, dtype: Any) -> None:
+    """Against 60 digits, far from and near the minimum; and the bound is not just enormous."""
+    rng = np.random.default_rng(C)
+    X = rng.normal(size=(40, 6)) * 10.0 ** rng.uniform(-2, 2, size=6)
+    problem = Problem(X, encode(np.arange(40) % C), l2=0.1, dtype=dtype)
+    exact = Exact(problem)
+    for size in (0.0, 1e-3, 1.0, 1e2):
+        w = (size * rng.normal(size=problem.shape)).astype(dtype)
+        at = problem.value_and_gradient(w)
+        bounds = rounding.Rounding.of(problem, w, inf=inf)
+        bounds.at(at.f, at.g, np.zeros_like(w))
+        true = exact.gradient(w)
+        apart = [abs(mpf(float(a)) - b) for a, b in zip(at.g.ravel(), true, strict=True)]
+        error = sum(apart) if inf else mpmath.sqrt(sum(a * a for a in apart))
+        assert error <= bounds.gradient
+        assert bounds.gradient <= 2e3 * np.finfo(dtype).eps * (bounds.G + bounds.L * bounds.reach)
+        assert abs(mpf(at.f) - exact.value(w)) <= bounds.value
+
+
+def test_a_claim_clear_of_rounding_is_the_plain_one() -> None:
+    """On real data d moves by 1e-9 of itself at most: wdbc, 200 steps."""
+    X, y = read_libsvm(DATA / "wdbc.scale.xz")
+    for name in ("dual-avg", "gd", "adagrad"):
+        guarded = fit(X, y, algo=name, iterations=200, every=1, l2="1/n", reference="none")
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setattr(
+                rounding.Rounding, "lower", lambda self, numerator, s_norm, cancelled=0.0:
+                numerator / s_norm
+            )  # fmt: skip
+            plain = fit(X, y, algo=name, iterations=200, every=1, l2="1/n", reference="none")
+        d = [[row["d"] for row in result.trace] for result in (guarded, plain)]
+        np.testing.assert_allclose(*d, rtol=1e-9)
+        assert d[0] != d[1], "the guard is there"
