@@ -85,6 +85,7 @@ class Rounding:
     drift: float = 0.0  # margins beyond gamma_m ||v||, in units of ||x_i||; the algorithm's to set
     # At the last point:
     size: float = 0.0  # ||g||
+    f: float = 0.0
     length: float = 0.0  # ||x - x_0||
     shift: float = 0.0  # of x itself
     gradient: float = 0.0  # of g
@@ -98,6 +99,11 @@ class Rounding:
     products: float = 0.0  # of sum w_i <g_i, x_i - x_0>
     sizes: float = 0.0  # sum w_i ||g_i|| ||x_i - x_0||
     average: float = 0.0  # of the average of the iterates
+    W: float = 0.0  # sum w_i
+    f_total: float = 0.0  # sum w_i f_i
+    values: float = 0.0  # of it
+    f_best: float = math.inf  # f_b
+    best_error: float = 0.0  # of f_b
 
     @classmethod
     def plain(cls, x0: Array, *, inf: bool = False) -> Rounding:
@@ -144,6 +150,9 @@ class Rounding:
         )
         self.reach = max(self.reach, reach)
         self.worst_value = max(self.worst_value, self.value)  # not a NaN: f may not be known
+        self.f = f
+        if f < self.f_best:
+            self.f_best, self.best_error = f, self.value
 
     def add(self, weight: float, s_norm: float) -> None:
         """Take the point into the sums; ||s|| is that before it."""
@@ -152,20 +161,33 @@ class Rounding:
         self.s += weight * self.gradient + moved
         self.products += weight * self.product + self.length * moved + EPS * self.sizes
         self.sizes += weight * self.size * self.length
+        self.W += weight
+        self.f_total += weight * self.f
+        self.values += weight * self.value + EPS * self.f_total
 
     def averaged(self, fraction: float) -> None:
         """Take x_k into the average: old errors fade as old points do."""
         made = (1 + 8 * fraction) * self.u + 2 * self.steps * EPS * fraction
         self.average = (1 - fraction) * self.average + made * self.reach
 
-    def lower(self, numerator: float, s_norm: float, cancelled: float = 0.0) -> float:
-        """A lower bound on the true numerator/||s||.
+    def lower(self, d_hat: float, s_norm: float, cancelled: float = 0.0) -> float:
+        """d_hat, or what is proven of it if that is less.
 
+        The listing's numerator leaves out sum w_i (f_i - f_b) >= 0, which <s, x_0 - x*> exceeds
+        it by: as long as that is more than the errors, d_hat is a lower bound as it is.
         `cancelled` is the size of what was subtracted in the numerator.
         """
+        numerator = d_hat * s_norm
         relative = self.inner + 8 * self.u + (self.steps + 8) * EPS
         error = OUTWARD * (self.products + 2 * relative * (abs(numerator) + cancelled))
-        return (numerator - error) / self.norm_of_s(s_norm, self.s)
+        proven = (numerator + self.left_out() - error) / self.norm_of_s(s_norm, self.s)
+        return d_hat if d_hat <= proven else proven
+
+    def left_out(self) -> float:
+        """A lower bound on sum w_i (f_i - f_b); 0 where f was never told."""
+        least = self.W * self.f_best
+        errors = self.values + self.W * self.best_error + (self.steps + 8) * EPS * abs(least)
+        return max(0.0, self.f_total - least - OUTWARD * errors)
 
     def norm_of_s(self, s_norm: float, error: float) -> float:
         """An upper bound on the true ||s||."""

@@ -113,7 +113,9 @@ def step(state: Safe, g: Array) -> None:
     state.s_norm = norm(state.s)
     state.d_hat = max(state.hyperplane, C)
     if state.s_norm != 0:  # also when it is no number: the ratchet refuses that
-        state.d_hat = ratchet(state.d_hat, state.rounding.lower(state.num, state.s_norm))
+        state.d_hat = ratchet(
+            state.d_hat, state.rounding.lower(state.num / state.s_norm, state.s_norm)
+        )
         state.d = ratchet(state.d, state.d_hat)  # d_{k+1}
     state.lam, state.x_before, state.g_before = lam, state.x, g
     state.x = state.x0 - state.s  # x_{k+1}
