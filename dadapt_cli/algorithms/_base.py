@@ -116,7 +116,8 @@ class State:
 
         `cancelled` is the size of what was subtracted in the numerator of d_hat.
         """
-        d_hat = self.rounding.lower(d_hat, self.s_norm, cancelled)
+        if not d_hat <= self.d:  # else it is proven already
+            d_hat = self.rounding.lower(d_hat, self.s_norm, cancelled)
         return d_hat if self.certificate is None else float(ratchet(d_hat, self.bound_C()))
 
     def bound_C(self) -> float:

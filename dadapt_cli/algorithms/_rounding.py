@@ -48,6 +48,7 @@ import scipy.sparse as sp
 from dadapt_cli._typing import Array
 from dadapt_cli.algorithms._space import norm, norm1
 from dadapt_cli.objective import Problem, smoothness
+from dadapt_cli.objective.losses import Logistic, Softmax
 
 EPS = 2.0**-53
 """Unit of the scalars, which are float64 whatever the arrays are."""
@@ -79,6 +80,7 @@ class Rounding:
     G: float = 0.0
     L: float = 0.0
     margins: float = 0.0  # gamma_m
+    link: float = 0.0  # kappa u
     sums: float = 0.0  # gamma_n + kappa u
     value_relative: float = 4 * EPS
     value_absolute: float = 0.0
@@ -124,15 +126,31 @@ class Rounding:
         made.G = (smoothness.lipschitz_inf if inf else smoothness.lipschitz)(problem)
         made.L = (smoothness.smoothness_inf if inf else smoothness.frobenius)(problem)
         made.margins = gamma(row + 8, made.u)
-        made.sums = gamma(column + 8, made.u) + kappa * made.u
+        made.link = kappa * made.u
+        made.sums = gamma(column + 8, made.u) + made.link
         summed = gamma(problem.n, EPS) + gamma(x0.size + 4, made.u)  # losses, squares of weights
-        made.value_relative = summed + kappa * made.u
-        made.value_absolute = kappa * made.u if problem.softmax else 0.0
+        made.value_relative = summed + made.link
+        made.value_absolute = made.link if problem.softmax else 0.0
         return made
 
-    def at_start(self) -> float:
-        """Bound on the error of g_0."""
-        return self.sums * self.G + self.margins * self.L * self.origin
+    def first_gradient(self, problem: Problem, x0: Array, g0: Array) -> tuple[Array, float]:
+        """g_0 and a bound on its error; of a float32 problem, anew from the margins in float64."""
+        from_margins = self.margins * self.L * self.origin
+        if g0.dtype == np.float64:
+            return g0, self.sums * self.G + from_margins
+        w = problem.rescaled(x0)
+        scores = problem.scores(w).astype(np.float64)
+        residuals = np.empty_like(scores)
+        weights = None if problem.weights is None else problem.weights.astype(np.float64)
+        link: Logistic | Softmax
+        if problem.softmax:
+            link = Softmax(problem.y, problem.n_classes, problem.n_mean, weights)
+        else:
+            link = Logistic(problem.y.astype(np.float64), problem.n_mean, weights)
+        link(scores, residuals)
+        g0 = problem.rescaled(problem.gradient(residuals, w.astype(np.float64)))
+        sums = gamma(problem.n + 8, EPS) + self.link * EPS / self.u
+        return g0, sums * self.G + from_margins
 
     def at(self, f: float, g: Array, move: Array) -> None:
         """Bound the errors at the point x_0 + `move`."""

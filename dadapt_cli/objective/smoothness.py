@@ -128,8 +128,8 @@ def frobenius(problem: Problem) -> float:
 
 
 def _rounding(problem: Problem) -> float:
-    """Factor that covers the rounding of sums of at most n + p non-negative terms."""
-    return 1.0 + (problem.n + problem.p) * float(np.finfo(problem.dtype).eps)
+    """Factor that covers the rounding of sums of at most n + p non-negative terms, and of each."""
+    return 1.0 + (problem.n + problem.p + 8) * float(np.finfo(problem.dtype).eps)
 
 
 def smoothness(problem: Problem) -> Smoothness:
@@ -199,8 +199,13 @@ def lipschitz_coordinates(problem: Problem) -> Array:
     return np.repeat(mean[:, None], problem.n_classes, axis=1) if problem.softmax else mean
 
 
+def _down(norm: float, a: Array) -> float:
+    """A norm of `a`, summed in float64, less what rounding may have added; and a quotient's."""
+    return norm * (1.0 - (a.size + 4) * float(np.finfo(float).eps))
+
+
 def certified_start(
-    problem: Problem, g0: Array, L: float | None = None, error: float = 0.0
+    problem: Problem, g0: Array, error: float = 0.0, L: float | None = None
 ) -> float:
     """d0 = ||g_0||_2/L <= D: the gradient must fall from ||g_0|| to 0 within the distance D.
 
@@ -208,11 +213,11 @@ def certified_start(
     all there is.
     """
     L = smoothness(problem).L if L is None else L
-    return max(0.0, float(np.linalg.norm(g0.astype(np.float64))) - error) / (L * _rounding(problem))
+    return max(0.0, _down(float(np.linalg.norm(g0.astype(np.float64))), g0) - error) / L
 
 
 def certified_start_inf(
-    problem: Problem, g0: Array, L: float | None = None, error: float = 0.0
+    problem: Problem, g0: Array, error: float = 0.0, L: float | None = None
 ) -> float:
     r"""A lower bound on D_inf = ||x_0 - x*||_inf, in the same way.
 
@@ -222,7 +227,7 @@ def certified_start_inf(
     """
     size = np.abs(g0.astype(np.float64))
     L = smoothness_inf(problem) if L is None else L
-    bound = max(0.0, float(size.sum()) - error) / (L * _rounding(problem))
+    bound = max(0.0, _down(float(size.sum()), g0) - error) / L
     size = np.maximum(0.0, size - error)
     if not problem.softmax:
         X, scale = magnitudes(problem.X), _scale(problem)

@@ -56,14 +56,14 @@ def start(problem: Problem, algorithm: Algorithm, options: Options, x0: Array, g
             L = rounding.L
     if options.d0 == "auto":
         certify = smoothness.certified_start_inf if inf else smoothness.certified_start
-        d0 = certify(problem, g0, L, rounding.at_start())
+        d0 = certify(problem, *rounding.first_gradient(problem, x0, g0), L)
     else:
         d0 = float(options.d0)
-    if d0 > 0:
+    if options.d0 == "auto" and d0 > 0:
         size = float(np.linalg.norm(g0.astype(np.float64)))
         smoothness.require_size(d0, "the distance to begin with, ||g_0||/L,")
         smoothness.require_size(d0 * size, "the distance to begin with times the gradient")
-    elif "G" in info.wants:  # their steps are multiples of d
+    if d0 == 0 and "G" in info.wants:  # their steps are multiples of d
         return State(x0=x0, x=x0, s=np.zeros_like(x0), average=x0, d=0.0, stalled=True)
     more: dict[str, Any] = {n: getattr(options, n) for n in info.settings if n != "gradient_bound"}
     if "G" in info.wants:
