@@ -347,6 +347,64 @@ def test_the_errors_of_f_and_g_are_bounded(C: int, inf: bool, dtype: Any) -> Non
         assert abs(mpf(at.f) - exact.value(w)) <= bounds.value
 
 
+@pytest.mark.parametrize("name", ["dual-avg", "gd", "adagrad"])
+@pytest.mark.parametrize("bound", ["I", "II", "certified"])
+def test_gradients_that_are_all_error_move_d_by_nothing(name: str, bound: str) -> None:
+    """f is constant and D = 0: what looks like a gradient is an error of the size that it has."""
+    error = np.array([3e-9, 4e-9])
+    inf = name == "adagrad"
+    G = {"dual-avg": None, "gd": 5e-9, "adagrad": np.abs(error)}[name]
+    d = {}
+    for charged in (True, False):
+        state = table()[name].start(np.zeros(2), error, d0=1e-3, bound=bound, G=G, L=1.0)
+        if charged:
+            size = 7e-9 if inf else 5e-9
+            state.rounding = rounding.Rounding(
+                u=1.1e-16, inner=1e-15, origin=0.0, inf=inf, G=size, sums=1.0
+            )
+        for _ in range(50):
+            state.f = 1.0
+            table()[name].step(state, error)
+        d[charged] = state.d
+    assert d[True] == 1e-3
+    assert d[False] > 1e-3, "or the test shows nothing"
+
+
+def test_errors_of_gradients_are_in_the_bound() -> None:
+    """f = (x - 1)^2/2 at x = 1 - h, with a gradient that is off by 0.6 h: the sums say 0.4 h^2."""
+    h = 1e-6
+    state = State(x0=np.zeros(1), x=np.array([1 - h]), s=np.zeros(1), average=np.zeros(1), d=0.0)
+    state.rounding.G, state.rounding.sums = 0.6 * h, 1.0
+    g = np.array([-0.4 * h])
+    state.f = h * h / 2
+    state.weigh(1.0, g)
+    state.s, state.s_norm, state.slack = g, 0.4 * h, float(g[0] * state.x[0])
+    assert state.s_norm + state.slack < h * h / 2, "or the test shows nothing"
+    assert h * h / 2 <= state.bound(1.0) <= 2 * h
+
+
+def test_an_average_that_rounding_holds_fast_is_in_the_bound() -> None:
+    """Float32: ten units from x* at first, at x* ever after; the average stops two units short."""
+    L, x_star = 1e3, np.float32(10_000.0)
+    unit = np.spacing(x_star)
+    x0 = np.array([x_star + 10 * unit])
+    state = State(x0=x0, x=x0, s=np.zeros_like(x0), average=x0.copy(), d=0.0)
+    state.rounding.L = L
+    for _ in range(1000):
+        g = L * (state.x - x_star)
+        state.f = float(L * (state.x - x_star)[0] ** 2 / 2)
+        state.include(1.0, g)
+        state.s = state.s + g
+        state.s_norm = float(np.abs(state.s)[0])
+        state.x = np.array([x_star])
+    D = 10.0 * float(unit)
+    gap = L * float(state.average[0] - x_star) ** 2 / 2
+    assert D * state.s_norm / state.W < gap, "or the test shows nothing"
+    bound = state.bound(D)
+    assert bound is not None
+    assert bound >= gap
+
+
 @pytest.mark.parametrize("run", [run for run in RUNS if run[1] in ("I", "II")], ids=str)
 def test_a_claim_clear_of_rounding_is_the_plain_one(run: tuple[str, str, str]) -> None:
     """On real data every digit of d stays, from the same d0: wdbc, 200 steps.
