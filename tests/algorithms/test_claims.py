@@ -370,6 +370,18 @@ def test_gradients_that_are_all_error_move_d_by_nothing(name: str, bound: str) -
     assert d[False] > 1e-3, "or the test shows nothing"
 
 
+@pytest.mark.parametrize("name", ["dual-avg", "gd", "adagrad", "safe", "orth", "lbfgs"])
+def test_a_first_gradient_that_is_all_error_starts_nothing(name: str) -> None:
+    """Equal halves of one class and of the other: x_0 = 0 is the minimum, g_0 is 1e-17."""
+    X = np.repeat(np.array([[0.1], [0.7], [0.3]]), 2, axis=0)
+    problem = Problem(X, encode(np.array([0, 1] * 3)), l2=1.0)
+    g0 = np.array([1e-17])
+    options = Options(algo=name, metric="identity").resolved(table()[name].INFO)
+    state = start.start(problem, table()[name], options, problem.zeros(), g0)
+    assert state.d == 0.0
+    assert state.stalled == (name in ("dual-avg", "gd", "adagrad"))
+
+
 def test_errors_of_gradients_are_in_the_bound() -> None:
     """f = (x - 1)^2/2 at x = 1 - h, with a gradient that is off by 0.6 h: the sums say 0.4 h^2."""
     h = 1e-6
