@@ -85,6 +85,8 @@ class Subspace:
         ]
         if not problem.softmax:
             self.links = {rows.start: problem.link(rows) for part in self.parts for rows in part}
+        # Bounds on |V_j - X D_j| and on |Z - X x|, row by row in units of ||x_i||
+        self.errors, self.error = np.zeros(directions), 0.0
         self.refresh(scores)
 
     def flat(self, scores: Array) -> Array:
@@ -106,6 +108,7 @@ class Subspace:
     def refresh(self, scores: Array) -> None:
         """Take margins computed anew, against the drift of adding steps up."""
         self.Z[...] = self.flat(scores)
+        self.error = 0.0
         self.loss: float = self.evaluate(np.zeros(len(self.D)))[0]
 
     def evaluate(self, a: Array) -> tuple[float, Array]:
@@ -191,6 +194,8 @@ class Subspace:
             p, decrement = -(inverse @ g), float(g @ inverse @ g)
             first = first or decrement
             if not decrement > NEWTON_ENOUGH * first:
+                if not a.any():  # what the last search tried must not become the point
+                    self.evaluate(a)
                 break
             t = 1.0
             while t > SMALLEST_STEP:

@@ -22,7 +22,7 @@ import numpy as np
 from dadapt_cli._typing import Array, Metric
 from dadapt_cli.objective import Problem
 from dadapt_cli.objective.rounding import LEAST, U, norm_bounds, norm_up, up
-from dadapt_cli.objective.smoothness import column_squares
+from dadapt_cli.objective.smoothness import column_squares, require_size
 
 POWERS = {"identity": 0.0, "half": -0.25, "diagonal": -0.5}
 """c = h^power."""
@@ -35,12 +35,19 @@ def scale(problem: Problem, metric: str) -> Array | None:
 
     None for the identity. A feature that is zero in every row has h = l2; with l2 = 0 its weight
     never moves, and c is 1.
+
+    Raises
+    ------
+    DataError
+        The squares of a feature underflow or overflow: c would be no function of the data.
     """
     if metric == "identity":
         return None
     K = problem.n_classes
     c0 = (1.0 - 1.0 / K) / K if problem.softmax else 0.25
     h = c0 * column_squares(problem) / problem.n_mean + np.ravel(problem.ridge)
+    for extreme in (h[h > 0].min(initial=1.0), h.max(initial=1.0)):
+        require_size(float(extreme), "the curvature of a feature")
     c = np.where(h > 0, h, 1.0) ** POWERS[metric]
     return c.astype(problem.dtype).reshape(-1, *(1 for _ in problem.shape[1:]))
 

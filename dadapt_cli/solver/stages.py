@@ -252,7 +252,7 @@ def _start(setup: _Setup, known: _Known) -> _Run:
         problem = collapse(problem)
     first = problem.value_and_gradient(problem.rescaled(x0))
     whole = setup.problem.in_metric(scale)
-    state = start.start(whole, setup.algorithm, options, x0, problem.rescaled(first.g))
+    state = start.start(problem, setup.algorithm, options, x0, problem.rescaled(first.g))
     source = replace(setup.samples.source, sha256=known.sha256)
     labels = setup.data.labels.classes
     data = trace.describe(setup.samples.X, whole.n, labels, source)
