@@ -43,7 +43,6 @@ KNOWN: set[str] = {
     "paper.replicas.sweep takes more than 7 parameters",
     "preprocessing.prepare imports objective",
     "preprocessing.prepare imports solver.options",
-    "render.table imports algorithms",
     "solver.full_batch._rounds takes more than 7 parameters",
     "solver.full_batch.iterate takes more than 7 parameters",
     "solver.minibatch.iterate takes more than 7 parameters",

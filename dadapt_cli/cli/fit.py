@@ -212,7 +212,7 @@ def main(
     )
     found = reading.require_input(data)
     others = None if test is None else reading.require_input(test)
-    views: list[Any] = [_view(output, info, cross_validate is not None)]
+    views: list[Any] = [_view(output, cross_validate is not None)]
     if plot is not None:
         plotting.check(plot)
     outputs = (trace, plot, save, checkpoint or resume)
@@ -302,8 +302,9 @@ def _number_or_word(text: str) -> str | float:
         return text
 
 
-def _view(output: str, info: Any, folds: bool) -> Any:
+def _view(output: str, folds: bool) -> Any:
     """What shows the records on standard output."""
+    from dadapt_cli.algorithms import find
     from dadapt_cli.render import machine, table
     from dadapt_cli.render.folds import FoldTable
 
@@ -312,7 +313,7 @@ def _view(output: str, info: Any, folds: bool) -> Any:
     if output == "table" and folds:
         return FoldTable(sys.stdout)
     if output == "table":
-        return table.Table(sys.stdout, info)
+        return table.Table(sys.stdout, lambda name, variant: find(name, variant).INFO)
     if output == "jsonl":
         return machine.JsonLines(sys.stdout)
     kind = machine.Document if output == "json" else machine.Csv
