@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import functools
 import itertools
+import json
 import logging
 import os
+import signal
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -61,6 +63,12 @@ def shared() -> Path:
     return SHARED
 
 
+@pytest.fixture
+def golden(shared: Path) -> dict[str, Any]:
+    """Trajectories made elsewhere: 61 steps on a closed-form 12 x 3 problem."""
+    return dict(json.loads((shared / "golden.json").read_text()))
+
+
 @dataclass
 class Ran:
     code: int
@@ -79,6 +87,12 @@ def cli(capfd: pytest.CaptureFixture[str]) -> Callable[..., Ran]:
         return Ran(code, out, err)
 
     return call
+
+
+def listening() -> None:
+    """In a child: obey INT and HUP even where the tests run in the background or under nohup."""
+    for signum in (signal.SIGINT, signal.SIGHUP):
+        signal.signal(signum, signal.SIG_DFL)
 
 
 @functools.cache

@@ -282,7 +282,6 @@ def begun(name: str, x0: Array, g0: Array, *, d0: Any = 0.1, **more: Any) -> Any
     if info.has_d:
         more["d0"] = d0
     if info.minibatch:
-        more.pop("variant" if not info.has_d else "", None)
         return algorithm.start(x0, **more, **({"lr": 0.1} if "lr" in info.settings else {}))
     if info.has_d:
         more.setdefault("bound", info.bounds[0])
@@ -306,12 +305,6 @@ GOLDEN: dict[str, Row] = {
     "alg5": {"algo": "adam"},
     "pip_adagrad": {"algo": "adagrad", "variant": "pip"},
 }
-
-
-@pytest.fixture
-def golden(shared: Path) -> dict[str, Any]:
-    """Trajectories made elsewhere: 61 steps on a closed-form 12 x 3 problem."""
-    return dict(json.loads((shared / "golden.json").read_text()))
 
 
 def golden_run(golden: dict[str, Any], row: Row) -> tuple[list[float], Any]:
