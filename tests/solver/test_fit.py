@@ -233,7 +233,7 @@ def test_a_tolerance_is_certified_with_an_intercept(algo: str, path: str) -> Non
     """Without a reference, by the dual point; the reference only judges it, to its own gap."""
     X, y = read(path)
     options = {"l2": "1/n", "intercept": True, "iterations": 3000}
-    tol = 1e-3 if find(algo).INFO.averages else 1e-8
+    tol = 1e-2 if find(algo).INFO.averages else 1e-8
     result = fit(X, y, algo=algo, tol=tol, reference="none", **options)
     assert result.status == "tolerance"
     known = fit(X, y, algo="orth", **options).reference
