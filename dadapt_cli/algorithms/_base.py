@@ -26,7 +26,8 @@ class Info:
     distance
         The distance that d bounds from below: ``D`` or ``D_inf``.
     bounds
-        Values of ``--bound`` it takes, the default first.
+        Values of ``--bound`` it takes, the default first; empty for a full-batch algorithm without
+        d, which then takes no ``--d0`` either.
     minibatch
         Whether it takes minibatches: the loop is then that of epochs.
     settings
@@ -42,7 +43,8 @@ class Info:
     metric
         Default of ``--metric``.
     averages
-        Whether the guarantee is for the average of the iterates; if not, for the best one.
+        Whether the guarantee is for the average of the iterates; if not, for the best one, and
+        the state's ``average`` stays x_0.
     resumable
         Whether a checkpoint can hold its state: fields that :mod:`.checkpoint.state` knows.
     """
@@ -63,6 +65,11 @@ class Info:
     averages: bool = True
     resumable: bool = True
 
+    @property
+    def has_d(self) -> bool:
+        """Whether it estimates a distance; if not, d is None from beginning to end."""
+        return bool(self.bounds) or "d0" in self.settings
+
 
 @dataclass(slots=True, kw_only=True)
 class State:
@@ -76,7 +83,7 @@ class State:
     x: Array  # x_k
     s: Array  # s_k = sum_{i<k} w_i g_i, w_i the weights of the listing
     average: Array  # xhat: w-weighted average of x_0..x_{k-1}; x_0 before the first step
-    d: float  # d_k
+    d: Scalar = None  # d_k; None: the algorithm has none
     d_hat: float | None = None  # the estimate that made d_k; None where there was none
     W: float = 0.0  # sum_{i<k} w_i
     fraction: float = 0.0  # w_{k-1}/W: the share of x_{k-1} in the average

@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import TextIO
+from collections.abc import Callable, Sequence
+from typing import Any, TextIO, TypeAlias
 
 from rich.console import Console
 from rich.table import Table as RichTable
 from rich.text import Text
 
 from dadapt_cli._typing import Record
-from dadapt_cli.algorithms import Info, find
 from dadapt_cli.render.spark import BARS, sparkline
+
+Info: TypeAlias = Any
+"""What is known about an algorithm: an object with the fields of ``algorithms.Info``."""
 
 # header, record key, format; what is dropped first when the screen is narrow comes last here
 COLUMNS = (
@@ -66,11 +68,15 @@ def _needed(columns: Sequence[tuple[str, str, str]], steps: Sequence[Record]) ->
 
 
 class Table:
-    """Prints the problem at the start and everything else with the end record."""
+    """Prints the problem at the start and everything else with the end record.
 
-    def __init__(self, stream: TextIO, info: Info) -> None:
+    `describe` gives the Info of an algorithm by its name and variant.
+    """
+
+    def __init__(self, stream: TextIO, describe: Callable[[str, str], Info]) -> None:
         self.console = Console(file=stream, highlight=False, markup=False, emoji=False)
-        self.info = info
+        self.describe = describe
+        self.info: Info = None
         self.start: Record = {}
         self.steps: list[Record] = []
 
@@ -78,7 +84,7 @@ class Table:
         """Take the next record."""
         if record["event"] == "start":
             self.start = record
-            self.info = find(record["algorithm"], record["options"]["variant"]).INFO  # --algo auto
+            self.info = self.describe(record["algorithm"], record["options"]["variant"])
             for text in self._heading():
                 self._print(text)
         elif record["event"] == "step":

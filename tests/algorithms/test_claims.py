@@ -17,6 +17,7 @@ import pytest
 import scipy.sparse as sp
 from mpmath import mpf
 
+from dadapt_cli import fit
 from dadapt_cli.algorithms import State, table
 from dadapt_cli.algorithms import _rounding as rounding
 from dadapt_cli.cli import run as command
@@ -28,7 +29,6 @@ from dadapt_cli.preprocessing.labels import encode
 from dadapt_cli.reference import Reference
 from dadapt_cli.solver import full_batch, start
 from dadapt_cli.solver.options import Options
-from dadapt_cli.solver.stages import fit
 from dadapt_cli.solver.stopping import Budget
 
 from ..conftest import DATA
