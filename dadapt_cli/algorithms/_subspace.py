@@ -228,7 +228,10 @@ def pseudo_inverse(H: Array) -> Array:
     scale = np.divide(1.0, size, out=np.zeros_like(size), where=size > 0)
     if not np.isfinite(H).all():
         return np.zeros_like(H)
-    values, vectors = np.linalg.eigh(H * np.outer(scale, scale))
+    try:  # one factor after the other: their product overflows where directions are tiny
+        values, vectors = np.linalg.eigh(H * scale[:, None] * scale)
+    except np.linalg.LinAlgError:  # steepest descent; no eigenvalue exceeds the unit diagonal's sum
+        return np.diag(scale * scale / len(scale))
     kept = values > SMALLEST_EIGENVALUE
     basis = scale[:, None] * vectors[:, kept]
     return np.asarray((basis / values[kept]) @ basis.T)

@@ -215,8 +215,9 @@ def main(
     views: list[Any] = [_view(output, info, cross_validate is not None)]
     if plot is not None:
         plotting.check(plot)
-    outputs = (trace, plot, save, checkpoint or resume)
-    check_outputs(outputs, found.path, None if others is None else others.path)
+    outputs = (plot, save, checkpoint or resume)
+    read = (found.path, None if others is None else others.path)
+    check_outputs(outputs, *read, grows=trace)
     if save is not None:
         modelling.check_savable(save, options.scale)
     if data == test == "-":
