@@ -69,7 +69,7 @@ def main(
     if output is not None:
         for path in (found.path, model):
             check_output(output, path)
-    fitted = models.load(model)
+    fitted = models.load(model, max_bytes)
     if probability and fitted.kind == "svm":
         raise UsageError(
             f"--probability: {model} is a support vector machine, which has none; only labels"
@@ -77,9 +77,9 @@ def main(
     loaded = found.load(**how)
     try:
         X, lines = fitted.conform(loaded.X, strict=strict)
+        scores = fitted.finite_scores(X)
     except DataError as error:
         raise DataError(str(error), found.path) from None
-    scores = fitted.scores(X)
     writing: Any = atomic_write(output) if output else contextlib.nullcontext(sys.stdout.buffer)
     with writing as stream:
         _write(stream, fitted, scores, probability)

@@ -169,7 +169,7 @@ def atomic_write(path: str | os.PathLike[str], *, own: bool = False) -> Iterator
             target = _destination(name, own=own)
             handle, made = _temporary(target)
             temporary = Path(made)
-            with open(made, "wb", opener=lambda name, flags: handle) as file:  # noqa: PTH123
+            with open(made, "wb", opener=lambda name, flags: handle) as file:
                 yield file
                 file.flush()
                 if hasattr(os, "fchmod"):
@@ -230,9 +230,7 @@ def open_own(path: Path) -> int:
     return descriptor
 
 
-def read_whole(
-    path: str | os.PathLike[str], most: int = MAX_BYTES, *, own: bool = False
-) -> bytes:
+def read_whole(path: str | os.PathLike[str], most: int = MAX_BYTES, *, own: bool = False) -> bytes:
     """Read a file, or a pipe to its end.
 
     Parameters
