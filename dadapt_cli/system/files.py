@@ -32,6 +32,7 @@ MOUNTS = "/proc/self/mountinfo"
 
 _NO_FOLLOW = getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_NONBLOCK", 0)
 _LINKS = 40
+_BLOCK = 2**20
 
 
 @contextmanager
@@ -256,10 +257,13 @@ def read_whole(path: str | os.PathLike[str], most: int = MAX_BYTES, *, own: bool
                 raise InputOutputError(f"{name}: is a device; name a file")
             if own and (what := _foreign(status, reading=True)):
                 raise InputOutputError(_planted(Path(name), what))
-            content = b"" if status.st_size > most else file.read(most + 1)
-    if max(status.st_size, len(content)) > most:
+            size, blocks = status.st_size, []
+            while size <= most and (block := file.read(max(status.st_size, _BLOCK))):
+                blocks.append(block)
+                size = max(size, sum(map(len, blocks)))
+    if size > most:
         raise DataError(f"more than the {most} bytes of --max-bytes", name)
-    return content
+    return b"".join(blocks)
 
 
 def remove_leftovers(path: str) -> None:
