@@ -16,6 +16,7 @@ from dadapt_cli.checkpoint.state import Arrays
 from dadapt_cli.errors import InputOutputError
 from dadapt_cli.system import archive, envelope, memory
 from dadapt_cli.system.files import atomic_write, read_whole, reporting
+from dadapt_cli.system.schema import require, require_fields
 
 KIND = "checkpoint"
 
@@ -103,9 +104,9 @@ def read(
     try:
         saved = _decoded(body)
         if options is not None:
-            schema.require_fields(options, saved.head["options"], "the options", own)
+            require_fields(options, saved.head["options"], "the options", own)
         if reference is not None and "reference" in saved.head:
-            schema.require_fields(reference, saved.head["reference"], "the reference")
+            require_fields(reference, saved.head["reference"], "the reference")
         return saved
     except (ValueError, RecursionError) as error:
         raise InputOutputError(
@@ -149,7 +150,7 @@ def _decoded(body: bytes) -> Checkpoint:
     if META not in arrays:
         raise ValueError(f"no member {META!r}")
     meta = archive.document(arrays.pop(META), strict=False)  # a state may hold inf
-    schema.require({"head": Any, "rows": Any, "seconds": Any, "tree": Any}, meta, "it")
+    require({"head": Any, "rows": Any, "seconds": Any, "tree": Any}, meta, "it")
     if len(meta) != 4:
         raise ValueError("more than a checkpoint")
     schema.check(**meta, arrays=arrays)

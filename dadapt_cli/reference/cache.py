@@ -71,6 +71,7 @@ def read(key: str) -> Reference | None:
         KeyError,
         TypeError,
         AttributeError,
+        RecursionError,
     ):  # not there, or not one of ours
         return None
 
