@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, NoReturn
@@ -226,9 +227,15 @@ def compare(
         if name == "d" and share is not None and share > 1 + ROUNDING:
             verdict = "wrong"
         change = None if not old or new is None else (new - old) / abs(old)
-        compared.append({"figure": name, "baseline": old, "measured": new, "change": change,
-                         "allowed": allowed, "verdict": verdict})  # fmt: skip
+        compared.append({"figure": name, "baseline": old, "measured": new,
+                         "change": _number(change), "allowed": _number(allowed),
+                         "verdict": verdict})  # fmt: skip
     return compared
+
+
+def _number(value: float | None) -> float | None:
+    """None for what overflows: a baseline's figures may be as small or as large as floats are."""
+    return value if value is None or math.isfinite(value) else None
 
 
 def _verdict(name: str, old: float | None, new: float | None, now: Record) -> str:
