@@ -8,6 +8,7 @@ import random
 import struct
 import zipfile
 from collections.abc import Callable
+from copy import deepcopy
 from typing import Any
 
 import numpy as np
@@ -58,7 +59,7 @@ def spoiled(document: Any, rng: random.Random) -> Any:
         for name in above:
             at = at[name]
         action = rng.random()
-        value = DEEP if rng.random() < 0.03 else rng.choice(VALUES)
+        value = DEEP if rng.random() < 0.03 else deepcopy(rng.choice(VALUES))
         if action < 0.6:
             at[last] = value
         elif action < 0.75:
@@ -66,7 +67,7 @@ def spoiled(document: Any, rng: random.Random) -> Any:
         elif action < 0.9 and isinstance(at, dict):
             at[rng.choice((ESC, "x", "__class__", last + "_"))] = at.pop(last)
         elif isinstance(at, list):
-            at.insert(last, rng.choice((value, at[last])))
+            at.insert(last, deepcopy(rng.choice((value, at[last]))))
         else:
             at[rng.choice(("more", ESC))] = value
     return document
