@@ -1,4 +1,4 @@
-"""Checkpoints with a right digest and nonsense inside: refused with the hint, before any use."""
+"""Row 98: checkpoints with a right digest and nonsense inside: refused before any use."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Models with a right digest and nonsense inside; archives that inflate; labels beyond float64."""
+"""Rows 95 and 98: models with a right digest and nonsense inside; archives that inflate."""
 
 from __future__ import annotations
 

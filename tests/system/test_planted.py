@@ -1,4 +1,4 @@
-"""Files in the place of ours: links, pipes, other people's; folders that take nothing; mounts."""
+"""Rows 92, 93 and 96: files planted in the place of ours; folders that take nothing; mounts."""
 
 from __future__ import annotations
 
