@@ -19,6 +19,7 @@ import numpy as np
 from dadapt_cli._typing import Array
 from dadapt_cli.objective import Problem
 from dadapt_cli.objective.losses import softmax_columns
+from dadapt_cli.system import memory
 
 CHUNK = 32768
 """Scores that are handled at once: with five directions, 1.6 MB of float64."""
@@ -72,7 +73,10 @@ class Subspace:
     def __init__(self, problem: Problem, directions: int, scores: Array) -> None:
         self.problem = problem
         self.C = problem.n_classes if problem.softmax else 1
-        self.D = np.zeros((directions, int(np.prod(problem.shape))), problem.dtype)
+        unknowns = int(np.prod(problem.shape))
+        size = directions * (unknowns + problem.n * self.C) * problem.dtype.itemsize
+        memory.require(size, f"a search along {directions} directions (--memory)")
+        self.D = np.zeros((directions, unknowns), problem.dtype)
         self.V = np.zeros((directions, problem.n * self.C), problem.dtype)
         self.Z = np.empty(problem.n * self.C, problem.dtype)
         self.trial, self.moved, self.residual = (np.zeros_like(self.Z) for _ in range(3))

@@ -9,6 +9,9 @@ import numpy as np
 
 from dadapt_cli.errors import UsageError
 
+LARGEST = 2**63 - 1
+"""Of integers: what an array can count."""
+
 
 def choice(name: str, value: Any, choices: tuple[str, ...]) -> None:
     """Raise UsageError unless `value` is one of `choices`."""
@@ -35,6 +38,7 @@ def number(
     given = isinstance(value, (int, float, np.integer, np.floating)) and not isinstance(value, bool)
     if (
         not given
+        or (isinstance(value, int) and abs(value) > LARGEST)
         or not math.isfinite(value)
         or (at_least is not None and value < at_least)
         or (above is not None and value <= above)

@@ -99,6 +99,7 @@ class Options:
                 "--bias and --intercept: one constant feature is enough; leave one out"
             )
         for label, factor in self.weight.items():
+            number("weight", label)
             number(f"weight {label}=", factor, at_least=0.0)
         number("reference", self.reference, words=("auto", "always", "none"))
         number("every", self.every, at_least=1, words=("log",))

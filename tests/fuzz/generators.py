@@ -216,7 +216,8 @@ def options(rng: random.Random, algorithm: Any) -> list[str]:
     def sometimes(share: float, *words: Any) -> list[str]:
         return [str(word) for word in words] if rng.random() < share else []
 
-    number = rng.choice(("0", "-1", "nan", "1e-300", "1e300", "0.5", "1e-6", "3", "x", "1_0"))
+    number = rng.choice(("0", "-1", "nan", "1e-300", "1e300", "0.5", "1e-6", "3", "x", "1_0",
+                         "9" * 400, "9223372036854775807", "\x1b[2J"))  # fmt: skip
     some: list[str] = []
     if algorithm.minibatch:
         some += ["--epochs", str(rng.randrange(1, 5))]

@@ -15,7 +15,7 @@ import pytest
 
 from dadapt_cli import algorithms
 
-from ..conftest import Ran
+from ..conftest import DATA, Ran
 from . import generators
 from .test_files import CASES, CODES, SEED, sound, watched
 
@@ -133,3 +133,25 @@ def resumes(argv: list[str], info: Any, folder: Path, cli: Cli, case: str) -> No
     assert (rest.code, straight.code) == (straight.code, 0), case
     one, other = records(rest), records(straight)
     assert timeless(one[1:]) == timeless(other[1:]), case
+
+
+HUGE = "1" + "0" * 400
+
+
+@pytest.mark.parametrize(
+    "words",
+    [("-n", HUGE), ("-a", "adam", "--seed", HUGE), ("-a", "adam", "--epochs", HUGE),
+     ("--threads", HUGE), ("--every", HUGE), ("-a", "orth", "--memory", HUGE),
+     ("-a", "orth", "--lbfgs-pairs", HUGE), ("-a", "adam", "--batch-size", HUGE),
+     ("--cross-validate", 3, "--seed", 2**32), ("--weight", f"{HUGE}=1"), ("--weight", f"1={HUGE}"), ("--positive", HUGE)],
+)  # fmt: skip
+def test_integers_that_no_float_holds(words: tuple[Any, ...], cli: Cli) -> None:
+    ran = cli("fit", DATA / "iris.scale", *words)
+    assert (ran.code, ran.out) == (2, "")
+    assert words[-2] in ran.err or "--iterations" in ran.err
+
+
+def test_a_memory_that_no_machine_has(cli: Cli) -> None:
+    ran = cli("fit", DATA / "iris.scale", "-a", "orth", "--memory", 2**62, "--reference", "none")
+    assert ran.code == 3
+    assert "GiB of memory" in ran.err
