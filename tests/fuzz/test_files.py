@@ -33,7 +33,7 @@ from ..conftest import DATA, Ran
 from . import generators
 
 CASES = int(os.environ.get("DADAPT_CASES", "60"))
-"""Files of each kind; 20,000 were made once, see CHANGELOG."""
+"""Files of each kind, and combinations of options; thousands where it is not for a pipeline."""
 
 SEED = int(os.environ.get("DADAPT_SEED", "0"))
 

@@ -143,7 +143,8 @@ HUGE = "1" + "0" * 400
     [("-n", HUGE), ("-a", "adam", "--seed", HUGE), ("-a", "adam", "--epochs", HUGE),
      ("--threads", HUGE), ("--every", HUGE), ("-a", "orth", "--memory", HUGE),
      ("-a", "orth", "--lbfgs-pairs", HUGE), ("-a", "adam", "--batch-size", HUGE),
-     ("--cross-validate", 3, "--seed", 2**32), ("--weight", f"{HUGE}=1"), ("--weight", f"1={HUGE}"), ("--positive", HUGE)],
+     ("--cross-validate", 3, "--seed", 2**32), ("--weight", f"{HUGE}=1"),
+     ("--weight", f"1={HUGE}"), ("--positive", HUGE)],
 )  # fmt: skip
 def test_integers_that_no_float_holds(words: tuple[Any, ...], cli: Cli) -> None:
     ran = cli("fit", DATA / "iris.scale", *words)
