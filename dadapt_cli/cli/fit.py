@@ -86,8 +86,9 @@ def main(
     views: list[Any] = [_view(wanted.output, wanted.cross_validate is not None)]
     if wanted.plot is not None:
         plotting.check(wanted.plot)
-    outputs = (wanted.trace, wanted.plot, wanted.save, options.checkpoint or options.resume)
-    check_outputs(outputs, found.path, None if others is None else others.path)
+    outputs = (wanted.plot, wanted.save, options.checkpoint or options.resume)
+    read = (found.path, None if others is None else others.path)
+    check_outputs(outputs, *read, grows=wanted.trace)
     if wanted.save is not None:
         _modelling.check_savable(wanted.save, options.scale)
     if data == wanted.test == "-":
