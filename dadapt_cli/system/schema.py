@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 import types
 from collections.abc import Collection, Mapping
-from typing import Any, Union, get_args, get_origin, get_type_hints
+from typing import Any, Literal, Union, get_args, get_origin, get_type_hints
 
 LARGEST_INT = 2**63
 
@@ -27,6 +27,8 @@ def conforms(value: Any, kind: Any) -> bool:
     origin, parts = get_origin(kind), get_args(kind)
     if origin in (Union, types.UnionType):
         return any(conforms(value, part) for part in parts)
+    if origin is Literal:
+        return value in parts
     if origin is tuple:
         same = isinstance(value, (list, tuple)) and len(value) == len(parts)
         return same and all(map(conforms, value, parts))

@@ -7,6 +7,7 @@ by Newton's method in mpmath on exactly the floats that the problem holds.
 from __future__ import annotations
 
 import os
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -28,8 +29,10 @@ from dadapt_cli.objective import metric as metrics
 from dadapt_cli.preprocessing.labels import encode
 from dadapt_cli.reference import Reference
 from dadapt_cli.solver import full_batch, start
+from dadapt_cli.solver.monitor import Monitor
 from dadapt_cli.solver.options import Options
-from dadapt_cli.solver.stopping import Budget
+from dadapt_cli.solver.stopping import Budget, Stopping
+from dadapt_cli.solver.trace import Trace
 
 from ..conftest import DATA
 
@@ -196,6 +199,16 @@ def problem_of(seed: int) -> Problem:
     )
 
 
+class Rows(Trace):
+    """A trace that shows each row with its point."""
+
+    seen: Callable[[dict[str, Any], Any], None]
+
+    def report(self, row: Any, x: Any, f_average: Any = None, bound: Any = None) -> None:
+        super().report(row, x, f_average, bound)
+        self.seen(self.rows[-1], x)
+
+
 def check(problem: Problem, run: tuple[str, str, str], seed: int, steps: int = STEPS) -> Claims:
     """Run one algorithm and hold every row against the exact minimum."""
     name, bound, metric = run
@@ -249,9 +262,10 @@ def check(problem: Problem, run: tuple[str, str, str], seed: int, steps: int = S
         first = problem.value_and_gradient(problem.rescaled(x0))
         state: State = start.start(problem, algorithm, options, x0, problem.rescaled(first.g))
         known = Reference("given", distances={metric: [above, above, 0.0]}).in_metric(metric)
-        outcome = full_batch.iterate(
-            problem, algorithm, state, first, Budget(steps, every=1), known, report=report
-        )
+        stopping = Stopping(problem, Budget(steps, every=1), known, problem)
+        rows = Rows(problem, known, Monitor())
+        rows.seen = report
+        outcome = full_batch.iterate(algorithm, state, first, stopping, rows)
     if outcome.status == "failed":
         false.append(f"failed: {outcome.reason}")
     return Claims(false, largest, outcome.status)
