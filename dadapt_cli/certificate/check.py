@@ -1,8 +1,7 @@
 """Check a proof file against its data: ``python check.py PROOF DATA [--tolerance T]``.
 
-One file; NumPy and the standard library are all it needs. Exit code 0: every claim is proven (or
-holds to T); 1: one is refuted or not proven; 2: usage; 3: the proof is damaged or belongs to other
-data; 4: a file cannot be read.
+One file; NumPy and the standard library are all it needs. Exit code 0: every claim is proven, or
+holds to T; 1: one does not; 2: usage; 3: a damaged proof, or one for other data; 4: no such file.
 
 The object is f(w) = sum_i q_i loss_i(X w) + (l2/2) ||w||^2, with the decimals of the data as they
 are. It is computed in float64 with a bound on the error: products are summed exactly (math.fsum);
@@ -33,14 +32,13 @@ import sys
 import zlib
 from collections.abc import Iterator
 from fractions import Fraction
-from itertools import pairwise
+from itertools import combinations_with_replacement, pairwise
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-U, ETA = 2.0**-53, 2.0**-1060  # rounding; more than underflow loses in one operation
-SLACK = 1.001  # for the rounding of the error bounds themselves
+U, ETA, SLACK = 2.0**-53, 2.0**-1060, 1.001  # rounding, underflow; rounding of error bounds
 LARGEST_FILE, RATIO = 2**30, 200  # bytes; bytes of text for a compressed byte
 MOST_VALUES = 2_000_000  # brackets and commas of the JSON: what it can grow to in memory
 MOST_UNKNOWNS, MOST_ENTRIES = 1500, 2e7  # of a Hessian, and of the dense data it is made from
@@ -50,21 +48,17 @@ Array = Any
 Interval = tuple[float, float]
 UNKNOWN: Interval = (0.0, math.inf)
 ENDS = dict.fromkeys(("f_star", "D", "D_inf", "f"), ("lower", "upper"))
-ENDS |= {"d": ("value", ""), "bound": ("", "value")}  # at least, at most
+ENDS |= {"d": ("value", ""), "bound": ("", "value")}  # D is at least d; f(w) - f* at most bound
 
 
 class BadInputError(ValueError):
-    """A proof that is damaged or for other data, or data that cannot be read."""
+    """A proof that is damaged or for other data, data that cannot be read, numbers too large."""
 
 
-class UncheckedError(BadInputError):
-    """Why something cannot be checked."""
-
-
-def need(good: Any, message: str, error: type[Exception] = BadInputError) -> None:
-    """Raise the error unless `good`."""
+def need(good: Any, message: str) -> None:
+    """Raise BadInputError unless `good`."""
     if not good:
-        raise error(message)
+        raise BadInputError(message)
 
 
 def get(table: Any, name: str, *kinds: type) -> Any:
@@ -88,8 +82,8 @@ def array(table: Any, name: str, *shape: int, missing: float | None = None) -> A
     """Finite float64, base64; its length is compared with the shape before it is decoded."""
     if missing is not None and get(table, name, str, NONE) is None:
         return np.full(shape, missing)
-    text, size = get(table, name, str), math.prod(shape)
-    need(len(text) == (8 * size + 2) // 3 * 4, f"{name!r} has a shape that does not fit")
+    text, chars = get(table, name, str), (8 * math.prod(shape) + 2) // 3 * 4
+    need(len(text) == chars, f"{name!r} has a shape that does not fit")
     try:
         values = np.frombuffer(base64.b64decode(text, validate=True), "<f8").reshape(shape)
     except ValueError as error:
@@ -137,7 +131,7 @@ def lines(text: bytes) -> Iterator[tuple[bytes, list[list[bytes]]]]:
 
 def totals(values: Array, groups: Array, n: int) -> Array:
     """Sum of each of n groups, whose members stand together, rounded once."""
-    need(np.isfinite(abs(values).sum()), OVERFLOW, UncheckedError)
+    need(np.isfinite(abs(values).sum()), OVERFLOW)
     ends, listed = np.searchsorted(groups, np.arange(n + 1)).tolist(), values.tolist()
     return np.array([math.fsum(listed[a:b]) for a, b in pairwise(ends)])
 
@@ -157,74 +151,68 @@ class Objective:
 
     def __init__(self, document: Any, text: bytes) -> None:
         need(isinstance(document, dict) and document.get("schema") == 1, "no proof of schema 1")
-        about, objective, witness = (
-            get(document, k, dict) for k in ("data", "objective", "witness")
-        )
+        parts = (get(document, name, dict) for name in ("data", "objective", "witness"))
+        about, objective, witness = parts
         found, names = hashlib.sha256(text).hexdigest(), get(about, "labels", list)
         need(get(about, "sha256", str) == found, f"for other data: the sha256 of this is {found}")
         whole = [v for v in names if type(v) is int and abs(v) <= 2**53]
         distinct = len(set(whole)) == len(whole) and len(names) - len(whole) == ("rest" in names)
         need(distinct and len(names) > 1, "'labels' are not two or more different ones")
-        self.C, self.p = len(names), get(about, "features", int)
+        self.C, features = len(names), get(about, "features", int)
         self.columns = self.C if self.C > 2 else 1  # of weights; two classes have scores (0, X w)
-        fits = get(objective, "loss", str) == ("softmax" if self.C > 2 else "logistic")
         self.l2, self.intercept = number(objective, "l2"), get(objective, "intercept", bool)
-        need(fits and self.l2 >= 0, "'loss' does not fit 'labels', or 'l2' is negative")
         self.constant = get(objective, "bias", bool) or self.intercept
-        size = (self.p + self.constant, self.columns)
-        fits = get(witness, "shape", list) == list(size[: 1 + (self.C > 2)])
-        need(fits, "'shape' does not fit the objective")
-        self.w = array(witness, "w", *size)  # from here on p is not larger than the file
-        self.x0 = array(witness, "x0", *size, missing=0.0)
-        self.metric = array(witness, "metric", size[0], 1, missing=1.0)
+        self.p, loss = features + self.constant, "softmax" if self.C > 2 else "logistic"
+        fits = get(objective, "loss", str) == loss and self.l2 >= 0
+        fits &= get(witness, "shape", list) == [self.p, self.C][: min(self.columns, 2)]
+        need(fits, "'loss' or 'shape' does not fit 'labels' and 'features', or 'l2' is negative")
+        self.w = array(
+            witness, "w", self.p, self.columns
+        )  # from here on p is not larger than the file
+        self.x0 = array(witness, "x0", self.p, self.columns, missing=0.0)
+        self.metric = array(witness, "metric", self.p, 1, missing=1.0)
         self.lowest = 1 - get(about, "zero_based", bool)
-        labels, row, column, x = self._read(text)
+        labels, self.row, self.column, self.x = self._read(text)
         self.n = n = len(labels)
         need(get(about, "samples", int) == n, f"'samples' is not {n}, the number in the data")
         weights = array(objective, "sample_weight", n, missing=1.0)
         need(min(weights) >= 0 < weights.sum() < math.inf, "'sample_weight' has no sum")
         self.divisors, self.relative = np.ones(self.p), U  # x is a decimal, rounded
         if get(objective, "scale", str, NONE) == "unit":
-            ends, listed = np.searchsorted(row, np.arange(n + 1)).tolist(), x.tolist()
-            x = x / np.array([math.hypot(*listed[a:b]) for a, b in pairwise(ends)])[row]
+            ends, listed = np.searchsorted(self.row, np.arange(n + 1)).tolist(), self.x.tolist()
+            norms = [math.hypot(*listed[a : b - self.constant]) for a, b in pairwise(ends)]
+            self.x = np.where(self.column < features, self.x / np.array(norms)[self.row], self.x)
             self.relative = 8 * U
         elif objective["scale"] is not None:
-            self.divisors, self.relative = array(objective, "scale", self.p), 2 * U
-            x = x / self.divisors[column]
-        positive = min(self.metric.min(initial=1), self.divisors.min(initial=1)) > 0
-        need(positive, "'scale' or 'metric' is not positive")
-        if self.constant:
-            row, x = np.append(row, np.arange(n)), np.append(x, np.ones(n))
-            column = np.append(column, np.full(n, self.p))
-            self.p += 1
-        order = np.argsort(row, kind="stable")
-        self.row, self.column, self.x = row[order], column[order], x[order]
+            self.divisors[:features], self.relative = array(objective, "scale", features), 2 * U
+        need(min(*self.metric, *self.divisors) > 0, "'scale' or 'metric' is not positive")
+        self.x = self.x / self.divisors[self.column]
         self.by_column = np.argsort(self.column, kind="stable")
         self.y = np.full(n, names.index("rest") if "rest" in names else -1)
         for c, name in enumerate(names):
             self.y[labels == name] = c  # no number equals "rest"
         self.q = weights / math.fsum(weights)
-        fits = set(self.y[weights > 0].tolist()) == set(range(self.C))
-        need(fits, "'labels' are not those of the data")
+        need({*self.y[weights > 0]} == {*range(self.C)}, "'labels' are not those of the data")
         self.ridge = np.full((self.p, 1), self.l2)
         self.ridge[self.p - self.intercept :] = 0.0
 
-    def _read(self, text: bytes) -> tuple[Array, Array, Array, Array]:
+    def _read(self, text: bytes) -> tuple[Array, ...]:
         """Labels; row, column and value of each entry that is not 0, in order."""
         labels: list[float] = []
-        entries: list[tuple[int, int, float]] = []
+        entries: list[tuple[float, ...]] = []
         try:
             for label, pairs in lines(text):
                 entries += [(len(labels), int(j) - self.lowest, float(x)) for j, x in pairs]
+                entries += [(len(labels), self.p - 1, 1.0)] * self.constant
                 labels.append(float(label))
-        except ValueError as error:
+            row, column, x = np.array(entries, np.float64).reshape(-1, 3).T
+        except (ValueError, OverflowError) as error:
             raise BadInputError(f"data that are not LIBSVM text ({error!s:.80})") from error
-        row, column, x = np.array(entries, np.float64).reshape(-1, 3).T
         order = np.lexsort((column, row))
         row, column, x = row[order].astype(int), column[order].astype(int), x[order]
-        twice = ((np.diff(row) == 0) & (np.diff(column) == 0)).any()
-        need(np.isfinite(x).all() and not twice, "data with an index twice, or not finite")
-        need(0 <= min(column, default=0) and max(column, default=-1) < self.p, "too few 'features'")
+        good = np.isfinite(x).all() and column.min(initial=0) >= 0 and column.max() < self.p
+        good &= not ((np.diff(row) == 0) & (np.diff(column) == 0)).any()
+        need(good, "data with other 'features', an index twice, or a value that is not finite")
         return np.array(labels), row[x != 0], column[x != 0], x[x != 0]
 
     def evaluate(self, w: Array) -> tuple[Interval, Array, Array, Array, Array]:
@@ -245,8 +233,7 @@ class Objective:
         bound = (C + 16) * others - 2 * (e * t).sum(axis=1) + 9 * loss
         mean = math.fsum(self.q * loss)
         error = 6 * U * mean + SLACK * float(self.q @ (omega + SLACK * U * bound + ETA))
-        norm = length(w[self.ridge[:, 0] > 0])
-        term = self.l2 / 2 * norm * norm
+        term = self.l2 / 2 * length(w[self.ridge[:, 0] > 0]) * length(w[self.ridge[:, 0] > 0])
         error = SLACK * (error + 8 * U * term + 2 * U * (mean + term)) + ETA
         e[top] = 1.0
         P = e / (1.0 + others)[:, None]
@@ -284,7 +271,7 @@ class Objective:
                 away[free & ~np.isin(np.arange(self.p), self.column)] = 0.0  # the nearest w*
                 if self.C > 2:
                     away[free] -= away[free].mean(axis=1, keepdims=True)
-        except (UncheckedError, np.linalg.LinAlgError) as error:
+        except (BadInputError, np.linalg.LinAlgError) as error:
             return {"f_star": (0.0, f[1])}, str(error)
         away = away / metric
         found = {"f_star": (outward(f[0] - gap, 0.0)[0], f[1])}
@@ -296,19 +283,17 @@ class Objective:
     def _newton(self, g: Array, g_error: Array, P: Array, omega: Array) -> tuple[float, ...]:
         """(B): bounds on f(w) - f*, and on (w - w*)/metric in the norms of D and D_inf."""
         k, p, n, C = self.columns, self.p, self.n, self.C
-        small = k * p <= MOST_UNKNOWNS and n * p <= MOST_ENTRIES
-        need(small, "too large for its Hessian to be factored", UncheckedError)
+        need(k * p <= MOST_UNKNOWNS and n * p <= MOST_ENTRIES, "too large for its Hessian")
         largest, X = np.zeros(p), np.zeros((n, p))
         np.maximum.at(largest, self.column, abs(self.x))
         s = np.ldexp(1.0, -np.frexp(largest)[1])  # of columns: powers of two, so exact
         X[self.row, self.column] = self.x * s[self.column]
         ridge, free = self.ridge[:, 0] * s * s, self.ridge[:, 0] == 0
         H = np.zeros((k, p, k, p))
-        for a in range(k):
-            for b in range(a + 1):
-                S = P @ (np.arange(C) != C - k + a) if a == b else -P[:, b]
-                H[a, :, b] = X.T @ ((self.q * P[:, a - k] * S)[:, None] * X)
-                H[b, :, a] = H[a, :, b].T
+        for a, b in combinations_with_replacement(range(k), 2):
+            S = P @ (np.arange(C) != C - k + a) if a == b else -P[:, b]
+            H[a, :, b] = X.T @ ((self.q * P[:, a - k] * S)[:, None] * X)
+            H[b, :, a] = H[a, :, b].T
         diagonal = np.einsum("ajaj->aj", H)
         diagonal += ridge
         if k > 1:  # equal weights of all classes change nothing: no direction to look at
@@ -322,38 +307,34 @@ class Objective:
         rough = 2 * gamma + 3 * np.expm1(omega.max()) + U * (n + 2000 + 8 * C)
         close = abs(A.T @ (H @ A) - np.eye(len(A))).sum(axis=1)
         delta = SLACK * (close + rough * (d @ abs(A)) * (d @ abs(A).sum(axis=1))).max()
-        need(delta < 0.5, "the columns are dependent, to rounding", UncheckedError)
+        need(delta < 0.5, "the columns are dependent, to rounding")
         shrink = SLACK / math.sqrt(1 - delta)
         g, g_error = ((v * s[:, None]).T.ravel()[alive] for v in (g, g_error))
         lam = shrink * (length(A.T @ g) + length(abs(A.T) @ (g_error + gamma * abs(g))))
-        B = np.zeros((k * p, len(A)))
-        B[alive] = A
-        B = B.reshape(k, p, -1)
+        B = (np.eye(k * p)[:, alive] @ A).reshape(k, p, -1)
         reach = [((abs(X @ b) + gamma * abs(X) @ abs(b)) ** 2).sum(axis=1).max() for b in B]
         R = shrink * min(k, 2) * math.sqrt(max(reach))
-        need(R * lam <= 0.1, "w is too far from the minimum", UncheckedError)
+        need(R * lam <= 0.1, "w is too far from the minimum")
         r = 2 * SLACK * lam * (1 + 2 * R * lam)
         B = (B * (s / self.metric[:, 0])[:, None]).reshape(k * p, -1)
         spectral = math.sqrt(abs(B).sum(axis=0).max() * abs(B).sum(axis=1).max())
-        rows = r * shrink * float(np.sqrt((B * B).sum(axis=1)).max())
-        return SLACK * lam * lam / (2 - R * r), r * shrink * min(spectral, length(B)), rows
+        sizes = min(spectral, length(B)), math.sqrt((B * B).sum(axis=1).max())
+        return SLACK * lam * lam / (2 - R * r), *(r * shrink * size for size in sizes)
 
     def recession(self, v: Array, text: bytes) -> str:
         """Whether no loss rises along v, (p, columns), and one falls: in rational numbers."""
-        if self.relative > 2 * U and self.constant and v[-1].any():
-            return "not checked (rows of length 1 are not rational)"
         if v[self.ridge[:, 0] > 0].any():
             return "refuted"
-        divisors = [Fraction(d) for d in self.divisors.tolist()] + [Fraction(1)]
+        if self.relative > 2 * U and self.constant and v[-1].any():
+            return "not checked (rows of length 1 are not rational)"
         exact = [[Fraction(a) for a in row] for row in v.tolist()]
-        falls = False
+        divisors, falls = [Fraction(d) for d in self.divisors.tolist()], False
         for (_, pairs), own, q in zip(lines(text), self.y.tolist(), self.q.tolist(), strict=True):
-            z = [Fraction(0)] * (self.C - self.columns) + exact[-1]
-            z = z if self.constant else [Fraction(0)] * self.C
+            z = [Fraction(0)] * (self.C - self.columns)
+            z += exact[-1] if self.constant else [Fraction(0)] * self.columns
             for j, x in ((int(j) - self.lowest, x.decode()) for j, x in pairs):
-                if any(exact[j]) and float(x):
-                    for c in range(-self.columns, 0):
-                        z[c] += Fraction(x) / divisors[j] * exact[j][c]
+                for c in range(-self.columns, 0) if any(exact[j]) and float(x) else ():
+                    z[c] += Fraction(x) / divisors[j] * exact[j][c]
             if q > 0 and max(z) > z[own]:
                 return "refuted"
             falls |= q > 0 and min(z) < z[own]
@@ -376,10 +357,10 @@ def compare(claimed: Interval, found: Interval, why: str) -> dict[str, Any]:
 @np.errstate(all="ignore")
 def judge(document: Any, text: bytes) -> list[dict[str, Any]]:
     """Each claim of a proof with its verdict; BadInputError for a proof that is not this text's."""
-    objective, verdicts, claims = Objective(document, text), [], get(document, "claims", list)
-    need(claims, "a proof without claims")
+    objective, verdicts = Objective(document, text), []
     found, missing = objective.enclose()
-    for claim in claims:
+    need(get(document, "claims", list), "a proof without claims")
+    for claim in document["claims"]:
         kind, size, why = get(claim, "kind", str), objective.w.shape, missing
         row = {"kind": kind, "k": get(claim, "k", int) if kind in ("d", "f", "bound") else None}
         if kind == "not-attained":
@@ -387,15 +368,15 @@ def judge(document: Any, text: bytes) -> list[dict[str, Any]]:
             row |= {"verdict": verdict, "tolerance": 0.0 if verdict == "proven" else math.inf}
         else:
             need(kind in ENDS, f"a claim of the kind {kind!r:.40}")
-            low, high = (number(claim, end) if end else None for end in ENDS[kind])
             enclosed = found.get("D" if kind == "d" else kind, UNKNOWN)
             if kind in ("f", "bound"):
                 w = array(claim, "w", *size) if "w" in claim else objective.w
-                enclosed, why = objective.evaluate(w)[0], ""
-            if kind == "bound":
-                f_star = found["f_star"]
-                enclosed, why = outward(enclosed[0] - f_star[1], enclosed[1] - f_star[0]), missing
-            row |= compare((low or 0.0, math.inf if high is None else high), enclosed, why)
+                (low, high), star = objective.evaluate(w)[0], found["f_star"]
+                enclosed = (low, high) if kind == "f" else outward(low - star[1], high - star[0])
+                why = missing if kind == "bound" else ""
+            ends = zip(ENDS[kind], UNKNOWN, strict=True)
+            low, high = (number(claim, end) if end else other for end, other in ends)
+            row |= compare((low, high), enclosed, why)
         verdicts.append(row)
     return verdicts
 
@@ -403,8 +384,8 @@ def judge(document: Any, text: bytes) -> list[dict[str, Any]]:
 def main(arguments: list[str]) -> int:
     """Run the command line; return the exit code."""
     parser = argparse.ArgumentParser(description="Check the claims of a proof against its data.")
-    parser.add_argument("proof")
-    parser.add_argument("data")
+    for name in ("proof", "data"):
+        parser.add_argument(name)
     parser.add_argument("--tolerance", type=float, default=0.0, help="to which a claim must hold")
     options = parser.parse_args(arguments)
     try:
@@ -413,9 +394,7 @@ def main(arguments: list[str]) -> int:
         print(f"check: {error}", file=sys.stderr)
         return 4 if isinstance(error, OSError) else 3
     for row in verdicts:
-        k = "" if row["k"] is None else f" k={row['k']}"
-        both = f": claimed {row['claimed']}, found {row['enclosed']}" if "claimed" in row else ""
-        print(f"{row['verdict']}: {row['kind']}{k}{both}")
+        print(*(f"{name}: {value}" for name, value in row.items() if value is not None), sep="; ")
     return int(not all(row["tolerance"] <= options.tolerance for row in verdicts))
 
 
