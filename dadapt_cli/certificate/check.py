@@ -273,8 +273,7 @@ class Objective:
                     away[free] -= away[free].mean(axis=1, keepdims=True)
         except (BadInputError, np.linalg.LinAlgError) as error:
             return {"f_star": (0.0, f[1])}, str(error)
-        away = away / metric
-        found = {"f_star": (outward(f[0] - gap, 0.0)[0], f[1])}
+        away, found = away / metric, {"f_star": (outward(f[0] - gap, 0.0)[0], f[1])}
         slack = 9 * U * (length(w / metric) + length(x0 / metric) + length(away))
         for name, d, r in (("D", length(away), radius), ("D_inf", abs(away).max(), largest)):
             found[name] = outward(d - r - slack, d + r + slack)
@@ -384,8 +383,7 @@ def judge(document: Any, text: bytes) -> list[dict[str, Any]]:
 def main(arguments: list[str]) -> int:
     """Run the command line; return the exit code."""
     parser = argparse.ArgumentParser(description="Check the claims of a proof against its data.")
-    for name in ("proof", "data"):
-        parser.add_argument(name)
+    _ = parser.add_argument("proof"), parser.add_argument("data")
     parser.add_argument("--tolerance", type=float, default=0.0, help="to which a claim must hold")
     options = parser.parse_args(arguments)
     try:
