@@ -10,6 +10,7 @@ from typing import Any, NoReturn
 
 from dadapt_cli.errors import DataError, InputOutputError, UsageError
 from dadapt_cli.reference import Reference
+from dadapt_cli.reference.reference import ARRAYS
 from dadapt_cli.system.files import atomic_write
 
 Record = dict[str, Any]
@@ -137,7 +138,7 @@ def _check(document: Record) -> None:
     for name, stated in tolerances(document).items():
         if min(asdict(stated).values()) < 0:
             raise ValueError(f"the tolerance of {name!r} is negative")
-    names = {field.name for field in fields(Reference)} - {"seconds"}
+    names = {field.name for field in fields(Reference)} - {"seconds", *ARRAYS}
     for problem in document["problems"].values():
         str.encode(problem["sha256"])
         if not problem["shape"]["samples"] >= 1:

@@ -6,7 +6,7 @@ import logging
 import os
 import time
 from collections.abc import Callable
-from dataclasses import asdict, dataclass, replace
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -318,7 +318,9 @@ def _reference(
     """
     if keeper is not None:
         if "reference" not in keeper.head:
-            keeper.head["reference"] = asdict(_reference(problem, options, source, w0, None)[0])
+            keeper.head["reference"] = _reference(
+                problem, options, source, w0, None
+            )[0].document()
         known = Reference(**keeper.head["reference"])
         return known, source.sha256 or keeper.head["data"]["content"]
     wanted = options.reference
