@@ -15,7 +15,7 @@ from typing import Annotated, Any
 import typer
 
 from dadapt_cli import __version__
-from dadapt_cli.cli import algorithms, check, datasets, fit, paper, predict, regress
+from dadapt_cli.cli import algorithms, check, datasets, fit, paper, predict, regress, verify
 from dadapt_cli.cli.messages import say
 from dadapt_cli.errors import DadaptError, ExitCode, Interrupted
 
@@ -39,7 +39,7 @@ def _deferred(main: Callable[..., Any]) -> Callable[..., Any]:
     return parsed
 
 
-for command in (fit, predict, check, regress, algorithms):
+for command in (fit, predict, check, verify, regress, algorithms):
     app.command(command.NAME)(_deferred(command.main))
 
 for group in (datasets, paper):
