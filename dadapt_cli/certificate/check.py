@@ -222,7 +222,7 @@ class Objective:
             products = self.x * w[self.column, c]
             size = np.bincount(self.row, abs(products) + ETA, self.n)
             Z[:, c] = totals(products, self.row, self.n)
-            E[:, c] = SLACK * ((self.relative + 2 * U) * size + U * abs(Z[:, c])) + ETA
+            E[:, c] = SLACK * ((self.relative + U) * size + U * abs(Z[:, c])) + ETA
         C, top, own = self.C, (np.arange(self.n), Z.argmax(axis=1)), (np.arange(self.n), self.y)
         omega = SLACK * np.partition(E, C - 2)[:, -2:].sum(axis=1)  # of a difference of two scores
         t = np.maximum(Z - Z[top][:, None], -800.0)  # exp(-800) is 0
@@ -230,11 +230,7 @@ class Objective:
         e[top] = 0.0
         others = e.sum(axis=1)
         loss = np.log1p(others) + (Z[top] - Z[own])
-        bound = (C + 16) * others - 2 * (e * t).sum(axis=1) + 9 * loss
-        mean = math.fsum(self.q * loss)
-        error = 6 * U * mean + SLACK * float(self.q @ (omega + SLACK * U * bound + ETA))
-        term = self.l2 / 2 * length(w[self.ridge[:, 0] > 0]) * length(w[self.ridge[:, 0] > 0])
-        error = SLACK * (error + 8 * U * term + 2 * U * (mean + term)) + ETA
+        bound = ((C + 10) * others - (e * t).sum(axis=1)) / (1.0 + others) + 9 * loss
         e[top] = 1.0
         P = e / (1.0 + others)[:, None]
         r_error = np.minimum(omega[:, None] / 4, P * np.expm1(omega)[:, None])
@@ -242,6 +238,11 @@ class Objective:
         r = P.copy()  # the residuals: P, but the own one is minus the sum of the others
         r[own] = r_error[own] = 0.0
         r[own] = -r.sum(axis=1)
+        moved = np.minimum(omega, SLACK * np.exp(omega) * (abs(r) * E).sum(axis=1))
+        mean = math.fsum(self.q * loss)
+        error = 4 * U * mean + SLACK * float(self.q @ (moved + SLACK * U * bound + ETA))
+        term = self.l2 / 2 * length(w[self.ridge[:, 0] > 0]) * length(w[self.ridge[:, 0] > 0])
+        error = SLACK * (error + 8 * U * term + U * (mean + term)) + ETA
         r_error[own] = r_error.sum(axis=1) - U * (C + 2) * r[own]
         r, r_error = r * self.q[:, None], r_error * self.q[:, None]
         g, g_error = np.empty((2, *w.shape))
@@ -316,8 +317,7 @@ class Objective:
         need(R * lam <= 0.1, "w is too far from the minimum")
         r = 2 * SLACK * lam * (1 + 2 * R * lam)
         B = (B * (s / self.metric[:, 0])[:, None]).reshape(k * p, -1)
-        spectral = math.sqrt(abs(B).sum(axis=0).max() * abs(B).sum(axis=1).max())
-        sizes = min(spectral, length(B)), math.sqrt((B * B).sum(axis=1).max())
+        sizes = length(B), math.sqrt((B * B).sum(axis=1).max())  # Frobenius for the 2-norm
         return SLACK * lam * lam / (2 - R * r), *(r * shrink * size for size in sizes)
 
     def recession(self, v: Array, text: bytes) -> str:
