@@ -67,7 +67,7 @@ class Ball:
 
 
 def row_norms_up(X: Any) -> Array:
-    """Upper bounds on ||x_i||_2 of the exact data, (n,): each row is scaled before it is squared."""
+    """Upper bounds on ||x_i||_2 of the exact data, (n,); a row is scaled before it is squared."""
     if isinstance(X, np.ndarray):
         largest = np.abs(X).max(axis=1, initial=0.0)
         whole = np.where(largest > 0, largest, 1.0)

@@ -1,9 +1,10 @@
-r"""Bounds on what rounding does, after Higham, Accuracy and Stability of Numerical Algorithms, ch. 3.
+r"""Bounds on what rounding does.
 
-With u = 2^-53 a sum or inner product of k terms, in any order and with or without fused
-operations, has an error of at most gamma_k = k u/(1 - k u) times the sum of the terms' absolute
-values, plus TINY for each product that underflows. Ends of intervals are rounded outward by
-``nextafter``; vectors are scaled by powers of two, which rounds nothing, before they are squared.
+After Higham, Accuracy and Stability of Numerical Algorithms, chapter 3. With u = 2^-53 a sum or
+inner product of k terms, in any order and with or without fused operations, has an error of at
+most gamma_k = k u/(1 - k u) times the sum of the terms' absolute values, plus TINY for each product
+that underflows. Ends of intervals are rounded outward by ``nextafter``; vectors are scaled by
+powers of two, which rounds nothing, before they are squared.
 """
 
 from __future__ import annotations

@@ -150,8 +150,8 @@ def _replace(path: Path, content: bytes) -> None:
     try:
         with os.fdopen(handle, "wb") as file:
             file.write(content)
-        os.replace(made, path)
+        Path(made).replace(path)
     except BaseException:
         with contextlib.suppress(OSError):  # the error on its way out says more
-            os.unlink(made)
+            Path(made).unlink()
         raise

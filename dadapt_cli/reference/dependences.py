@@ -1,4 +1,4 @@
-r"""Exact linear dependences of the columns of a matrix, found by comparison and never by eigenvalues.
+r"""Exact linear dependences of the columns of a matrix, by comparison and never by eigenvalues.
 
 Zero columns, columns that are rational multiples of another one, and combinations with small
 rational coefficients (one-hot groups that each sum to 1). The last are proposed by a factorisation
@@ -163,7 +163,9 @@ def _ratio(values: Array, others: Array) -> Fraction | None:
     """r with values = r others exactly, or None."""
     with np.errstate(all="ignore"):
         r = values[0] / others[0]
-        if not (np.isfinite(r) and r and np.all(np.abs(values - r * others) <= 4 * U * np.abs(values))):
+        if not (
+            np.isfinite(r) and r and np.all(np.abs(values - r * others) <= 4 * U * np.abs(values))
+        ):
             return None
     exact = Fraction(values[0]) / Fraction(others[0])
     if exact in (1, -1):
@@ -191,7 +193,9 @@ def _combinations(A: Any, kept: list[int], made: dict[int, dict[int, Fraction]])
     for i, j in enumerate(numbers[rest].tolist()):
         largest = float(np.abs(coefficients[:, i] / scale[chosen]).max(initial=0.0))
         found = {}
-        for b, value, unit in zip(numbers[chosen].tolist(), coefficients[:, i], scale[chosen], strict=True):
+        for b, value, unit in zip(
+            numbers[chosen].tolist(), coefficients[:, i], scale[chosen], strict=True
+        ):
             if abs(value / unit) > 1e-7 * largest:
                 found[b] = _rational(float(value))
         if found and _vanishes(A, j, found):
@@ -253,9 +257,10 @@ def _vanishes(A: Any, j: int, combination: dict[int, Fraction]) -> bool:
     return not any(exact.values())
 
 
-def _assemble(known: Dependences, made: dict[int, dict[int, Fraction]], unknowns: int) -> Dependences:
-    """The new dependences together with those that were known, whose N has no part in their basis
-    but what was dropped there."""
+def _assemble(
+    known: Dependences, made: dict[int, dict[int, Fraction]], unknowns: int
+) -> Dependences:
+    """The new dependences together with those that were known."""
     if not made:
         return known
     new = sorted(made)

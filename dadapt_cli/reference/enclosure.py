@@ -11,14 +11,14 @@ along which f is constant (:mod:`~dadapt_cli.reference.dependences`). All roundi
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 
 from dadapt_cli._typing import Array
 from dadapt_cli.objective import Problem
 from dadapt_cli.objective.ball import Ball
-from dadapt_cli.objective.rounding import TINY, U, down, gamma, norm_up, up
+from dadapt_cli.objective.rounding import TINY, U, down, norm_up, up
 from dadapt_cli.reference import dependences, self_concordance
 from dadapt_cli.reference.dependences import Dependences
 from dadapt_cli.reference.evaluation import Evaluated, evaluate, mean_of
@@ -112,13 +112,35 @@ def enclose(
         if not at.finite:
             return Enclosure(reason=OVERFLOW)
         bare = Enclosure(at.f_lower, at.f_upper, 0.0, at.f_upper)
-        strong = problem.l2 > 0 and not problem.intercept
-        found = _strongly_convex(problem, w, at, bare) if strong else bare
+        here = _Here(problem, w, at, mean, x0)
+        if problem.l2 > 0 and not problem.intercept:
+            found = _strongly_convex(problem, w, at, bare)
+        elif problem.l2 > 0:
+            found = _curved(here, bare, structural(problem), factor=False)
+        else:
+            found = bare
         if curvature is None:
             curvature = not found.gap <= SHARP * at.f_upper or found.ball is None
-        if not curvature:
+        unknowns = math.prod(problem.shape)
+        if not curvature or (unknowns > LARGEST_FACTOR and found.ball is not None):
             return found
-        return _sharper(found, _curved(problem, w, at, bare, x0, known, mean))
+        if unknowns > LARGEST_FACTOR:
+            reason = found.reason or f"{unknowns} weights are too many to factor their curvature"
+            return replace(found, reason=reason)
+        if known is None:
+            known = of_columns(problem) if problem.l2 == 0 else structural(problem)
+        return _sharper(found, _curved(here, bare, known, factor=True))
+
+
+@dataclass(frozen=True)
+class _Here:
+    """A point of a problem, what was evaluated there, and what distances are from."""
+
+    problem: Problem
+    w: Array
+    at: Evaluated
+    mean: float
+    x0: Array | None
 
 
 def _strongly_convex(problem: Problem, w: Array, at: Evaluated, bare: Enclosure) -> Enclosure:
@@ -148,27 +170,13 @@ def structural(problem: Problem) -> Dependences:
     return dependences.same_for_all(problem.p, problem.n_classes, rows)
 
 
-def _curved(
-    problem: Problem,
-    w: Array,
-    at: Evaluated,
-    bare: Enclosure,
-    x0: Array | None,
-    known: Dependences | None,
-    mean: float,
-) -> Enclosure:
+def _curved(here: _Here, bare: Enclosure, known: Dependences, *, factor: bool) -> Enclosure:
     """Section 2b: the curvature at w, or at an equivalent point of the basis."""
+    problem, w, at, mean, x0 = here.problem, here.w, here.at, here.mean, here.x0
 
     def nothing(reason: str) -> Enclosure:
         return Enclosure(bare.f_lower, bare.f_upper, 0.0, bare.upper, reason=reason)
 
-    if math.prod(problem.shape) > LARGEST_FACTOR:
-        unknowns = math.prod(problem.shape)
-        return nothing(f"{unknowns} weights are too many to factor their curvature")
-    if known is None:
-        known = structural(problem)
-        if problem.l2 == 0:
-            known = of_columns(problem)
     upper = bare.upper
     if len(known.dropped):
         w = known.reduce(w)
@@ -176,7 +184,8 @@ def _curved(
         if not at.finite:
             return nothing(OVERFLOW)
         upper = min(upper, at.f_upper)
-    found = self_concordance.around(problem, at, mean, known.basis)
+    around = self_concordance.around if factor else self_concordance.around_wide
+    found = around(problem, at, mean, known.basis)
     if isinstance(found, str):
         return nothing(found)
     start = np.zeros(problem.shape) if x0 is None else x0

@@ -65,7 +65,7 @@ def loss_hessian(problem: Problem, X: Matrix, curvature: Array, others: Array | 
 def dense_pays(X: Matrix) -> bool:
     """Whether X'X of sparse X is faster from dense blocks."""
     n, p = X.shape
-    return DENSE_MULTIPLY * n * p * p <= SPARSE_MULTIPLY * X.nnz * (X.nnz / max(1, n))
+    return bool(DENSE_MULTIPLY * n * p * p <= SPARSE_MULTIPLY * X.nnz * (X.nnz / max(1, n)))
 
 
 def gram(X: Matrix, weights: Array, pairs: list[Any]) -> list[Array]:

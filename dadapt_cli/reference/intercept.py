@@ -23,6 +23,7 @@ from dadapt_cli._typing import Array
 from dadapt_cli.objective import Problem
 from dadapt_cli.reference.hessian import second_derivatives
 
+
 def lower_bound(problem: Problem, w: Array, scores: Array) -> float:
     """f at the dual point made of the probabilities at `w`; -inf when they cannot be mixed."""
     c = problem.weighted(np.ones(problem.n))

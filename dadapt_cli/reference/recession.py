@@ -19,6 +19,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import scipy.sparse as sp
@@ -28,7 +29,12 @@ from dadapt_cli.objective import Problem
 from dadapt_cli.objective.rounding import TINY, up
 from dadapt_cli.reference import dependences, newton
 from dadapt_cli.reference.dependences import Dependences
-from dadapt_cli.reference.enclosure import CURVATURE, LARGEST_FACTOR, enclose, of_columns, structural
+from dadapt_cli.reference.enclosure import (
+    CURVATURE,
+    enclose,
+    of_columns,
+    structural,
+)
 from dadapt_cli.reference.evaluation import mean_of, scores_with_error
 from dadapt_cli.reference.reference import Reference
 from dadapt_cli.reference.self_concordance import exponents, scaled
@@ -61,7 +67,7 @@ def infimum(problem: Problem, x0: Array) -> tuple[Reference, Witness | None]:
         scaled(problem.X, exponent), problem.labels, weights=problem.weights,
         n_mean=problem.n_mean, threads=problem.threads,
     )  # fmt: skip
-    if math.prod(problem.shape) > LARGEST_FACTOR:
+    if math.prod(problem.shape) > newton.LARGEST_DENSE:
         return _separable_or_none(problem, even)
     terms = Terms(problem)
     level = terms.scaled(even, exponent)
@@ -140,6 +146,7 @@ def certify(
         method=f"{witness.how}; {CURVATURE}",
         reason=_in_words(problem, falling, v, proven),
         witness=witness.w,
+        direction=v,
     )
 
 
@@ -206,6 +213,7 @@ def certify_wide(problem: Problem, witness: Witness) -> Reference:
         method=f"{witness.how}, clear of rounding",
         reason=_in_words(problem, every, witness.w, True),
         witness=witness.w,
+        direction=witness.w,
     )
 
 

@@ -9,7 +9,7 @@ from dadapt_cli._typing import Array
 from dadapt_cli.objective.ball import Ball
 from dadapt_cli.objective.rounding import down, up
 
-ARRAYS = ("witness", "ball")
+ARRAYS = ("witness", "ball", "direction")
 """Fields that no record and no document holds."""
 
 
@@ -42,6 +42,8 @@ class Reference:
         The point from which all of this was proven, shape of the weights.
     ball
         Contains a minimiser.
+    direction
+        Along which losses fall to 0, where the infimum is not attained; shape of the weights.
     """
 
     status: str
@@ -56,6 +58,7 @@ class Reference:
     distances: dict[str, list[float | None]] = field(default_factory=dict)
     witness: Array | None = field(default=None, compare=False, repr=False)
     ball: Ball | None = field(default=None, compare=False, repr=False)
+    direction: Array | None = field(default=None, compare=False, repr=False)
 
     def in_metric(self, metric: str) -> Reference:
         """Return the same reference with the distances of `metric`."""
@@ -81,8 +84,8 @@ class Reference:
         return f - self.f_star + self.gap
 
     def document(self) -> dict[str, Any]:
-        """All that can be written as JSON: the fields but `witness` and `ball`."""
-        known = asdict(replace(self, witness=None, ball=None))
+        """All that can be written as JSON: the fields but the ARRAYS."""
+        known = asdict(replace(self, witness=None, ball=None, direction=None))
         return {name: value for name, value in known.items() if name not in ARRAYS}
 
     def record(self) -> dict[str, Any]:

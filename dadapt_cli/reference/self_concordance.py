@@ -1,8 +1,8 @@
 r"""A certificate from the curvature at one point, invariant to the scaling of the features.
 
-:math:`\varphi(t) = \log(1 + e^{-t})` has :math:`|\varphi'''| \le \varphi''` (softmax: third cumulant
-at most range times variance). So with H the Hessian at w, a ridge of any kind included, and
-:math:`\rho` a bound on the change of the margins (softmax: of differences of scores) along h,
+:math:`\varphi(t) = \log(1 + e^{-t})` has :math:`|\varphi'''| \le \varphi''` (softmax: third
+cumulant at most range times variance). So with H the Hessian at w, a ridge of any kind included,
+and :math:`\rho` a bound on the change of the margins (softmax: of differences of scores) along h,
 
 .. math:: f(w+h) \ge f(w) + \langle g,h\rangle + \tfrac12\kappa(\rho)\|h\|_H^2, \qquad
           \langle \nabla f(w+h) - g, h\rangle \ge \frac{1-e^{-\rho}}{\rho}\|h\|_H^2, \qquad
@@ -31,7 +31,7 @@ import scipy.sparse as sp
 from dadapt_cli._typing import Array, Indices, Matrix
 from dadapt_cli.objective import Problem
 from dadapt_cli.objective.ball import row_norms_up
-from dadapt_cli.objective.rounding import TINY, gamma, norm_up, up
+from dadapt_cli.objective.rounding import TINY, gamma, norm_up, total, total_up, up
 from dadapt_cli.reference import hessian
 from dadapt_cli.reference.evaluation import Evaluated, chunks, longest_sum
 
@@ -76,13 +76,13 @@ class _Factor:
 
 
 def exponents(X: Matrix) -> Indices:
-    """For each column, the power of two that its largest entry is just below; 0 for zeros."""
+    """For each column, the largest power of two that its largest entry reaches; 0 for zeros."""
     if isinstance(X, np.ndarray):
         largest = np.abs(X).max(axis=0, initial=0.0)
     else:
         largest = np.zeros(X.shape[1])
         np.maximum.at(largest, X.indices, np.abs(X.data))
-    return np.where(largest > 0, np.frexp(largest)[1], 0)
+    return np.where(largest > 0, np.frexp(largest)[1] - 1, 0)
 
 
 def scaled(X: Matrix, exponent: Indices) -> Matrix:
@@ -139,12 +139,10 @@ def around(problem: Problem, at: Evaluated, mean: float, basis: Indices) -> Elli
     R = _crude_row_norm(X, half, factor, classes)
     if not R * lam <= SMALL and float(problem.n) * len(M) ** 2 <= MOST_WORK:
         R = min(R, _row_norm(X, half, basis, factor, classes))
-    product = R * lam * (1.0 + 1e-12)
-    if not product < 1.0:
-        return f"the gradient is too large for its curvature: {product:.1e} where 1 is the limit"
-    r = lam if product == 0.0 else -math.log1p(-product) / R
-    r = up(max(r, lam) * (1.0 + 1e-12))
-    excess = up(up(lam * lam) / (2.0 * _kappa(R * r)) * (1.0 + 1e-12)) + LEAST_EXCESS
+    bounds = _bounds(lam, R)
+    if isinstance(bounds, str):
+        return bounds
+    r, excess = bounds
     column_norms = np.array([norm_up(column) for column in M.T])
     each = np.zeros(math.prod(problem.shape))
     each[basis] = np.ldexp(column_norms * (factor.times * r * (1.0 + 1e-12)), -exponent) + TINY
@@ -153,6 +151,62 @@ def around(problem: Problem, at: Evaluated, mean: float, basis: Indices) -> Elli
 
 LEAST_EXCESS = float(np.finfo(np.float64).tiny)
 """No bound is 0: the gradient never is known to be."""
+
+
+def _bounds(lam: float, R: float) -> tuple[float, float] | str:
+    """Bounds on ||w* - w||_H and on f(w) - f*; a reason where lambda is too large."""
+    product = R * lam * (1.0 + 1e-12)
+    if not product < 1.0:
+        return f"the gradient is too large for its curvature: {product:.1e} where 1 is the limit"
+    r = lam if product == 0.0 else -math.log1p(-product) / R
+    r = up(max(r, lam) * (1.0 + 1e-12))
+    return r, up(up(lam * lam) / (2.0 * _kappa(R * r)) * (1.0 + 1e-12)) + LEAST_EXCESS
+
+
+def around_wide(problem: Problem, at: Evaluated, mean: float, basis: Indices) -> Ellipsoid | str:
+    r"""As :func:`around`, of a problem with an l2 term and an intercept, without a factor of H.
+
+    For weights v and an intercept b, K_i the second derivatives of a loss in its scores and any
+    t in (0, 1), :math:`Q_i(x_i'v + b) \ge (1-t) Q_i(b) - (1/t-1) Q_i(x_i'v)`. With t such that
+    the last term is at most half of the l2 term, H is at least l2/2 on the weights and 1 - t times
+    the mean of the K_i on the intercept.
+    """
+    k = 2.0 if problem.softmax else 1.0
+    moved = k * at.score_error
+    if not moved <= 1.0:
+        return "the scores are lost in rounding; scale the features"
+    rows = row_norms_up(problem.X[:, :-1])
+    counts = problem.weighted(np.ones(problem.n))
+    steepest = total_up(counts * np.square(rows)) * (0.25 * k) / mean * (1.0 + 1e-12) + TINY
+    error = gamma(2.0 * at.relative + 64.0)
+    if at.others is None:
+        value, count = total(problem.weighted(at.curvature))
+        least = value / mean * (1.0 - gamma(count + 8.0) - error)
+    else:
+        q = at.curvature[:, :-1]
+        K = -(q.T @ problem.weighted(q))
+        K[np.diag_indices_from(K)] = problem.weighted(q * at.others[:, :-1]).sum(axis=0)
+        K /= mean
+        error += gamma(float(problem.n)) + gamma(64.0 * len(K) ** 2)
+        least = float(np.linalg.eigvalsh(K)[0]) - error * float(K.trace())
+    share = problem.l2 / (2.0 * steepest)
+    flat = share / (1.0 + share) * least * math.exp(-moved) * (1.0 - 1e-12)
+    ridge = 0.5 * problem.l2 * (1.0 - 1e-12)
+    if not (flat > TINY and ridge > TINY):
+        return "the curvature along the intercept is lost in rounding; scale the features"
+    P = np.full(problem.shape, ridge)
+    P[-1] = flat
+    root = np.sqrt(P.ravel()[basis])
+    g = np.abs(at.g.ravel()[basis]) + at.g_error.ravel()[basis]
+    lam = up(norm_up(g / root) * (1.0 + 1e-12))
+    longest = float(rows.max(initial=0.0))
+    R = up(math.sqrt(k * (longest * longest / ridge + 1.0 / flat)) * (1.0 + 1e-12))
+    bounds = _bounds(lam, R)
+    if isinstance(bounds, str):
+        return bounds
+    each = np.zeros(math.prod(problem.shape))
+    each[basis] = bounds[0] / root * (1.0 + 1e-12) + TINY
+    return Ellipsoid(bounds[1], each)
 
 
 def _kappa(rho: float) -> float:

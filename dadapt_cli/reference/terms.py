@@ -71,6 +71,7 @@ class Terms:
         return twin
 
     def margins(self, w: Array) -> Array:
+        """Margins at `w`, (m,)."""
         return np.asarray(self.B @ w.ravel())
 
     def dual(self, scores: Array) -> Array:

@@ -11,10 +11,17 @@ from dadapt_cli.reference.enclosure import Enclosure
 from dadapt_cli.reference.reference import Reference
 
 LARGEST_GAP = 1e-10
-"""Without an l2 term, absolute; with a larger gap, and one above LARGEST_SHARE, no reference."""
+"""Absolute, without an l2 term, and SMALLEST_GAP with one; with a larger gap, and one above
+LARGEST_SHARE relative to f*, there is no reference."""
+
+SMALLEST_GAP = 1e-14
+"""Where f* itself is near 0."""
 
 LARGEST_SHARE = 1e-6
 """Relative to f*."""
+
+LOST = 1e-3
+"""Gap relative to f* above which the solver did not come near."""
 
 SEPARATES = "a separating direction"
 
@@ -55,7 +62,7 @@ class Witness:
 def enough(gap: float, upper: float, l2: float) -> bool:
     """Whether an interval for f* is narrow enough to be called a reference."""
     most = LARGEST_SHARE * upper
-    return upper < math.inf and gap <= (max(most, LARGEST_GAP) if l2 == 0 else most)
+    return upper < math.inf and gap <= max(most, SMALLEST_GAP if l2 > 0 else LARGEST_GAP)
 
 
 def attained(problem: Problem, found: Enclosure, witness: Witness, x0: Array) -> Reference:
@@ -63,7 +70,10 @@ def attained(problem: Problem, found: Enclosure, witness: Witness, x0: Array) ->
     if found.ball is None:
         return Reference("none", reason=found.reason)
     if not enough(found.gap, found.upper, problem.l2):
-        return Reference("none", reason=f"the solver stopped at a certified gap of {found.gap:.1e}")
+        reason = f"the solver stopped at a certified gap of {found.gap:.1e}"
+        if found.gap > LOST * found.upper:
+            reason += "; scale the features, or take a larger l2"
+        return Reference("none", reason=reason)
     move, radius = found.ball.centre - x0, found.ball.radius
     reference = Reference(
         "attained",

@@ -318,9 +318,7 @@ def _reference(
     """
     if keeper is not None:
         if "reference" not in keeper.head:
-            keeper.head["reference"] = _reference(
-                problem, options, source, w0, None
-            )[0].document()
+            keeper.head["reference"] = _reference(problem, options, source, w0, None)[0].document()
         known = Reference(**keeper.head["reference"])
         return known, source.sha256 or keeper.head["data"]["content"]
     wanted = options.reference
