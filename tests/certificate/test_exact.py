@@ -21,12 +21,10 @@ class Drawn:
 
     def __init__(self, seed: int) -> None:
         rng = np.random.default_rng(seed)
-        C, n, p = int(rng.integers(2, 4)), int(rng.integers(12, 30)), int(rng.integers(1, 4))
+        C, n, p = int(rng.integers(2, 4)), int(rng.integers(9, 16)), int(rng.integers(1, 4))
         self.C, self.p = C, p
         spread = rng.integers(3)  # of the columns' scales: none, 10^+-2, 10^+-8
-        scales = 10.0 ** rng.uniform(-1, 1, p) ** (1) * 10.0 ** rng.uniform(
-            -4 * spread, 4 * spread, p
-        )
+        scales = 10.0 ** rng.uniform(-1, 1, p) * 10.0 ** rng.uniform(-4 * spread, 4 * spread, p)
         table = rng.normal(size=(n, p)) * scales * (rng.random((n, p)) < 0.8)
         tokens = [[f"{v:.{rng.integers(1, 17)}g}" for v in row] for row in table]
         y = rng.integers(C, size=n)
@@ -90,7 +88,7 @@ def float_minimiser(drawn: Drawn) -> Any:
     return None
 
 
-@pytest.mark.parametrize("seed", range(60))
+@pytest.mark.parametrize("seed", range(24))
 def test_enclosures_contain_the_value_in_50_digits(seed: int) -> None:
     mp.mp.dps = DIGITS
     drawn = Drawn(seed)
