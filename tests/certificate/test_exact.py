@@ -76,7 +76,10 @@ def float_minimiser(drawn: Drawn) -> Any:
         f, g, H = exact.losses(w)
         for i in range(H.rows):
             H[i, i] += mp.mpf(10) ** -30
-        step = mp.lu_solve(H, g)
+        try:
+            step = mp.lu_solve(H, g)
+        except ZeroDivisionError:  # the curvature vanishes on the way to infinity
+            return None
         t = mp.mpf(1)
         while t > 1e-6 and exact.losses(w - t * step)[0] > f:
             t /= 2
