@@ -122,6 +122,16 @@ def test_a_claim_moved_by_twice_its_half_width_is_not_proven(iris: Proven, shift
         assert iris.judge([moved]) == ["refuted"]
 
 
+def test_a_claim_that_cuts_the_enclosure_is_not_proven_at_either_end(iris: Proven) -> None:
+    rows = check.judge(iris.document(iris.claims[:3]), IRIS.read_bytes())
+    for row in rows:
+        low, high = row["enclosed"]
+        middle = (low + high) / 2
+        assert iris.judge([Claim(row["kind"], low, high)]) == ["proven"]
+        for cut in (Claim(row["kind"], middle, 2 * high), Claim(row["kind"], 0.0, middle)):
+            assert iris.judge([cut])[0].startswith("to tolerance")
+
+
 def test_a_witness_with_one_entry_changed_proves_nothing(iris: Proven) -> None:
     assert set(iris.judge()) == {"proven"}
     w = iris.w.copy()

@@ -53,13 +53,13 @@ class Drawn:
         c = [mp.mpf(1)] * n if self.weights is None else [mp.mpf(float(v)) for v in self.weights]
         self.exact = Exact(rows, y.tolist(), C, c, ridge)
 
-    def parts(self, w: Any, x0: Any = None) -> tuple[Any, ...]:
+    def parts(self, w: Any, x0: Any = None, metric: Any = None) -> tuple[Any, ...]:
         sha256 = hashlib.sha256(self.text).hexdigest()
         n = self.text.count(b"\n")
         return (
             proof.Data(sha256, n, self.p, list(range(self.C))),
             proof.Objective(self.l2, self.bias, self.intercept, self.scale, self.weights),
-            proof.Witness(w, x0),
+            proof.Witness(w, x0, metric),
         )
 
     def matrix(self, w: Any) -> Any:
@@ -105,7 +105,8 @@ def test_enclosures_contain_the_value_in_50_digits(seed: int) -> None:
     claims = [Claim(k, 0.0, 1e300) for k in ("f_star", "D", "D_inf")] + [
         Claim("f", 0.0, 1e300, k=0)
     ]
-    document = proof.document_of(*drawn.parts(w, x0), claims)
+    metric = 10.0 ** rng.uniform(-3, 1, len(w)) if rng.random() < 0.4 else None
+    document = proof.document_of(*drawn.parts(w, x0, metric), claims)
     found = {row["kind"]: row for row in check.judge(document, drawn.text)}
     exact = drawn.exact
     point = mp.matrix([mp.mpf(float(v)) for v in np.reshape(w, (exact.p, -1)).T.ravel()])
@@ -125,8 +126,37 @@ def test_enclosures_contain_the_value_in_50_digits(seed: int) -> None:
                 mean = mp.fsum(away[i] for i in at_row) / exact.columns
                 for i in at_row:
                     away[i] -= mean
+    if metric is not None:
+        for i in range(len(away)):
+            away[i] /= mp.mpf(float(metric[i % exact.p]))
     values = {"f": f, "f_star": f_star, "D": mp.norm(away), "D_inf": max(abs(v) for v in away)}
     for kind, value in values.items():
         low, high = found[kind]["enclosed"]
         assert low < high
         assert mp.mpf(low) <= value <= mp.mpf(high), (kind, low, value, high)
+
+
+def test_scores_that_cancel_are_wrong_by_no_more_than_is_said() -> None:
+    """Columns that differ by 1e-9 and weights of 1e9: scores near 1 that are wrong by 1e-7."""
+    mp.mp.dps = DIGITS
+    rng = np.random.default_rng(0)
+    for _ in range(20):
+        first = rng.normal(size=20)
+        tokens = [[f"{a:.15g}", f"{a + 1e-9 * b:.17g}"]
+                  for a, b in zip(first, rng.normal(size=20), strict=True)]  # fmt: skip
+        y = rng.integers(2, size=20)
+        y[:2] = [0, 1]
+        text = "".join(f"{c} 1:{a} 2:{b}\n" for c, (a, b) in zip(y, tokens, strict=True)).encode()
+        w = np.array([1e9, -1e9 + rng.normal()])
+        data = proof.Data(hashlib.sha256(text).hexdigest(), 20, 2, [0, 1])
+        document = proof.document_of(
+            data, proof.Objective(1e-30), proof.Witness(w), [Claim("f", 0.0, 1.0, k=0)]
+        )
+        exact = Exact([[mp.mpf(v) for v in row] for row in tokens], y.tolist(), 2,
+                      [mp.mpf(1)] * 20, [mp.mpf(1e-30)] * 2)  # fmt: skip
+        f, g, _ = exact.losses(mp.matrix([mp.mpf(float(v)) for v in w]))
+        (low, high), found, error, _, _ = check.Objective(document, text).evaluate(w[:, None])
+        assert mp.mpf(low) <= f <= mp.mpf(high)
+        assert high - low < 1e-5
+        for j in range(2):
+            assert abs(mp.mpf(float(found[j, 0])) - g[j]) <= mp.mpf(float(error[j, 0]))
