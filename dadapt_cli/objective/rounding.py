@@ -24,6 +24,8 @@ TINY = 2.0**-1022
 LEAST = 2.0**-1074
 """The smallest positive number."""
 
+LARGEST = float(np.finfo(np.float64).max)
+
 EXACT_SUM = 200_000
 """Terms up to which ``math.fsum`` adds; beyond, sums of 16, of these again, and so on."""
 
@@ -73,7 +75,10 @@ def norm_bounds(v: Array) -> tuple[float, float]:
     scaled = np.ldexp(flat, -exponent)
     square, count = total(scaled * scaled)
     error = gamma(count + 4.0)
-    low = math.ldexp(math.sqrt(square) * (1.0 - error), min(exponent, 1024))
+    try:
+        low = math.ldexp(math.sqrt(square) * (1.0 - error), exponent)
+    except OverflowError:
+        low = LARGEST
     try:
         high = math.ldexp(math.sqrt(square + flat.size * TINY) * (1.0 + error), exponent)
     except OverflowError:

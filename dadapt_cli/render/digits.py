@@ -43,8 +43,9 @@ def digits(upper: float, gap: float) -> str:
                 break
             place += 1
         if value.adjusted() - place >= MOST_DIGITS:  # narrower than a float can say
-            unit = Decimal(1).scaleb(width.adjusted())
-            return f"{upper!r} +- {width.quantize(unit, ROUND_CEILING):.0e}"
+            error = width + abs(Decimal(repr(upper)) - high)  # repr is the shortest, not exact
+            unit = Decimal(1).scaleb(error.adjusted())
+            return f"{upper!r} +- {error.quantize(unit, ROUND_CEILING):.0e}"
         return f"{_plain(abs(value) if value == 0 else value)} +- {error:.0e}"
 
 

@@ -64,9 +64,7 @@ class Exact:
     def losses(self, w: list[Any]) -> Any:
         """(losses, their derivatives in the scores, second derivatives), a sample each."""
         for i, row in enumerate(self.A):
-            z = [
-                mp.fsum(row[j] * w[j * self.C + a] for j in range(self.p)) for a in range(self.C)
-            ]
+            z = [mp.fsum(row[j] * w[j * self.C + a] for j in range(self.p)) for a in range(self.C)]
             own = int(self.index[i])
             if self.C == 1:  # the score of class 1 against 0 for class 0
                 z = [mp.mpf(0), z[0]]
