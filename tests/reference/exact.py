@@ -18,10 +18,11 @@ class Exact:
 
     Columns are divided by their largest entry first. Without strong convexity the l2 term ends at
     1e-46: f is then right to 20 digits where the minimiser is not farther than about 1e12. From
-    a `start` that is near the minimiser the way there is left out.
+    a `start` that is near the minimiser the way there is left out. Only the terms `kept` count:
+    (n,), softmax (n, C).
     """
 
-    def __init__(self, problem: Problem, start: Any = None) -> None:
+    def __init__(self, problem: Problem, start: Any = None, kept: Any = None) -> None:
         mp.mp.dps = DIGITS
         self.problem = problem
         X: Any = problem.X
@@ -29,6 +30,9 @@ class Exact:
         self.n, self.p = X.shape
         self.C = problem.n_classes if problem.softmax else 1
         self.index = problem.labels.index
+        self.kept = np.ones((self.n, max(2, self.C)), bool)
+        if kept is not None:
+            self.kept &= kept.reshape(self.n, -1)
         counts = np.ones(self.n) if problem.weights is None else problem.weights
         self.c = [mp.mpf(float(c)) for c in counts]
         self.mean = mp.fsum(self.c)
@@ -69,9 +73,11 @@ class Exact:
             if self.C == 1:  # the score of class 1 against 0 for class 0
                 z = [mp.mpf(0), z[0]]
             e = [mp.exp(x - max(z)) for x in z]
+            e = [x if a == own or self.kept[i, a] else mp.mpf(0) for a, x in enumerate(e)]
             q = [x / mp.fsum(e) for x in e]
             rest = [mp.fsum(q[:a] + q[a + 1 :]) for a in range(len(q))]
-            loss = mp.log1p(mp.fsum(mp.exp(x - z[own]) for a, x in enumerate(z) if a != own))
+            others = [x for a, x in enumerate(z) if a != own and self.kept[i, a]]
+            loss = mp.log1p(mp.fsum(mp.exp(x - z[own]) for x in others))
             R = [-rest[a] if a == own else q[a] for a in range(len(q))]
             K = [
                 [q[a] * rest[a] if a == b else -q[a] * q[b] for b in range(len(q))]
