@@ -92,19 +92,21 @@ def certify(problem: Problem, witness: Witness, x0: Array | None = None) -> Refe
 
 
 def estimated_seconds(problem: Problem) -> float:
-    """A rough upper estimate of what the reference costs, from sizes alone."""
+    """What the reference costs, from sizes alone: with an l2 term within about a factor of two.
+
+    Without one, a linear programme may be needed, whose time is not known before.
+    """
+    from dadapt_cli.reference import hessian
     from dadapt_cli.reference.newton import LARGEST_DENSE
 
     unknowns: float = math.prod(problem.shape)
     classes = problem.shape[-1] if problem.softmax else 1
     product = 2e-9 * problem.nonzeros * classes + 2e-8 * problem.n * classes
     if unknowns > LARGEST_DENSE:
-        return 2000 * product
-    multiply = 4e-10 if isinstance(problem.X, np.ndarray) else 4e-9
-    blocks = classes * (classes + 1) / 2
-    hessian = multiply * problem.nonzeros**2 / problem.n * blocks + 1e-10 * unknowns**3
-    steps = 15 if problem.l2 > 0 else 60
-    return 300 * product + steps * hessian
+        return 500 * product
+    multiply = hessian.gram_seconds(problem.X) * classes * (classes + 1) / 2
+    step = multiply + 1e-10 * unknowns**3
+    return 100 * product + 8 * step if problem.l2 > 0 else 300 * product + 60 * step
 
 
 def _compute(problem: Problem, x0: Array | None) -> tuple[Reference, Witness | None]:

@@ -22,12 +22,16 @@ from dadapt_cli.objective.rounding import TINY, U, down, norm_up, up
 from dadapt_cli.reference import dependences, self_concordance
 from dadapt_cli.reference.dependences import Dependences
 from dadapt_cli.reference.evaluation import Evaluated, evaluate, mean_of
+from dadapt_cli.system import memory
 
 SHARP = 1e-9
 """Gap relative to f(w) from which the curvature is asked too, unless the caller decides."""
 
 LARGEST_FACTOR = 3000
 """Unknowns up to which the Hessian is factored."""
+
+MATRICES = 8
+"""Of the size of the Hessian that are needed at once."""
 
 STRONG = "gap = ||g||^2/(2 l2), rounding counted"
 
@@ -122,14 +126,21 @@ def enclose(
         if curvature is None:
             curvature = not found.gap <= SHARP * at.f_upper or found.ball is None
         unknowns = math.prod(problem.shape)
-        if not curvature or (unknowns > LARGEST_FACTOR and found.ball is not None):
+        too_large = unknowns > LARGEST_FACTOR or not _fits(unknowns)
+        if not curvature or (too_large and found.ball is not None):
             return found
-        if unknowns > LARGEST_FACTOR:
+        if too_large:
             reason = found.reason or f"{unknowns} weights are too many to factor their curvature"
             return replace(found, reason=reason)
         if known is None:
             known = of_columns(problem) if problem.l2 == 0 else structural(problem)
         return _sharper(found, _curved(here, bare, known, factor=True))
+
+
+def _fits(unknowns: int) -> bool:
+    """Whether there is memory for the Hessian, its factor, the inverse and temporaries."""
+    there = memory.available()
+    return there is None or MATRICES * 8 * unknowns**2 <= there
 
 
 @dataclass(frozen=True)

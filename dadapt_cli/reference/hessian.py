@@ -15,10 +15,10 @@ DENSE_BLOCK = 2**22
 """Numbers in a block of rows that is made dense."""
 
 SPARSE_MULTIPLY = 4e-9
-"""Seconds for a product of two stored entries in a sparse X'X (benchmarks/reference.py)."""
+"""Seconds for a product of two stored entries in a sparse X'X on one thread, measured on w8a."""
 
 DENSE_MULTIPLY = 6e-11
-"""Seconds for a multiplication in a dense X'X, on one thread (ditto)."""
+"""Seconds for a multiplication in a dense X'X, ditto on mnist.t."""
 
 
 def second_derivatives(problem: Problem, scores: Array) -> tuple[Array, Array | None]:
@@ -62,10 +62,23 @@ def loss_hessian(problem: Problem, X: Matrix, curvature: Array, others: Array | 
     return H.reshape(p * C, p * C)
 
 
+def _costs(X: Matrix) -> tuple[float, float]:
+    """Seconds for X'X of sparse products, and of dense ones."""
+    n, p = X.shape
+    entries = X.nnz if sp.issparse(X) else n * p
+    return SPARSE_MULTIPLY * entries * (entries / max(1, n)), DENSE_MULTIPLY * n * p * p
+
+
+def gram_seconds(X: Matrix) -> float:
+    """About how long X'X takes."""
+    sparse, dense = _costs(X)
+    return min(sparse, dense) if sp.issparse(X) else dense
+
+
 def dense_pays(X: Matrix) -> bool:
     """Whether X'X of sparse X is faster from dense blocks."""
-    n, p = X.shape
-    return bool(DENSE_MULTIPLY * n * p * p <= SPARSE_MULTIPLY * X.nnz * (X.nnz / max(1, n)))
+    sparse, dense = _costs(X)
+    return dense <= sparse
 
 
 def gram(X: Matrix, weights: Array, pairs: list[Any]) -> list[Array]:
