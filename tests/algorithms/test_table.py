@@ -254,8 +254,8 @@ def test_a_metric_is_data_scaled_beforehand(row: Row, name: str) -> None:
 def test_threads_change_no_digit_on_sparse_data(
     row: Row, n_classes: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("dadapt_cli.objective.THREADS_FROM", 1)
-    monkeypatch.setattr("dadapt_cli.objective.BLOCK", 300)
+    monkeypatch.setattr("dadapt_cli.objective.blocks.THREADS_FROM", 1)
+    monkeypatch.setattr("dadapt_cli.objective.blocks.BLOCK", 300)
     monkeypatch.setattr("dadapt_cli.algorithms._subspace.SHARED_FROM", 1)
     problem = random_problem(0, n=300, p=20, n_classes=n_classes, density=0.2)
     X, y = sp.csr_array(problem.X), problem.labels.index
