@@ -19,7 +19,7 @@ SPARSE_MULTIPLY = 4e-9
 4.8e-9 on a9a, 1.2e-8 on w8a, whose rows are of unequal length."""
 
 DENSE_MULTIPLY = 4e-11
-"""Seconds for a multiplication in a dense X'X: 2.5e-11 on mnist.t, 4.9e-11 on a9a (two-core x86)."""
+"""Seconds for a multiplication in a dense X'X: 2.5e-11 on mnist.t, 4.9e-11 on a9a."""
 
 
 def second_derivatives(problem: Problem, scores: Array) -> tuple[Array, Array | None]:
