@@ -75,7 +75,7 @@ class State:
     x: Array  # x_k
     s: Array  # s_k = sum_{i<k} w_i g_i, w_i the weights of the listing
     average: Array  # xhat: w-weighted average of x_0..x_{k-1}; x_0 before the first step
-    d: float  # d_k
+    d: Scalar  # d_k; None: the algorithm has none
     d_hat: float | None = None  # the estimate that made d_k; None where there was none
     W: float = 0.0  # sum_{i<k} w_i
     fraction: float = 0.0  # w_{k-1}/W: the share of x_{k-1} in the average
