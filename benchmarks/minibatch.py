@@ -172,9 +172,8 @@ def large_one(name: str, seeds: int, rates: int) -> None:
     data = samples(LARGE[name])
     before = peak()
     begin = time.process_time()
-    replicas.sweep(data, find("adam"), seeds=range(seeds), axis="d0",
-                   values=np.logspace(-8, -2, rates).tolist() if rates > 1 else [1e-6],
-                   epochs=1)  # fmt: skip
+    values = np.logspace(-8, -2, rates).tolist() if rates > 1 else [1e-6]
+    replicas.sweep(data, find("adam"), replicas.Sweep(range(seeds), "d0", values, epochs=1))
     print(json.dumps({"seconds": time.process_time() - begin, "data": data.X.nbytes / 2**20,
                       "before": before, "peak": peak()}))  # fmt: skip
 

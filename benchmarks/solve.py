@@ -35,7 +35,7 @@ from scipy.optimize import minimize
 
 from dadapt_cli import reference
 from dadapt_cli.algorithms import auto, find
-from dadapt_cli.algorithms._drive import Rounds, drive
+from dadapt_cli.algorithms._drive import Iterates, drive
 from dadapt_cli.libsvm import read_libsvm
 from dadapt_cli.objective import Problem, metric
 from dadapt_cli.preprocessing import labels
@@ -156,7 +156,7 @@ def ours(case: Case, chosen: dict[str, Any], limit: int, level: float) -> list[P
     now = problem.value_and_gradient(x0)
     state = start.start(problem, algorithm, options, x0, problem.rescaled(now.g))
 
-    def rounds() -> Rounds[None]:
+    def iterates() -> Iterates[None]:
         at = now
         for _ in range(limit):
             points.append((at.f, clock() - begin))
@@ -167,7 +167,7 @@ def ours(case: Case, chosen: dict[str, Any], limit: int, level: float) -> list[P
             at = state.evaluate(problem)
 
     with np.errstate(all="ignore"):
-        drive(algorithm, state, rounds())
+        drive(algorithm, state, iterates())
     return points
 
 

@@ -13,15 +13,15 @@ if TYPE_CHECKING:
     from dadapt_cli.estimator import DAdaptClassifier as DAdaptClassifier
     from dadapt_cli.libsvm import read_libsvm as read_libsvm
     from dadapt_cli.libsvm import write_libsvm as write_libsvm
+    from dadapt_cli.solver import fit as fit
     from dadapt_cli.solver.stages import FitResult as FitResult
-    from dadapt_cli.solver.stages import fit as fit
 
 __version__ = "0.1.0"
 
 _HOMES = {
     "DAdaptClassifier": "dadapt_cli.estimator",
     "FitResult": "dadapt_cli.solver.stages",
-    "fit": "dadapt_cli.solver.stages",
+    "fit": "dadapt_cli.solver",
     "read_libsvm": "dadapt_cli.libsvm",
     "write_libsvm": "dadapt_cli.libsvm",
 }

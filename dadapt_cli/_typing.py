@@ -1,19 +1,26 @@
-"""The types of arrays that pass between the rooms."""
+"""The types that pass between the rooms, each defined once.
+
+NumPy is imported for the checker only: whatever needs a record must not pay for it.
+"""
 
 from __future__ import annotations
 
-from typing import Any, TypeAlias
+from typing import TYPE_CHECKING, Any, TypeAlias
 
-import numpy as np
-from numpy.typing import NDArray
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
 
-Array: TypeAlias = NDArray[np.floating[Any]]
+Array: TypeAlias = "NDArray[np.floating[Any]]"
 """Weights, gradients, margins: (p,) or (p, C), (n,) or (n, C); float64 or float32."""
 
-Indices: TypeAlias = NDArray[np.intp]
+Indices: TypeAlias = "NDArray[np.intp]"
 """Class numbers, one a sample."""
 
-Mask: TypeAlias = NDArray[np.bool_]
+Mask: TypeAlias = "NDArray[np.bool_]"
 
 Matrix: TypeAlias = Any
 """The data, one sample a row: scipy.sparse.csr_array or a dense array."""
+
+Record: TypeAlias = dict[str, Any]
+"""One JSON object of INTERFACE: keys in order, None for what is infinite or unknown."""

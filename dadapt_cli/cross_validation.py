@@ -5,24 +5,23 @@ from __future__ import annotations
 import math
 import time
 from dataclasses import asdict, replace
-from typing import Any
 
 import numpy as np
 
 from dadapt_cli import __version__
-from dadapt_cli._typing import Array
+from dadapt_cli._typing import Record
 from dadapt_cli.errors import UsageError
 from dadapt_cli.preprocessing import labels
+from dadapt_cli.solver.monitor import Monitor
 from dadapt_cli.solver.options import Options, not_for
-from dadapt_cli.solver.stages import Watcher, fit_source
-from dadapt_cli.solver.stopping import Record, finite
-from dadapt_cli.solver.trace import SCHEMA, Source
+from dadapt_cli.solver.stages import Samples, fit_source
+from dadapt_cli.solver.trace import SCHEMA, describe, finite
 
 
 def cross_validate(
-    X: Any, y: Array, options: Options, folds: int, source: Source, watcher: Watcher
+    samples: Samples, options: Options, folds: int, monitor: Monitor
 ) -> tuple[list[Record], int | None]:
-    """Tell `watcher` how each fold does, and their mean.
+    """Tell `monitor` how each fold does, and their mean.
 
     The parts have the classes in the data's shares and are drawn by ``options.seed``. Weights of
     labels and the scaling concern the fits; what is left out is judged sample by sample, without
@@ -45,6 +44,7 @@ def cross_validate(
     from sklearn.model_selection import StratifiedKFold
 
     begin = time.perf_counter()
+    X, y, source = samples.X, samples.y, samples.source
     encoded = labels.encode(y, positive=options.positive)
     sizes = np.bincount(encoded.index)
     if not 2 <= folds <= sizes.min():
@@ -55,20 +55,12 @@ def cross_validate(
     info = options.check().INFO
     resolved = asdict(options.resolved(info))
     foreign = [name for name in not_for(info) if name != "seed"]
-    watcher.record(
+    monitor.record(
         {
             "event": "start",
             "version": __version__,
             "algorithm": options.algo,
-            "data": {
-                "path": source.path,
-                "sha256": source.sha256,
-                "samples": X.shape[0],
-                "features": X.shape[1],
-                "nonzeros": int(X.nnz),
-                "classes": encoded.n_classes,
-                "labels": list(encoded.classes),
-            },
+            "data": describe(X, X.shape[0], encoded.classes, source),
             "options": {**resolved, **dict.fromkeys(foreign), "reference": "none"},
             "folds": folds,
             "schema": SCHEMA,
@@ -79,16 +71,16 @@ def cross_validate(
     def note(line: str) -> None:
         if line not in said:
             said.add(line)
-            watcher.note(line)
+            monitor.note(line)
 
-    inner = Watcher(note=note, progress=watcher.progress, interrupts=watcher.interrupts)
+    inner = Monitor(note=note, progress=monitor.progress, interrupts=monitor.interrupts)
     done: list[Record] = []
     signal: int | None = None
     parts = StratifiedKFold(folds, shuffle=True, random_state=options.seed)
     for number, (train, left_out) in enumerate(parts.split(encoded.index, encoded.index), start=1):
         since = time.perf_counter()
         part = replace(options, reference="none")
-        result = fit_source(X[train], y[train], part, Source(), inner)
+        result = fit_source(Samples(X[train], y[train]), part, inner)
         if result.signal is not None:
             signal = result.signal
             break
@@ -104,7 +96,7 @@ def cross_validate(
                 "seconds": time.perf_counter() - since,
             }
         )
-        watcher.record(done[-1])
+        monitor.record(done[-1])
     end: Record = {
         "event": "end",
         "status": "folds" if signal is None else "interrupted",
@@ -113,7 +105,7 @@ def cross_validate(
     for name in ("accuracy", "log_loss"):
         end[name], end[f"{name}_se"] = _mean([fold[name] for fold in done])
     total = source.load_seconds + time.perf_counter() - begin
-    watcher.record({**end, "seconds": {"load": source.load_seconds, "total": total}})
+    monitor.record({**end, "seconds": {"load": source.load_seconds, "total": total}})
     return done, signal
 
 

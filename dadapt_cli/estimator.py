@@ -19,16 +19,14 @@ from sklearn.utils.multiclass import check_classification_targets
 from sklearn.utils.validation import _check_sample_weight, check_is_fitted, validate_data
 
 from dadapt_cli import algorithms
-from dadapt_cli._typing import Array
+from dadapt_cli._typing import Array, Record
 from dadapt_cli.errors import DataError, UsageError
 from dadapt_cli.objective import Problem, cores
 from dadapt_cli.objective.minibatches import Batches
 from dadapt_cli.preprocessing.labels import Labels
 from dadapt_cli.solver import stages, start
+from dadapt_cli.solver.monitor import Monitor
 from dadapt_cli.solver.options import Options, not_for
-from dadapt_cli.solver.stages import Watcher
-from dadapt_cli.solver.stopping import Record
-from dadapt_cli.solver.trace import Source
 
 log = logging.getLogger("dadapt")
 
@@ -211,13 +209,7 @@ momentum, betas, lr, variant, reference, time_limit, every
         chosen = Options(**options)
         chosen.check(options)
         result = stages.fit_source(
-            X,
-            index.astype(np.float64),
-            chosen,
-            Source(),
-            self._watcher(),
-            sample_weight=weights,
-            init=init,
+            stages.Samples(X, index.astype(np.float64), weights), chosen, self._monitor(), init=init
         )
         self.result_ = result
         self._keep(result.w, X.shape[1])
@@ -371,9 +363,9 @@ momentum, betas, lr, variant, reference, time_limit, every
             return np.asarray(log_softmax(scores, axis=1))
         return np.column_stack([log_expit(-scores), log_expit(scores)])
 
-    def _watcher(self) -> Watcher:
+    def _monitor(self) -> Monitor:
         """Notes always go to the logger, rows when wanted."""
-        return Watcher(record=_log_row, note=log.info) if self.verbose else Watcher(note=log.info)
+        return Monitor(record=_log_row, note=log.info) if self.verbose else Monitor(note=log.info)
 
 
 def _log_row(record: Record) -> None:

@@ -138,6 +138,9 @@ class Algorithm(Protocol):
 
     INFO: Info
 
+    Settings: Any
+    """A dataclass of the options in INFO.settings, for ``start``; only where there are several."""
+
     def gradient_bound(self, problem: Problem, g0: Array, choice: str | float) -> Any:
         """G of the listing, for a value of ``--gradient-bound``; only where INFO wants it."""
 
@@ -147,7 +150,7 @@ class Algorithm(Protocol):
     def step(self, state: Any, g: Array) -> None:
         """Advance the state by one iteration, given the gradient at x_k.
 
-        A module may have ``lead(state, rounds)`` in its place (``_rounds``).
+        A module may have ``lead(state, iterates)`` in its place (``_drive``).
         """
 
 

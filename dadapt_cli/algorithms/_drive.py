@@ -10,28 +10,28 @@ from dadapt_cli.errors import NumericalError
 
 Result = TypeVar("Result")
 
-Rounds: TypeAlias = Generator[Array, None, Result]
+Iterates: TypeAlias = Generator[Array, None, Result]
 """A loop that yields the gradient at x_k and goes on once the state has moved to x_{k+1}."""
 
 
-def drive(algorithm: Any, state: Any, rounds: Rounds[Result]) -> Result:
+def drive(algorithm: Any, state: Any, iterates: Iterates[Result]) -> Result:
     """Run the loop to its end; return its result.
 
-    An algorithm has a ``step(state, g)``, or a ``lead(state, rounds)`` that calls a foreign
+    An algorithm has a ``step(state, g)``, or a ``lead(state, iterates)`` that calls a foreign
     solver whose objective goes through :func:`advance`: no thread has to wait for another.
     """
     try:
         if hasattr(algorithm, "lead"):
-            algorithm.lead(state, rounds)
-        g = next(rounds)
+            algorithm.lead(state, iterates)
+        g = next(iterates)
         while True:
-            g = advance(rounds, lambda at=g: algorithm.step(state, at))  # type: ignore[misc]
+            g = advance(iterates, lambda at=g: algorithm.step(state, at))  # type: ignore[misc]
     except StopIteration as end:
         result: Result = end.value
         return result
 
 
-def advance(rounds: Rounds[Any], step: Callable[[], None]) -> Array:
+def advance(iterates: Iterates[Any], step: Callable[[], None]) -> Array:
     """Make a step; return the gradient at the new point. The loop hears of a number that is none.
 
     Raises
@@ -42,5 +42,5 @@ def advance(rounds: Rounds[Any], step: Callable[[], None]) -> Array:
     try:
         step()
     except NumericalError as error:
-        return rounds.throw(error)
-    return next(rounds)
+        return iterates.throw(error)
+    return next(iterates)

@@ -15,7 +15,7 @@ import numpy as np
 from dadapt_cli._typing import Array
 from dadapt_cli.algorithms._base import Info, State
 from dadapt_cli.algorithms._certificate import Certificate
-from dadapt_cli.algorithms._drive import Rounds, advance
+from dadapt_cli.algorithms._drive import Iterates, advance
 from dadapt_cli.algorithms._space import dot, norm, ratchet
 
 INFO = Info(
@@ -49,7 +49,7 @@ def start(x0: Array, g0: Array, *, d0: float, bound: str = "certified", L: float
     return LBFGS(x0=x0, x=x0, s=np.zeros_like(x0), average=x0, d=d0, certificate=Certificate(L=L))
 
 
-def lead(state: LBFGS, rounds: Rounds[Any]) -> None:
+def lead(state: LBFGS, iterates: Iterates[Any]) -> None:
     """Let SciPy ask for f and gradient: each point it asks for after x_0 is a step."""
     from scipy.optimize import minimize
 
@@ -58,10 +58,10 @@ def lead(state: LBFGS, rounds: Rounds[Any]) -> None:
     def objective(flat: Array) -> tuple[float, Array]:
         nonlocal g
         if g is None:  # SciPy begins at x_0, where the loop is already
-            g = next(rounds)
+            g = next(iterates)
         else:
             x = flat.reshape(g.shape).astype(g.dtype)  # a copy: SciPy goes on in its own array
-            g = advance(rounds, partial(_move, state, g, x))
+            g = advance(iterates, partial(_move, state, g, x))
         return state.f, g.ravel().astype(np.float64)
 
     options = {"maxcor": PAIRS, "ftol": 0.0, "gtol": 0.0, "maxls": 50}
@@ -70,7 +70,7 @@ def lead(state: LBFGS, rounds: Rounds[Any]) -> None:
     minimize(objective, flat, jac=True, method="L-BFGS-B", options={**options, **limits})
     state.stalled = True  # no lower f in this precision
     if g is not None:
-        advance(rounds, partial(_move, state, g, state.x))
+        advance(iterates, partial(_move, state, g, state.x))
 
 
 def _move(state: LBFGS, g: Array, x: Array) -> None:

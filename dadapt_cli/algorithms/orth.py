@@ -84,6 +84,15 @@ class Orth(State):
         return Evaluation(self.f_x, g, search.Z)
 
 
+@dataclass(frozen=True)
+class Settings:
+    """The options of this algorithm, as on the command line."""
+
+    memory: int = 1
+    inner: str = "exact"
+    lbfgs_pairs: int = 0
+
+
 def start(
     x0: Array,
     g0: Array,
@@ -92,13 +101,11 @@ def start(
     bound: str = "certified",
     L: float,
     problem: Problem,
-    memory: int = 1,
-    inner: str = "exact",
-    lbfgs_pairs: int = 0,
+    settings: Settings = Settings(),
 ) -> Orth:
     """Before the first step: the margins of x_0, no direction."""
-    weights = problem.rescaled(x0)
-    directions = STEPS + memory + (lbfgs_pairs > 0)
+    weights, pairs = problem.rescaled(x0), settings.lbfgs_pairs
+    directions = STEPS + settings.memory + (pairs > 0)
     subspace = Subspace(problem, directions, problem.scores(weights))
     return Orth(
         x0=x0,
@@ -109,9 +116,9 @@ def start(
         problem=problem,
         subspace=subspace,
         certificate=Certificate(L=L),
-        inner_steps=INNER_STEPS[inner],
-        memory=memory,
-        pairs=Pairs(lbfgs_pairs) if lbfgs_pairs else None,
+        inner_steps=INNER_STEPS[settings.inner],
+        memory=settings.memory,
+        pairs=Pairs(pairs) if pairs else None,
         f_x=subspace.loss + problem.l2_term(weights),
     )
 

@@ -1,18 +1,46 @@
-"""When a loop's state is kept, and what it goes on from."""
+"""When a loop's variables are kept, and how they are restored."""
 
 from __future__ import annotations
 
 import math
 import time
+from collections.abc import Callable
 from typing import Any
 
-from dadapt_cli.checkpoint import file
-from dadapt_cli.checkpoint import state as snapshot
+from dadapt_cli._typing import Record
+from dadapt_cli.checkpoint import file, state
 from dadapt_cli.checkpoint.file import HINT, Checkpoint
 from dadapt_cli.errors import InputOutputError
 
 
-class Keeper:
+class NoCheckpoint:
+    """Keeps nothing and resumes nothing."""
+
+    keeps = False
+    saved: Checkpoint | None = None
+    origin = ""
+    seconds = 0.0
+
+    def __init__(self) -> None:
+        self.rows: list[Record] = []
+
+    def remember(self, name: str, make: Callable[[], Any]) -> Any:
+        """What `make` makes."""
+        return make()
+
+    def due(self, *, ending: bool) -> bool:
+        """Never."""
+        return False
+
+    def keep(self, seconds: float, **parts: Any) -> None:
+        """Nothing: it is never due."""
+
+    def restored(self, **parts: Any) -> Record:
+        """The loop's variables as given."""
+        return parts
+
+
+class Writer:
     """Writes the checkpoints of one run.
 
     Parameters
@@ -23,7 +51,7 @@ class Keeper:
         Seconds between two checkpoints; 0: after each iteration. The first is written at once, so
         that a disk that takes none is found out before the work is done.
     saved, origin
-        What the run goes on from, and the file it was read from.
+        What the run resumes, and the file it was read from.
 
     Attributes
     ----------
@@ -33,6 +61,8 @@ class Keeper:
         The step records so far; the list that the run appends to, to be set before the loop.
     """
 
+    keeps = True
+
     def __init__(
         self, path: str, every: float, saved: Checkpoint | None = None, origin: str = ""
     ) -> None:
@@ -40,15 +70,21 @@ class Keeper:
         self.every = every
         self.saved = saved
         self.origin = origin
-        self.head: dict[str, Any] = {}
-        self.rows: list[dict[str, Any]] = []
+        self.head: Record = {}
+        self.rows: list[Record] = []
         same = saved is not None and origin == path
         self._next = time.perf_counter() + every if same else -math.inf
 
     @property
     def seconds(self) -> float:
-        """What the loop had taken when the state that is gone on from was kept."""
+        """What the loop had taken when the resumed state was kept."""
         return 0.0 if self.saved is None else self.saved.seconds
+
+    def remember(self, name: str, make: Callable[[], Any]) -> Any:
+        """What the head holds under `name`; a run that begins puts there what `make` makes."""
+        if name not in self.head:
+            self.head[name] = make()
+        return self.head[name]
 
     def due(self, *, ending: bool) -> bool:
         """Whether to keep the state now; always when the run ends."""
@@ -62,12 +98,12 @@ class Keeper:
         InputOutputError
             It cannot be written; the last one is whole.
         """
-        arrays: snapshot.Arrays = {}
-        tree = snapshot.take(parts, arrays)
+        arrays: state.Arrays = {}
+        tree = state.take(parts, arrays)
         file.write(self.path, Checkpoint(self.head, self.rows, seconds, tree, arrays))
         self._next = time.perf_counter() + self.every
 
-    def restored(self, **parts: Any) -> dict[str, Any]:
+    def restored(self, **parts: Any) -> Record:
         """The loop's variables as they were kept, objects overwritten in place; else as given.
 
         Raises
@@ -80,7 +116,7 @@ class Keeper:
         try:
             if set(self.saved.tree["dict"]) != set(parts):
                 raise ValueError("it is of another loop")
-            kept: dict[str, Any] = snapshot.restore(parts, self.saved.tree, self.saved.arrays)
+            kept: Record = state.restore(parts, self.saved.tree, self.saved.arrays)
         except (ValueError, KeyError, TypeError, AttributeError) as error:
             raise InputOutputError(
                 f"{self.origin}: the checkpoint's state does not fit this program ({error}); "

@@ -154,8 +154,9 @@ def main(
     from dadapt_cli.render import plot as plotting
     from dadapt_cli.render.progress import Progress
     from dadapt_cli.solver import resume as durable
+    from dadapt_cli.solver.monitor import Monitor
     from dadapt_cli.solver.options import Options
-    from dadapt_cli.solver.stages import Watcher, fit_source
+    from dadapt_cli.solver.stages import Samples, fit_source
     from dadapt_cli.solver.trace import Source
     from dadapt_cli.system.files import check_outputs
     from dadapt_cli.system.signals import Interrupts
@@ -241,7 +242,7 @@ def main(
                 view.record(made)
 
     kept_open = durable.opened(options, given)
-    with kept_open as (options, keeper), Interrupts() as interrupts, progress:
+    with kept_open as (options, keeping), Interrupts() as interrupts, progress:
         begin = time.perf_counter()
         loaded = found.load(dtype=options.dtype, **how)
         for line in loaded.notes:
@@ -257,17 +258,14 @@ def main(
             held_out = HeldOut(tested.X, tested.y, others.path, strict)
         problem = found.problem(loaded.sha256)
         source = Source(found.path, loaded.sha256, time.perf_counter() - begin, problem)
-        watcher = Watcher(record, note, progress, interrupts, keeper)
+        samples = Samples(loaded.X, loaded.y, source=source)
+        monitor = Monitor(record, note, progress, interrupts, keeping)
         if cross_validate is not None:
-            return modelling.folds(loaded, options, cross_validate, source, watcher)
+            return modelling.folds(samples, options, cross_validate, monitor)
         progress.say("computing f* (--reference none skips it)")
         try:
             with modelling.saving(save, note) as keep:
-                result = keep(
-                    fit_source(
-                        loaded.X, loaded.y, options, source, watcher, init=start, held_out=held_out
-                    )
-                )
+                result = keep(fit_source(samples, options, monitor, init=start, held_out=held_out))
         finally:
             if trace_file is not None:
                 trace_file.close()

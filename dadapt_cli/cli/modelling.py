@@ -9,10 +9,9 @@ from typing import TYPE_CHECKING, Any
 from dadapt_cli.errors import ExitCode, NumericalError, UsageError
 
 if TYPE_CHECKING:
-    from dadapt_cli.libsvm import LoadedData
+    from dadapt_cli.solver.monitor import Monitor
     from dadapt_cli.solver.options import Options
-    from dadapt_cli.solver.stages import FitResult, Watcher
-    from dadapt_cli.solver.trace import Source
+    from dadapt_cli.solver.stages import FitResult, Samples
 
 NOT_WITH_FOLDS = (
     *("save", "trace", "plot", "test", "reference"),
@@ -79,13 +78,11 @@ def check_folds(given: list[str]) -> list[str]:
     return [name for name in given if name != "seed"]  # here it is that of the folds too
 
 
-def folds(
-    loaded: LoadedData, options: Options, count: int, source: Source, watcher: Watcher
-) -> int:
+def folds(samples: Samples, options: Options, count: int, monitor: Monitor) -> int:
     """Cross-validate; return the exit code."""
     from dadapt_cli.cross_validation import cross_validate
 
-    done, signal = cross_validate(loaded.X, loaded.y, options, count, source, watcher)
+    done, signal = cross_validate(samples, options, count, monitor)
     if signal is not None:
         return 128 + signal
     met = options.tol is None or all(r["status"] in ("tolerance", "optimal") for r in done)

@@ -38,21 +38,12 @@ import scipy.sparse as sp
 
 from dadapt_cli._typing import Array, Mask, Matrix
 from dadapt_cli.errors import DataError
-from dadapt_cli.objective.blocks import rows_of, stored
+from dadapt_cli.objective.blocks import Block, row_blocks, rows_of, stored
 from dadapt_cli.objective.losses import Logistic, Softmax
 from dadapt_cli.preprocessing.labels import Labels
 from dadapt_cli.system import memory
 
 Result = TypeVar("Result")
-
-THREADS_FROM = 500_000
-"""Stored entries times classes from which a second thread gains (measured, ditto)."""
-
-BLOCK = 250_000
-"""Of these, what a block of rows holds at least; blocks double in number with the work."""
-
-MOST_BLOCKS = 16
-
 
 VECTORS = 8
 """Of the size of the weights: x, x_0, s, average, best, gradient and two temporaries."""
@@ -75,47 +66,6 @@ class Evaluation:
     f: float
     g: Array
     scores: Array
-
-
-class _Block:
-    """Some consecutive rows of the data and the work space for them."""
-
-    def __init__(
-        self,
-        rows: slice,
-        X: Matrix,
-        link: Logistic | Softmax,
-        scores: Array,
-        dropped: Mask | None,
-    ) -> None:
-        self.rows = rows
-        self.X = X
-        self.XT = X.T  # for CSR a CSC view of the same arrays: no copy, and as fast
-        self.link = link
-        self.scores = scores
-        self.dropped = dropped
-        self.residual = np.empty_like(scores)
-
-    def forward(self, w: Array) -> None:
-        """Compute the scores."""
-        self.scores[...] = self.X @ w
-        if self.dropped is not None:
-            self.scores[self.dropped] = -np.inf
-
-    def loss(self, scores: Array) -> float:
-        """Sum of the losses at the block's rows; leaves the mean's derivatives in `residual`."""
-        return self.link(scores, self.residual)
-
-    def all(self, w: Array) -> tuple[float, Array]:
-        """Sum of the losses, and the gradient of the block's part of the mean."""
-        self.forward(w)
-        loss = self.loss(self.scores)
-        return loss, self.XT @ self.residual
-
-    def transposed(self, residual: Array) -> Array:
-        """X' residual, of the block's rows."""
-        product: Array = self.XT @ residual[self.rows]
-        return product
 
 
 class Problem:
@@ -191,11 +141,11 @@ class Problem:
             self.y = np.where(labels.index == 1, 1.0, -1.0).astype(self.dtype)
         self._scores = np.empty((self.n, *self.shape[1:]), self.dtype)
         self.blocks = [
-            _Block(
+            Block(
                 rows, rows_of(self.X, rows), self.link(rows), self._scores[rows],
                 None if dropped is None else dropped[rows],
             )
-            for rows in self._row_blocks()
+            for rows in row_blocks(self.X, self.nonzeros, math.prod(self.shape[1:]))
         ]  # fmt: skip
         self._pool: ThreadPoolExecutor | None = None
         self.scale: Array | None = None
@@ -207,23 +157,6 @@ class Problem:
         if self.softmax:
             return Softmax(self.y[rows], self.n_classes, self.n_mean, weights)
         return Logistic(self.y[rows], self.n_mean, weights)
-
-    def _row_blocks(self) -> list[slice]:
-        """Slices of equal work, the same for any number of threads; one for a small problem."""
-        entries = self.nonzeros
-        work = entries * self.shape[-1] ** self.softmax
-        least = max(BLOCK, 16 * math.prod(self.shape))  # each block makes a gradient of its own
-        parts = 1
-        if work >= max(THREADS_FROM, least):
-            parts = min(MOST_BLOCKS, 2 ** int(math.log2(work / least)))
-        if isinstance(self.X, np.ndarray):  # BLAS shares dense products among its own threads
-            parts = 1
-        if parts == 1:
-            return [slice(0, self.n)]
-        wanted = np.linspace(0, entries, parts + 1)[1:-1]
-        cuts = np.searchsorted(self.X.indptr, wanted)
-        edges = np.unique([0, *cuts.tolist(), self.n]).tolist()
-        return [slice(a, b) for a, b in itertools.pairwise(edges)]
 
     @cached_property
     def nonzeros(self) -> int:

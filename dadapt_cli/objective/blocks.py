@@ -1,17 +1,28 @@
-"""How a problem keeps its data: dense or CSR by density, and blocks of rows without copies."""
+"""How a problem keeps its data: dense or CSR by density, in blocks of rows without copies."""
 
 from __future__ import annotations
 
+import itertools
+import math
 from typing import Any
 
 import numpy as np
 import scipy.sparse as sp
 
-from dadapt_cli._typing import Matrix
+from dadapt_cli._typing import Array, Mask, Matrix
 from dadapt_cli.errors import DataError
+from dadapt_cli.objective.losses import Logistic, Softmax
 
 DENSE_FROM = 0.25
 """Density from which a dense matrix is faster (measured, benchmarks/gradient.py)."""
+
+THREADS_FROM = 500_000
+"""Stored entries times classes from which a second thread gains (measured, ditto)."""
+
+BLOCK = 250_000
+"""Of these, what a block of rows holds at least; blocks double in number with the work."""
+
+MOST_BLOCKS = 16
 
 
 def rows_of(X: Matrix, rows: slice) -> Matrix:
@@ -54,3 +65,65 @@ def stored(X: Matrix, bias: bool, dtype: np.dtype[Any]) -> Matrix:
             (X.data, X.indices.astype(np.int32), X.indptr.astype(np.int32)), shape=X.shape
         )
     return X
+
+
+def row_blocks(X: Matrix, entries: int, columns: int) -> list[slice]:
+    """Slices of equal work, the same for any number of threads; one for a small problem.
+
+    Parameters
+    ----------
+    entries
+        Stored in X, n x p.
+    columns
+        Of the weights: 1, or the number of classes.
+    """
+    n, p = X.shape
+    work = entries * columns
+    least = max(BLOCK, 16 * p * columns)  # each block makes a gradient of its own
+    if isinstance(X, np.ndarray) or work < max(THREADS_FROM, least):
+        return [slice(0, n)]  # BLAS shares dense products among its own threads
+    parts = min(MOST_BLOCKS, 2 ** int(math.log2(work / least)))
+    wanted = np.linspace(0, entries, parts + 1)[1:-1]
+    edges = np.unique([0, *np.searchsorted(X.indptr, wanted).tolist(), n]).tolist()
+    return [slice(a, b) for a, b in itertools.pairwise(edges)]
+
+
+class Block:
+    """Some consecutive rows of the data and the work space for them."""
+
+    def __init__(
+        self,
+        rows: slice,
+        X: Matrix,
+        link: Logistic | Softmax,
+        scores: Array,
+        dropped: Mask | None,
+    ) -> None:
+        self.rows = rows
+        self.X = X
+        self.XT = X.T  # for CSR a CSC view of the same arrays: no copy, and as fast
+        self.link = link
+        self.scores = scores
+        self.dropped = dropped
+        self.residual = np.empty_like(scores)
+
+    def forward(self, w: Array) -> None:
+        """Compute the scores."""
+        self.scores[...] = self.X @ w
+        if self.dropped is not None:
+            self.scores[self.dropped] = -np.inf
+
+    def loss(self, scores: Array) -> float:
+        """Sum of the losses at the block's rows; leaves the mean's derivatives in `residual`."""
+        return self.link(scores, self.residual)
+
+    def all(self, w: Array) -> tuple[float, Array]:
+        """Sum of the losses, and the gradient of the block's part of the mean."""
+        self.forward(w)
+        loss = self.loss(self.scores)
+        return loss, self.XT @ self.residual
+
+    def transposed(self, residual: Array) -> Array:
+        """X' residual, of the block's rows."""
+        product: Array = self.XT @ residual[self.rows]
+        return product

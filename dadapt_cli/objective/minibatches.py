@@ -26,6 +26,8 @@ DROPS = (60, 80, 95)
 
 SCHEDULES = ("paper", "constant")
 
+AVERAGES = ("none", "uniform", "weighted")
+
 
 def schedule(name: str, epoch: int) -> float:
     """Factor of the step size in an epoch, counted from 1: ``paper`` or ``constant``."""

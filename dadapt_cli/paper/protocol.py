@@ -13,7 +13,7 @@ from dadapt_cli import __version__, algorithms
 from dadapt_cli._typing import Array
 from dadapt_cli.algorithms import MinibatchAlgorithm
 from dadapt_cli.errors import UsageError
-from dadapt_cli.paper.replicas import STARTS, Curves, Samples, sweep
+from dadapt_cli.paper.replicas import STARTS, Curves, Samples, Sweep, sweep
 from dadapt_cli.solver.checks import choice
 from dadapt_cli.solver.start import DEFAULT_D0
 
@@ -89,7 +89,7 @@ class Protocol:
         *,
         axis: str | None = None,
         values: Sequence[float] = (),
-        progress: Callable[[float], None] | None = None,
+        progress: Callable[[float], None] = lambda share: None,
     ) -> Curves:
         """Sweep one algorithm under this protocol."""
         algorithm = cast(MinibatchAlgorithm, algorithms.find(algo, variant))
@@ -99,19 +99,17 @@ class Protocol:
             settings["variant"] = variant
             if axis != "d0":
                 settings["d0"] = DEFAULT_D0
-        return sweep(
-            samples,
-            algorithm,
+        plan = Sweep(
             seeds=range(self.seeds),
             axis=axis,
             values=values,
             settings=settings,
             epochs=self.epochs,
             batch_size=self.batch_size,
-            schedule_name="paper" if "schedule" in taken else "constant",
+            schedule="paper" if "schedule" in taken else "constant",
             start=self.start,
-            progress=progress,
         )
+        return sweep(samples, algorithm, plan, progress)
 
 
 def deviation(values: Array) -> Array:

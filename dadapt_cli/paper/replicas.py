@@ -13,7 +13,7 @@ from __future__ import annotations
 import contextlib
 import math
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from importlib import import_module
 from typing import Any
 
@@ -83,64 +83,77 @@ class Curves:
     weights: Array | None = None
 
 
-def sweep(
-    samples: Samples,
-    algorithm: MinibatchAlgorithm,
-    *,
-    seeds: Sequence[int],
-    axis: str | None = None,
-    values: Sequence[float] = (),
-    settings: Mapping[str, Any] | None = None,
-    epochs: int = 100,
-    batch_size: int = 16,
-    schedule_name: str = "paper",
-    start: str = "zero",
-    keep_weights: bool = False,
-    progress: Callable[[float], None] | None = None,
-) -> Curves:
-    """Run an algorithm with every seed and every setting.
+@dataclass(frozen=True)
+class Sweep:
+    """What is run: every seed with every setting.
 
-    Parameters
+    Attributes
     ----------
+    seeds
+        Of the batches, and of a random start.
     axis, values
         The setting that varies (``lr``, ``d0``) and its L values; None: L = 1.
     settings
         The other settings, the same for all replicas.
+    epochs, batch_size, schedule
+        As of a fit.
     start
         x_0: ``zero``, or ``linear`` as :func:`linear_start` has it.
-    progress
-        Called after each epoch with the share of the work that is done.
+    keep_weights
+        Whether the curves hold the last weights.
+    """
+
+    seeds: Sequence[int]
+    axis: str | None = None
+    values: Sequence[float] = ()
+    settings: Mapping[str, Any] = field(default_factory=dict)
+    epochs: int = 100
+    batch_size: int = 16
+    schedule: str = "paper"
+    start: str = "zero"
+    keep_weights: bool = False
+
+
+def sweep(
+    samples: Samples,
+    algorithm: MinibatchAlgorithm,
+    plan: Sweep,
+    progress: Callable[[float], None] = lambda share: None,
+) -> Curves:
+    """Run an algorithm with every seed and every setting.
+
+    `progress` is called after each epoch with the share of the work that is done.
 
     Raises
     ------
     NumericalError
         An estimate ceased to be finite.
     """
-    L = len(values) if axis is not None else 1
-    grid = np.asarray(values, np.float64).reshape(1, 1, 1, -1)
+    seeds, epochs, batch_size = plan.seeds, plan.epochs, plan.batch_size
+    L = len(plan.values) if plan.axis is not None else 1
+    grid = np.asarray(plan.values, np.float64).reshape(1, 1, 1, -1)
     _, p = samples.X.shape
     blocks = list(_blocks(len(seeds), L, p, samples.n_classes, batch_size))
     share = 1.0 / (epochs * len(blocks))
     accuracy, log_loss, d = np.full((3, epochs, len(seeds), L), np.nan)
     weights = None
-    if keep_weights:
+    if plan.keep_weights:
         weights = np.empty((len(seeds), p, samples.n_classes, L), samples.X.dtype)
     # Rates that are far too large may end in infinities: the log-loss, not a warning, says so.
     with _one_blas_thread(), np.errstate(all="ignore"):
         for number, (rows, columns) in enumerate(blocks):
             block = _Block(samples, seeds[rows], len(range(L)[columns]), batch_size)
-            varied = {} if axis is None else {axis: grid[..., columns]}
-            state = algorithm.start(block.start(start), **(settings or {}), **varied)
+            varied = {} if plan.axis is None else {plan.axis: grid[..., columns]}
+            state = algorithm.start(block.start(plan.start), **plan.settings, **varied)
             for epoch in range(epochs):
-                eta = schedule(schedule_name, epoch + 1)
+                eta = schedule(plan.schedule, epoch + 1)
                 for X, own in block.epoch():
                     algorithm.step(state, block.gradient(X, own, state.x), eta)
                 here = (epoch, rows, columns)
                 accuracy[here], log_loss[here] = block.judge(state.x)
                 if state.d is not None:
                     d[here] = np.reshape(state.d, (-1, block.L))
-                if progress is not None:
-                    progress((number * epochs + epoch + 1) * share)
+                progress((number * epochs + epoch + 1) * share)
             if weights is not None:
                 weights[rows, ..., columns] = state.x
     return Curves(accuracy, log_loss, d, weights)

@@ -1,20 +1,35 @@
-"""From what the user gives to the problem: weights, labels, scaling, and what is unusual."""
+"""From what the user gives to numbers: weights, labels, scaling."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from typing import Any
-
-import numpy as np
 
 from dadapt_cli._typing import Array, Matrix
 from dadapt_cli.errors import DataError
-from dadapt_cli.objective import Problem
-from dadapt_cli.preprocessing import labels, scaling
-from dadapt_cli.preprocessing import sample_weight as weighting
-from dadapt_cli.preprocessing.labels import Labels
-from dadapt_cli.preprocessing.scaling import Scaling
-from dadapt_cli.solver.options import Options
+from dadapt_cli.preprocessing.labels import Labels, encode
+from dadapt_cli.preprocessing.sample_weight import drop_weightless, sample_weights
+from dadapt_cli.preprocessing.scaling import Scaling, fitted
+
+
+@dataclass(frozen=True)
+class Preparation:
+    """How samples are prepared: options of a fit.
+
+    Attributes
+    ----------
+    positive
+        The label that stands against the rest, if one does.
+    weight
+        Factors of the samples with these labels.
+    scale
+        One of :data:`~dadapt_cli.preprocessing.scaling.SCALES`.
+    """
+
+    positive: int | None = None
+    weight: Mapping[int, float] = field(default_factory=dict)
+    scale: str = "none"
 
 
 @dataclass(frozen=True)
@@ -23,24 +38,25 @@ class Prepared:
 
     Attributes
     ----------
-    X, labels, weights
-        Of the rows whose weight is not 0; weights is None where all are 1.
+    X, labels, sample_weight
+        Of the rows whose weight is not 0; sample_weight is None where all are 1.
     scaling
         What was done to X.
     """
 
     X: Matrix
     labels: Labels
-    weights: Array | None
+    sample_weight: Array | None
     scaling: Scaling
 
     @property
     def count(self) -> float:
         """What the mean of the losses is over: n, or the sum of the weights."""
-        return self.X.shape[0] if self.weights is None else float(self.weights.sum())
+        weights = self.sample_weight
+        return self.X.shape[0] if weights is None else float(weights.sum())
 
 
-def prepare(X: Any, y: Array, options: Options, sample_weight: Any = None) -> Prepared:
+def prepare(X: Any, y: Array, how: Preparation, sample_weight: Any = None) -> Prepared:
     """Weigh, label and scale the samples.
 
     Raises
@@ -52,38 +68,8 @@ def prepare(X: Any, y: Array, options: Options, sample_weight: Any = None) -> Pr
         raise DataError(f"X has shape {X.shape}; one row a sample, one column a feature is needed")
     if y.ndim == 1 and len(y) != X.shape[0]:
         raise DataError(f"{X.shape[0]} rows for {len(y)} labels; one label a row is needed")
-    weights = weighting.sample_weights(y, sample_weight, options.weight)
-    X, y, weights = weighting.drop_weightless(X, y, weights)
-    encoded = labels.encode(y, positive=options.positive)
-    how = scaling.fitted(options.scale, X, weights)
-    return Prepared(how.apply(X), encoded, weights, how)
-
-
-def problem_of(data: Prepared, options: Options, dtype: Any = None) -> Problem:
-    """The objective; l2 = 1/n is known once the data are."""
-    return Problem(
-        data.X,
-        data.labels,
-        l2=1.0 / data.count if options.l2 == "1/n" else float(options.l2),
-        bias=options.bias,
-        intercept=options.intercept,
-        dtype=dtype or options.dtype,
-        threads=options.threads,
-        weights=data.weights,
-    )
-
-
-def notes(data: Prepared, problem: Problem) -> list[str]:
-    """What is unusual about the data, one line each."""
-    lines = list(data.labels.notes)
-    if data.scaling.divisors is not None:
-        lines.append(
-            f"--scale {data.scaling.kind} only divides: there is no shift, zeros stay zeros"
-        )
-    rows = problem.X.any(axis=1) if isinstance(problem.X, np.ndarray) else np.diff(problem.X.indptr)
-    empty = int(np.count_nonzero(np.asarray(rows) == 0))
-    if empty == problem.n:
-        lines.append("no row has a feature: every w has the same loss, log K for K classes")
-    elif empty:
-        lines.append(f"{empty} of {problem.n} rows have no features")
-    return lines
+    weights = sample_weights(y, sample_weight, how.weight)
+    X, y, weights = drop_weightless(X, y, weights)
+    labels = encode(y, positive=how.positive)
+    scaling = fitted(how.scale, X, weights)
+    return Prepared(scaling.apply(X), labels, weights, scaling)

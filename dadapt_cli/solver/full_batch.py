@@ -4,20 +4,17 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
 
 from dadapt_cli._typing import Array
 from dadapt_cli.algorithms import Algorithm, Info, State
-from dadapt_cli.algorithms._drive import Rounds, drive
-from dadapt_cli.checkpoint.writer import Keeper
+from dadapt_cli.algorithms._drive import Iterates, drive
 from dadapt_cli.errors import NumericalError
-from dadapt_cli.objective import Evaluation, Problem
-from dadapt_cli.reference import Reference
-from dadapt_cli.solver.stopping import Budget, Outcome, Record, compare, outcome, step_row, stop
-from dadapt_cli.system.signals import Interrupts
+from dadapt_cli.objective import Evaluation
+from dadapt_cli.solver.stopping import Iterate, Stopping
+from dadapt_cli.solver.trace import Ending, Outcome, Trace, outcome, step_row
 
 PROGRESS_SECONDS = 0.1
 
@@ -31,131 +28,94 @@ class _Best:
 
 
 def iterate(
-    problem: Problem,
-    algorithm: Algorithm,
-    state: State,
-    first: Evaluation,
-    budget: Budget,
-    reference: Reference,
-    *,
-    report: Callable[[Record, Array | None], None],
-    progress: Callable[[int, float, float], None] | None = None,
-    interrupts: Interrupts | None = None,
-    keeper: Keeper | None = None,
+    algorithm: Algorithm, state: State, first: Evaluation, stopping: Stopping, trace: Trace
 ) -> Outcome:
-    """Run `algorithm` from `state` until a budget is spent.
+    """Run `algorithm` from `state` until it is to stop.
 
     Parameters
     ----------
-    problem
-        In the metric of the run; the algorithm sees points and gradients of the metric, the
-        records and the outcome hold the user's weights and gradients.
     first
         f and gradient at the state's x, in the user's variables, already evaluated.
-    report
-        Called with each step record and x_k, or None where that is lost.
-    progress
-        Called now and then with k, d and f.
-    interrupts
-        Asked after each iteration; by default nothing interrupts.
-    keeper
-        Given the loop's variables to keep, before the row of their iteration, so that a row that
-        only the end of this run makes is none of the run that goes on from there.
+    stopping
+        With the problem in the metric of the run; the algorithm sees points and gradients of the
+        metric, the records and the outcome hold the user's weights and gradients.
+    trace
+        Takes the rows. Its monitor's checkpoint is given the loop's variables before the row of
+        their iteration, so that a row that only the end of this run makes is none of the run
+        that is resumed from it.
 
     Returns
     -------
     Outcome
         Also when a number ceased to be finite: status ``failed``, with the last finite row.
     """
-    rounds = _rounds(
-        problem, algorithm.INFO, state, first, budget, reference,
-        report, progress, interrupts, keeper,
-    )  # fmt: skip
-    return drive(algorithm, state, rounds)
+    return drive(algorithm, state, _iterates(algorithm.INFO, state, first, stopping, trace))
 
 
-def _rounds(
-    problem: Problem,
-    info: Info,
-    state: State,
-    first: Evaluation,
-    budget: Budget,
-    reference: Reference,
-    report: Callable[[Record, Array | None], None],
-    progress: Callable[[int, float, float], None] | None,
-    interrupts: Interrupts | None,
-    keeper: Keeper | None,
-) -> Rounds[Outcome]:
+def _iterates(
+    info: Info, state: State, first: Evaluation, stopping: Stopping, trace: Trace
+) -> Iterates[Outcome]:
     """Yield the gradient in the metric at each x_k; whoever asked moves the state on."""
-    begin = time.perf_counter()
-    next_progress = begin + PROGRESS_SECONDS
-    D = reference.distance(info.distance)
+    problem, monitor, checkpoint = stopping.problem, trace.monitor, trace.monitor.checkpoint
+    begin = time.perf_counter() - checkpoint.seconds
+    next_progress = time.perf_counter() + PROGRESS_SECONDS
+    D = trace.reference.distance(info.distance)
     # X @ average is the same average of X @ x_k
     average_scores = np.zeros_like(first.scores) if info.averages else None
     work = np.empty_like(first.scores)
-    best, growth, k, now, row = _Best(state.x), 0, 0, first, Record()
-    if keeper is not None and keeper.saved is not None:
-        kept = keeper.restored(
-            state=state, best=best, average_scores=average_scores, growth=growth, k=k
-        )
-        average_scores, growth, k = kept["average_scores"], kept["growth"], kept["k"]
-        now = state.evaluate(problem) if k else first
-        begin = time.perf_counter() - keeper.seconds
-    unreported: Record | None = None
-    reason: str | None = None
+    best, ending, k = _Best(state.x), Ending(None, growth=0), 0
+    kept = checkpoint.restored(
+        state=state, best=best, average_scores=average_scores, growth=ending.growth, k=k
+    )
+    average_scores, ending.growth, k = kept["average_scores"], kept["growth"], kept["k"]
+    evaluation = state.evaluate(problem) if k else first
+    unreported = None
     while True:
-        grad_square = float(np.vdot(now.g, now.g))
-        if not (math.isfinite(now.f) and math.isfinite(grad_square)):
-            reason = f"iteration {k}: f is {now.f} and ||g||^2 is {grad_square}"
+        grad_square = float(np.vdot(evaluation.g, evaluation.g))
+        if not (math.isfinite(evaluation.f) and math.isfinite(grad_square)):
+            ending.reason = f"iteration {k}: f is {evaluation.f} and ||g||^2 is {grad_square}"
             break
-        if now.f < best.f:
-            best = _Best(state.x, now.f)
+        if evaluation.f < best.f:
+            best = _Best(state.x, evaluation.f)
         elapsed = time.perf_counter() - begin
-        status = stop(problem, budget, reference, k, best.f, now.f, state.x, grad_square, elapsed)
-        if status is None and state.stalled:
-            status = "precision"
-        if interrupts is not None and interrupts.caught is not None:
-            status = "interrupted"
-        if keeper is not None and keeper.due(ending=status is not None):
-            keeper.keep(
+        now = Iterate(k, state.x, evaluation.f, best.f, grad_square, elapsed)
+        ending.status = stopping.status(now) or ("precision" if state.stalled else None)
+        if monitor.interrupts.caught is not None:
+            ending.status = "interrupted"
+        if checkpoint.due(ending=ending.status is not None):
+            checkpoint.keep(
                 elapsed,
-                state=state, best=best, average_scores=average_scores, growth=growth, k=k,
+                state=state, best=best, average_scores=average_scores, growth=ending.growth, k=k,
             )  # fmt: skip
-        unreported = step_row(k, state, now.f, best.f, math.sqrt(grad_square), elapsed)
-        if status or budget.reports(k):
+        unreported = step_row(now, state)
+        if ending.status or stopping.budget.reports(k):
             f_average = None
             if average_scores is not None:
                 average = problem.rescaled(state.average)
                 f_average = problem.value(average_scores, average) if k else now.f
-            row, unreported = unreported, None
-            compare(row, f_average, reference, None if D is None else state.bound(D))
-            report(row, state.x)
-        if status:
+            bound = None if D is None else state.bound(D)
+            trace.report(unreported, state.x, f_average, bound)
+            unreported = None
+        if ending.status:
             break
-        if progress is not None and begin + elapsed >= next_progress:
+        if begin + elapsed >= next_progress:
             next_progress = begin + elapsed + PROGRESS_SECONDS
-            progress(k, state.d, now.f)
-        before = state.d
-        state.f = now.f
+            monitor.progress(k, math.nan if state.d is None else state.d, now.f)
+        before, state.f = state.d, now.f
         try:
-            yield problem.rescaled(now.g)
+            yield problem.rescaled(evaluation.g)
         except NumericalError as error:
-            reason = f"iteration {k + 1}: {error}"
+            ending.reason = f"iteration {k + 1}: {error}"
             break
         if average_scores is not None:
-            np.subtract(now.scores, average_scores, out=work)
+            np.subtract(evaluation.scores, average_scores, out=work)
             work *= state.fraction
             average_scores += work
         k += 1
-        if state.d > before:
-            growth = k
-        now = state.evaluate(problem)
+        if before is not None and state.d is not None and state.d > before:
+            ending.growth = k
+        evaluation = state.evaluate(problem)
     if unreported is not None:  # failed between two rows: show the last finite state
-        row = unreported
-        compare(row, None, reference, None)
-        report(row, None)  # x may be beyond x_k
-    return outcome(
-        problem, {"last": state.x, "average": state.average, "best": best.x}, average_scores, row,
-        status="failed" if reason else str(status), growth=growth, reason=reason,
-        signal=interrupts.caught if interrupts else None,
-    )  # fmt: skip
+        trace.report(unreported, None)  # x may be beyond x_k
+    points = {"last": state.x, "average": state.average, "best": best.x}
+    return outcome(trace, ending, points, average_scores)

@@ -1,25 +1,21 @@
-"""The loop of the minibatch algorithms: epochs, their rows, and the same budgets as :mod:`run`."""
+"""The loop of the minibatch algorithms: epochs, and the same budgets as :mod:`.full_batch`."""
 
 from __future__ import annotations
 
 import math
 import time
-from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 
-from dadapt_cli._typing import Array
+from dadapt_cli._typing import Array, Record
 from dadapt_cli.algorithms import MinibatchAlgorithm, MinibatchState
-from dadapt_cli.checkpoint.writer import Keeper
 from dadapt_cli.errors import NumericalError
-from dadapt_cli.objective import Evaluation, Problem
+from dadapt_cli.objective import Evaluation
 from dadapt_cli.objective.minibatches import DROPS, Batches, schedule
-from dadapt_cli.reference import Reference
-from dadapt_cli.solver.stopping import Budget, Outcome, Record, compare, outcome, step_row, stop
-from dadapt_cli.system.signals import Interrupts
-
-AVERAGES = ("none", "uniform", "weighted")
+from dadapt_cli.solver.stopping import Iterate, Stopping
+from dadapt_cli.solver.trace import Ending, Outcome, Trace, outcome, step_row
 
 
 @dataclass(frozen=True)
@@ -77,30 +73,43 @@ class _Average:
         self.x += (weight / self.W) * (state.x - self.x)
 
 
+@dataclass
+class _Epochs:
+    """The loop's own variables, which a checkpoint keeps beside the state and the average.
+
+    ``done`` batches of the epoch that ``generator`` begins are made; ``unreported`` is the row of
+    its beginning, if that is none of the trace.
+    """
+
+    best: Array
+    generator: Any
+    f_best: float = math.inf
+    growth: int = 0
+    k: int = 0
+    epoch: int = 0
+    done: int = 0
+    unreported: Record | None = None
+
+
 def iterate(
-    problem: Problem,
     algorithm: MinibatchAlgorithm,
     state: MinibatchState,
     first: Evaluation,
-    budget: Budget,
-    reference: Reference,
+    stopping: Stopping,
+    trace: Trace,
     *,
     plan: Plan,
-    report: Callable[[Record, Array | None], None],
-    progress: Callable[[int, float, float], None] | None = None,
-    interrupts: Interrupts | None = None,
-    keeper: Keeper | None = None,
 ) -> Outcome:
-    """Run `algorithm` from `state` until a budget is spent.
+    """Run `algorithm` from `state` until it is to stop.
 
     Parameters
     ----------
     first
         f and gradient at x_0, already evaluated.
-    budget
+    stopping
         Its iterations, and the rows it reports, are epochs. The tolerance is looked at after
         each epoch, the time and signals after each step.
-    report, progress, interrupts, keeper
+    trace
         As for :func:`.full_batch.iterate`; progress is called with the epoch, d and f. What is
         kept within an epoch has nothing of the evaluation that an interruption makes there.
 
@@ -109,98 +118,85 @@ def iterate(
     Outcome
         As of :func:`.full_batch.iterate`; best is the best of the epochs' ends.
     """
-    begin = time.perf_counter()
+    problem, monitor, checkpoint = stopping.problem, trace.monitor, trace.monitor.checkpoint
     batches = Batches(problem, plan.batch_size, plan.seed)
     average = _Average(plan.average, state.x0)
-    best, f_best, growth, k, epoch, done = state.x.copy(), math.inf, 0, 0, 0, 0
-    now, row, reason = first, Record(), None
-    unreported: Record | None = None
-    generator = batches.generator.bit_generator.state  # at the beginning of the epoch
+    at = _Epochs(state.x.copy(), batches.generator.bit_generator.state)
+    ending = Ending(None, growth=0)
 
     def variables() -> Record:
-        return {
-            "state": state, "average": average, "generator": generator, "unreported": unreported,
-            "best": best, "f_best": f_best, "growth": growth, "k": k, "epoch": epoch, "done": done,
-        }  # fmt: skip
+        return {"state": state, "average": average, "at": at, "k": at.k}
+
+    checkpoint.restored(**variables())
+    batches.generator.bit_generator.state = at.generator
+    begin = time.perf_counter() - checkpoint.seconds
+    evaluation = problem.value_and_gradient(state.x) if at.k else first
 
     def over() -> bool:
         """Whether to stop within an epoch."""
-        if interrupts is not None and interrupts.caught is not None:
-            return True
-        return budget.seconds is not None and time.perf_counter() - begin >= budget.seconds
+        late = time.perf_counter() - begin >= stopping.budget.seconds
+        return late or monitor.interrupts.caught is not None
 
-    if keeper is not None and keeper.saved is not None:
-        kept = keeper.restored(**variables())
-        names = ("generator", "unreported", "best", "f_best", "growth", "k", "epoch", "done")
-        generator, unreported, best, f_best, growth, k, epoch, done = (kept[n] for n in names)
-        batches.generator.bit_generator.state = generator
-        begin = time.perf_counter() - keeper.seconds
-        now = problem.value_and_gradient(state.x) if k else first
-        row = keeper.rows[-1] if keeper.rows else row
+    def report(x: Array | None, f_average: float | None = None) -> None:
+        if at.unreported is not None:
+            trace.report(at.unreported, x, f_average)
+            at.unreported = None
+
     stopped = False
     while True:
-        if not done:  # between two epochs
-            generator = batches.generator.bit_generator.state
-            grad_square = float(np.vdot(now.g, now.g))
-            if not (math.isfinite(now.f) and math.isfinite(grad_square)):
-                reason = f"epoch {epoch}: f is {now.f} and ||g||^2 is {grad_square}"
+        if not at.done:  # between two epochs
+            at.generator = batches.generator.bit_generator.state
+            grad_square = float(np.vdot(evaluation.g, evaluation.g))
+            if not (math.isfinite(evaluation.f) and math.isfinite(grad_square)):
+                ending.reason = (
+                    f"epoch {at.epoch}: f is {evaluation.f} and ||g||^2 is {grad_square}"
+                )
                 break
-            if now.f < f_best:
-                f_best, best = now.f, state.x.copy()
+            if evaluation.f < at.f_best:
+                at.f_best, at.best = evaluation.f, state.x.copy()
             elapsed = time.perf_counter() - begin
-            status = stop(
-                problem, budget, reference, epoch, f_best, now.f, state.x, grad_square, elapsed
+            now = Iterate(
+                at.k, state.x, evaluation.f, at.f_best, grad_square, elapsed, epoch=at.epoch
             )
-            if interrupts is not None and interrupts.caught is not None:
-                status = "interrupted"
-            if keeper is not None and not stopped and keeper.due(ending=status is not None):
-                keeper.keep(elapsed, **variables())
-            unreported = {
-                **step_row(k, state, now.f, f_best, math.sqrt(grad_square), elapsed),
-                "epoch": epoch,
-            }
-            if status or budget.reports(epoch):
+            ending.status = stopping.status(now)
+            if monitor.interrupts.caught is not None:
+                ending.status = "interrupted"
+            if not stopped and checkpoint.due(ending=ending.status is not None):
+                checkpoint.keep(elapsed, **variables())
+            at.unreported = step_row(now, state)
+            if ending.status or stopping.budget.reports(at.epoch):
                 f_average = None
                 if plan.average != "none":
                     f_average = problem.value(problem.scores(average.x), average.x)
-                row, unreported = unreported, None
-                compare(row, f_average, reference, None)
-                report(row, state.x)
-            if status:
+                report(state.x, f_average)
+            if ending.status:
                 break
-            if progress is not None:
-                progress(epoch, math.nan if state.d is None else state.d, now.f)
-        eta = schedule(plan.schedule, epoch + 1)
-        stopped = done > 0 and over()
-        for batch in () if stopped else batches.epoch(done):
+            monitor.progress(at.epoch, math.nan if state.d is None else state.d, now.f)
+        eta = schedule(plan.schedule, at.epoch + 1)
+        stopped = at.done > 0 and over()
+        for batch in () if stopped else batches.epoch(at.done):
             if plan.average != "none":
                 average.include(state, eta)
             before = state.d
             try:
                 algorithm.step(state, batches.gradient(*batch, state.x), eta)
             except NumericalError as error:
-                reason = f"step {k + 1}: {error}"
+                ending.reason = f"step {at.k + 1}: {error}"
                 break
-            k += 1
-            done += 1
+            at.k += 1
+            at.done += 1
             if before is not None and state.d > before:
-                growth = k
+                at.growth = at.k
             stopped = over()
-            if keeper is not None and keeper.due(ending=stopped):
-                keeper.keep(time.perf_counter() - begin, **variables())
+            if checkpoint.due(ending=stopped):
+                checkpoint.keep(time.perf_counter() - begin, **variables())
             if stopped:
                 break
-        if reason:
+        if ending.reason is not None:
             break
-        epoch += not stopped
-        done = 0
-        now = problem.value_and_gradient(state.x)
-    if unreported is not None:  # failed between two rows: show the last finite state
-        row = unreported
-        compare(row, None, reference, None)
-        report(row, None)
-    return outcome(
-        problem, {"last": state.x, "average": average.x, "best": best}, None, row,
-        status="failed" if reason else str(status), growth=growth, reason=reason,
-        signal=interrupts.caught if interrupts else None,
-    )  # fmt: skip
+        at.epoch += not stopped
+        at.done = 0
+        evaluation = problem.value_and_gradient(state.x)
+    report(None)  # failed between two rows: show the last finite state
+    ending.growth = at.growth
+    return outcome(trace, ending, {"last": state.x, "average": average.x, "best": at.best})

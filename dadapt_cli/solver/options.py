@@ -13,10 +13,9 @@ from dadapt_cli import algorithms
 from dadapt_cli.algorithms import Algorithm, Info
 from dadapt_cli.errors import UsageError
 from dadapt_cli.objective.metric import METRICS
-from dadapt_cli.objective.minibatches import SCHEDULES
+from dadapt_cli.objective.minibatches import AVERAGES, SCHEDULES
 from dadapt_cli.preprocessing.scaling import SCALES
 from dadapt_cli.solver.checks import choice, number
-from dadapt_cli.solver.minibatch import AVERAGES
 
 SMALLEST_D0 = {"float64": 1e-100, "float32": 1e-30}
 """Below it the entries of s = d0 g underflow and d would stay at d0 without a word."""

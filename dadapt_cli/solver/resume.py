@@ -1,4 +1,4 @@
-"""``--checkpoint`` and ``--resume``: which run a file holds, and whether this one goes on."""
+"""``--checkpoint`` and ``--resume``: which run a file holds, and whether this one resumes it."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from dadapt_cli._typing import Array
 from dadapt_cli.algorithms import auto
 from dadapt_cli.checkpoint import file
 from dadapt_cli.checkpoint.file import HINT, Checkpoint
-from dadapt_cli.checkpoint.writer import Keeper
+from dadapt_cli.checkpoint.writer import NoCheckpoint, Writer
 from dadapt_cli.errors import InputOutputError, UsageError
 from dadapt_cli.objective import Problem
 from dadapt_cli.reference import cache
@@ -27,7 +27,7 @@ from dadapt_cli.system import lock
 from dadapt_cli.system.files import remove_leftovers
 
 BUDGETS = ("iterations", "epochs", "tol", "time_limit", "every", "threads")
-"""Options that may be others than those of the run that is gone on with."""
+"""Options that may be others than those of the run that is resumed."""
 
 OWN = ("checkpoint", "resume", "restart", "checkpoint_every")
 """Options that are about the file and not about the run."""
@@ -56,8 +56,8 @@ def resumed(options: Options, given: Collection[str]) -> Options:
 @contextmanager
 def opened(
     options: Options, given: Collection[str] = ()
-) -> Iterator[tuple[Options, Keeper | None]]:
-    """Hold the files of a run while the block runs; give its options and its keeper, if any.
+) -> Iterator[tuple[Options, Writer | NoCheckpoint]]:
+    """Hold the files of a run while the block runs; give its options and its writer.
 
     Raises
     ------
@@ -68,7 +68,7 @@ def opened(
     options = resumed(options, given)
     target = options.checkpoint or options.resume
     if target is None:
-        yield options, None
+        yield options, NoCheckpoint()
         return
     with ExitStack() as locks:
         saved, origin = None, options.resume
@@ -81,7 +81,7 @@ def opened(
             locks.enter_context(lock.held(target))
             _refuse_to_lose(target, restart=options.restart)
         remove_leftovers(target)
-        yield options, Keeper(target, options.checkpoint_every, saved, origin or "")
+        yield options, Writer(target, options.checkpoint_every, saved, origin or "")
 
 
 def _read(path: str) -> Checkpoint:
@@ -98,7 +98,7 @@ def _refuse_to_lose(path: str, *, restart: bool) -> None:
         return
     saved = file.read(path)
     raise InputOutputError(
-        f"{path}: holds a run at k = {saved.k}; --resume {path} goes on with it, "
+        f"{path}: holds a run at k = {saved.k}; --resume {path} resumes it, "
         f"{HINT.format(path=path)}"
     )
 
@@ -145,11 +145,15 @@ def _shown(value: Any) -> str:
 
 
 def identify(
-    keeper: Keeper, options: Options, problem: Problem, sha256: str | None, w0: Array | None
+    checkpoint: Writer | NoCheckpoint,
+    options: Options,
+    problem: Problem,
+    sha256: str | None,
+    w0: Array | None,
 ) -> None:
     """Make the head of the checkpoints; refuse to go on with other data.
 
-    What else is in the head of the run that is gone on with is taken over, for the one who made it.
+    What else is in the head of the run that is resumed is taken over, for the one who made it.
 
     Parameters
     ----------
@@ -167,6 +171,8 @@ def identify(
     InputOutputError
         The data are not those of the run.
     """
+    if isinstance(checkpoint, NoCheckpoint):  # hashing the data costs as much as an iteration
+        return
     data = {
         "sha256": sha256,
         "content": cache.content(problem),
@@ -175,25 +181,25 @@ def identify(
         "labels": [str(label) for label in problem.labels.classes],
     }
     head: dict[str, Any] = {}
-    if keeper.saved is not None:
-        head = keeper.saved.head
+    if checkpoint.saved is not None:
+        head = checkpoint.saved.head
         data["sha256"] = sha256 or head["data"]["sha256"]
         if {**data, "sha256": None} != {**head["data"], "sha256": None}:  # check_text saw to that
             raise InputOutputError(
-                f"{keeper.origin}: the data are not those of the checkpoint's run, or are read "
+                f"{checkpoint.origin}: the data are not those of the checkpoint's run, or are read "
                 "with other options (--zero-based, --features), or start elsewhere or weigh "
                 "otherwise (--init, --weight, sample_weight); give the same"
             )
     kept = {name: _plain(value) for name, value in asdict(options).items() if name not in OWN}
     kept["threads"] = problem.threads  # the digits of dense products may depend on them
-    keeper.head = {**head, "options": kept, "data": data}
+    checkpoint.head = {**head, "options": kept, "data": data}
 
 
-def check_text(keeper: Keeper, sha256: str | None) -> None:
+def check_text(checkpoint: Writer | NoCheckpoint, sha256: str | None) -> None:
     """Raise InputOutputError where the text of the data has changed, as far as both are known."""
-    before = None if keeper.saved is None else keeper.saved.head["data"]["sha256"]
+    before = None if checkpoint.saved is None else checkpoint.saved.head["data"]["sha256"]
     if sha256 is not None and before is not None and sha256 != before:
         raise InputOutputError(
-            f"{keeper.origin}: data changed since checkpoint (sha256 {before[:16]}... then, "
+            f"{checkpoint.origin}: data changed since checkpoint (sha256 {before[:16]}... then, "
             f"{sha256[:16]}... now); give the data of then, or begin another run with --checkpoint"
         )

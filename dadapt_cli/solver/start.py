@@ -1,4 +1,4 @@
-"""How a fit starts: the loop, and the state with d0, G and L as the listing wants them."""
+"""How a fit starts: the problem, x_0, the loop, and the state with d0, G and L as listed."""
 
 from __future__ import annotations
 
@@ -11,14 +11,48 @@ import numpy as np
 
 from dadapt_cli._typing import Array
 from dadapt_cli.algorithms import Algorithm, Info, State
+from dadapt_cli.errors import UsageError
+from dadapt_cli.model import Model
 from dadapt_cli.objective import Problem, smoothness
+from dadapt_cli.preprocessing.prepare import Prepared
+from dadapt_cli.preprocessing.scaling import Scaling
 from dadapt_cli.solver import full_batch, minibatch
 from dadapt_cli.solver.minibatch import Plan
 from dadapt_cli.solver.options import Options
-from dadapt_cli.solver.stopping import Outcome
+from dadapt_cli.solver.trace import Outcome
 
 DEFAULT_D0 = 1e-6
 """Of the minibatch algorithms: the paper's."""
+
+
+def problem_of(data: Prepared, options: Options, dtype: Any = None) -> Problem:
+    """The objective; l2 = 1/n is known once the data are."""
+    return Problem(
+        data.X,
+        data.labels,
+        l2=1.0 / data.count if options.l2 == "1/n" else float(options.l2),
+        bias=options.bias,
+        intercept=options.intercept,
+        dtype=dtype or options.dtype,
+        threads=options.threads,
+        weights=data.sample_weight,
+    )
+
+
+def unusual(data: Prepared, problem: Problem) -> list[str]:
+    """What is unusual about the data, one line each."""
+    lines = list(data.labels.notes)
+    if data.scaling.divisors is not None:
+        lines.append(
+            f"--scale {data.scaling.kind} only divides: there is no shift, zeros stay zeros"
+        )
+    rows = problem.X.any(axis=1) if isinstance(problem.X, np.ndarray) else np.diff(problem.X.indptr)
+    empty = int(np.count_nonzero(np.asarray(rows) == 0))
+    if empty == problem.n:
+        lines.append("no row has a feature: every w has the same loss, log K for K classes")
+    elif empty:
+        lines.append(f"{empty} of {problem.n} rows have no features")
+    return lines
 
 
 def start(problem: Problem, algorithm: Algorithm, options: Options, x0: Array, g0: Array) -> Any:
@@ -51,7 +85,9 @@ def start(problem: Problem, algorithm: Algorithm, options: Options, x0: Array, g
         d0 = certify(problem, g0, L)
     else:
         d0 = float(options.d0)
-    more: dict[str, Any] = {n: getattr(options, n) for n in info.settings if n != "gradient_bound"}
+    own = {n: getattr(options, n) for n in info.settings if n != "gradient_bound"}
+    bundled = hasattr(algorithm, "Settings")
+    more: dict[str, Any] = {"settings": algorithm.Settings(**own)} if bundled else own
     if "G" in info.wants:
         more["G"] = algorithm.gradient_bound(problem, g0, options.gradient_bound)
     if "L" in info.wants or "any L" in info.wants:
@@ -83,7 +119,7 @@ def plan(options: Options, info: Info) -> Plan:
 
 
 def loop(options: Options, info: Info) -> tuple[Callable[..., Outcome], int]:
-    """The loop for an algorithm, and its number of rounds: iterations or epochs."""
+    """The loop for an algorithm, and how many iterations or epochs it makes."""
     if info.minibatch:
         return partial(minibatch.iterate, plan=plan(options, info)), options.epochs
     return full_batch.iterate, options.iterations
@@ -94,3 +130,57 @@ def notes(options: Options, info: Info) -> list[str]:
     if not info.minibatch:
         return []
     return minibatch.notes(plan(options, info), options.epochs, "d0" in info.settings)
+
+
+def x0_weights(problem: Problem, scaling: Scaling, init: Any) -> Array:
+    """The weights to start from, float64, in the shape of the problem's.
+
+    Parameters
+    ----------
+    problem, scaling
+        Of the fit.
+    init
+        A :class:`~dadapt_cli.model.Model`, or an array of weights for the scaled features.
+
+    Raises
+    ------
+    UsageError
+        They are those of another problem; what differs is named.
+    """
+    w = _of_model(problem, scaling, init) if isinstance(init, Model) else np.asarray(init)
+    if w.shape != problem.shape:
+        raise UsageError(f"init has the shape {w.shape}; the weights have {problem.shape}")
+    if w.dtype.kind not in "fiu" or not np.isfinite(w).all():
+        raise UsageError(f"init, of type {w.dtype}, has values that are not finite numbers")
+    return w.astype(np.float64)
+
+
+def _of_model(problem: Problem, scaling: Scaling, model: Model) -> Array:
+    """The model's weights for the data's classes, features and divisors."""
+    classes, p = problem.labels.classes, problem.p - problem.bias
+    if set(model.classes) != set(classes):
+        raise UsageError(f"--init: the model has the labels {_some(model.classes)}, "
+                         f"the data {_some(classes)}")  # fmt: skip
+    if (model.bias is not None) != problem.bias:
+        one, other = ("a", "none") if model.bias is not None else ("no", "one")
+        raise UsageError(f"--init: the model has {one} constant feature, this fit has {other}; "
+                         "see --bias and --intercept")  # fmt: skip
+    if model.scaling.kind != scaling.kind:
+        raise UsageError(f"--init: the model was fitted with --scale {model.scaling.kind}, "
+                         f"not {scaling.kind}")  # fmt: skip
+    if model.n_features > p:
+        raise UsageError(f"--init: the model has {model.n_features} features, the data {p}; "
+                         f"--features {model.n_features} makes the others 0")  # fmt: skip
+    old, w = model.w[: model.n_features], np.zeros((p, *model.w.shape[1:]))
+    if scaling.divisors is not None and model.scaling.divisors is not None:
+        old = (old.T * (scaling.divisors[: len(old)] / model.scaling.divisors)).T
+    w[: len(old)] = old
+    if model.bias is not None:
+        w = np.concatenate([w, model.bias * model.w[-1:]])
+    if w.ndim == 1:
+        return w if model.classes == classes else -w
+    return w[:, [model.classes.index(name) for name in classes]]
+
+
+def _some(names: tuple[int | str, ...]) -> str:
+    return ", ".join(map(str, names[:8])) + (", ..." if len(names) > 8 else "")

@@ -7,12 +7,13 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from dadapt_cli import fit
 from dadapt_cli.algorithms import find
 from dadapt_cli.algorithms._certificate import Certificate
 from dadapt_cli.errors import NumericalError
 from dadapt_cli.libsvm import read_libsvm
 from dadapt_cli.objective.metric import METRICS
-from dadapt_cli.solver.stages import FitResult, fit
+from dadapt_cli.solver.stages import FitResult
 
 from ..conftest import DATA, SMALL
 from .test_table import absolute_deviations

@@ -8,10 +8,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from dadapt_cli import fit
 from dadapt_cli.algorithms import find
 from dadapt_cli.objective import Problem
 from dadapt_cli.preprocessing.labels import encode
-from dadapt_cli.solver.stages import fit
 
 # The same arithmetic in another order of summation: measured 1e-15, the issue asks for 1e-9.
 RTOL = 1e-12

@@ -6,12 +6,12 @@ import numpy as np
 import pytest
 from scipy.optimize import minimize
 
+from dadapt_cli import fit
 from dadapt_cli.algorithms import auto, find
-from dadapt_cli.algorithms._drive import Rounds, drive
+from dadapt_cli.algorithms._drive import Iterates, drive
 from dadapt_cli.cli import run
 from dadapt_cli.errors import NumericalError
 from dadapt_cli.libsvm import read_libsvm
-from dadapt_cli.solver.stages import fit
 
 from ..conftest import DATA, SMALL, load_problem, random_problem
 
@@ -50,7 +50,7 @@ def test_it_stops_where_scipy_does() -> None:
 
 
 def test_the_loop_hears_of_a_number_that_is_none() -> None:
-    def rounds() -> Rounds[str]:
+    def iterates() -> Iterates[str]:
         yield np.ones(2)
         state.f = np.nan
         try:
@@ -61,18 +61,18 @@ def test_the_loop_hears_of_a_number_that_is_none() -> None:
 
     state = find("lbfgs").start(np.zeros(2), np.ones(2), d0=0.1, L=1.0)
     state.f = 1.0
-    assert drive(find("lbfgs"), state, rounds()) == "d_hat is nan"
+    assert drive(find("lbfgs"), state, iterates()) == "d_hat is nan"
 
 
 def test_an_error_in_the_loop_passes_through_scipy() -> None:
-    def rounds() -> Rounds[None]:
+    def iterates() -> Iterates[None]:
         yield np.ones(2)
         raise OSError("inside")
 
     state = find("lbfgs").start(np.zeros(2), np.ones(2), d0=0.1, L=1.0)
     state.f = 1.0
     with pytest.raises(OSError, match="inside"):
-        drive(find("lbfgs"), state, rounds())
+        drive(find("lbfgs"), state, iterates())
 
 
 def test_auto_says_what_it_picked_and_runs_it(capfd: pytest.CaptureFixture[str]) -> None:

@@ -7,12 +7,11 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from dadapt_cli import reference
+from dadapt_cli import fit, reference
 from dadapt_cli.libsvm import read_libsvm
 from dadapt_cli.objective import Problem, metric, smoothness
 from dadapt_cli.preprocessing.labels import encode
 from dadapt_cli.reference import newton
-from dadapt_cli.solver.stages import fit
 
 from ..conftest import DATA, load_problem, random_problem
 

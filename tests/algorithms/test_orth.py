@@ -3,18 +3,20 @@
 from __future__ import annotations
 
 import itertools
+from typing import Any
 
 import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from dadapt_cli import fit
 from dadapt_cli.algorithms import find, orth
 from dadapt_cli.algorithms._subspace import Subspace, pseudo_inverse
 from dadapt_cli.libsvm import read_libsvm
 from dadapt_cli.objective import Problem, metric, smoothness
 from dadapt_cli.objective.losses import Softmax, softmax_columns
-from dadapt_cli.solver.stages import FitResult, fit
+from dadapt_cli.solver.stages import FitResult
 
 from ..conftest import DATA, SMALL, load_problem, random_problem
 
@@ -118,13 +120,18 @@ def test_a_quadratic_ends_as_conjugate_gradients_do() -> None:
     assert reached[0] <= 6
 
 
-def steps(path: str, count: int, **more: object) -> tuple[Problem, orth.Orth]:
+def steps(path: str, count: int, **more: Any) -> tuple[Problem, orth.Orth]:
     """Make `count` steps, or as many as there are before it stops by itself."""
     problem = load_problem(DATA / path, "1/n")
     problem = problem.in_metric(metric.scale(problem, "half"))
     now = problem.value_and_gradient(problem.zeros())
     state = find("orth").start(
-        problem.zeros(), problem.rescaled(now.g), d0=1e-3, L=np.inf, problem=problem, **more
+        problem.zeros(),
+        problem.rescaled(now.g),
+        d0=1e-3,
+        L=np.inf,
+        problem=problem,
+        settings=orth.Settings(**more),
     )
     assert isinstance(state, orth.Orth)
     for _ in range(count):

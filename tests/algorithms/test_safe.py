@@ -7,10 +7,11 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from dadapt_cli import fit
 from dadapt_cli.algorithms import safe
 from dadapt_cli.libsvm import read_libsvm
 from dadapt_cli.objective import Problem, metric, smoothness
-from dadapt_cli.solver.stages import FitResult, fit
+from dadapt_cli.solver.stages import FitResult
 
 from ..conftest import DATA, SMALL, load_problem, random_problem
 

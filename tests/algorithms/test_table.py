@@ -10,10 +10,11 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from dadapt_cli import fit
 from dadapt_cli.algorithms import find, names
 from dadapt_cli.errors import NumericalError, UsageError
 from dadapt_cli.libsvm import read_libsvm
-from dadapt_cli.solver.stages import FitResult, fit
+from dadapt_cli.solver.stages import FitResult
 
 from ..conftest import DATA
 

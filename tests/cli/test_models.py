@@ -15,9 +15,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from dadapt_cli import fit
 from dadapt_cli import model as models
 from dadapt_cli.libsvm import read_libsvm, write_libsvm
-from dadapt_cli.solver.stages import fit
 
 from ..conftest import DATA, Ran
 from .test_fit import DADAPT, lines, running

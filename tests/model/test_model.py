@@ -18,12 +18,13 @@ import scipy.sparse as sp
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from dadapt_cli import fit
 from dadapt_cli import model as models
 from dadapt_cli.errors import DataError, InputOutputError, UsageError
 from dadapt_cli.libsvm import read_libsvm
 from dadapt_cli.model import Model, npz
 from dadapt_cli.preprocessing import scaling
-from dadapt_cli.solver.stages import FitResult, fit
+from dadapt_cli.solver.stages import FitResult
 
 from ..conftest import DATA
 

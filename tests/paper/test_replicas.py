@@ -7,14 +7,14 @@ from typing import Any
 import numpy as np
 import pytest
 
+from dadapt_cli import fit
 from dadapt_cli._typing import Array
 from dadapt_cli.algorithms import find
 from dadapt_cli.libsvm import read_libsvm
 from dadapt_cli.objective import Problem
 from dadapt_cli.objective.minibatches import Batches, schedule
 from dadapt_cli.paper import replicas
-from dadapt_cli.paper.replicas import Samples, linear_start, sweep
-from dadapt_cli.solver.stages import fit
+from dadapt_cli.paper.replicas import Samples, Sweep, linear_start, sweep
 
 from ..conftest import DATA, load_problem
 
@@ -61,8 +61,8 @@ def test_replica_is_the_single_run(
     monkeypatch.setattr(replicas, "BLOCK_WEIGHTS", weights_in_a_block)
     problem = load_problem(DATA / "vowel.scale", bias=True)
     curves = sweep(
-        Samples.of(problem), find(name), seeds=SEEDS, axis=axis, values=values, epochs=4,
-        schedule_name="constant", start=start, keep_weights=True,
+        Samples.of(problem), find(name),
+        Sweep(SEEDS, axis, values, epochs=4, schedule="constant", start=start, keep_weights=True),
     )  # fmt: skip
     assert curves.weights is not None
     for s, seed in enumerate(SEEDS):
@@ -87,7 +87,7 @@ def test_replica_is_the_single_run(
 def test_replica_is_what_fit_does() -> None:
     """With its schedule, at every epoch."""
     problem = load_problem(DATA / "iris.scale", bias=True)
-    curves = sweep(Samples.of(problem), find("adam"), seeds=(2,), axis="d0", values=(1e-6,))
+    curves = sweep(Samples.of(problem), find("adam"), Sweep((2,), "d0", (1e-6,)))
     X, y = read_libsvm(DATA / "iris.scale")
     trace = fit(X, y, algo="adam", seed=2, bias=True, every=1, reference="none").trace
     np.testing.assert_allclose(curves.d[:, 0, 0], [row["d"] for row in trace[1:]], rtol=TOLERANCE)
@@ -99,8 +99,8 @@ def test_schedule_reaches_the_replicas() -> None:
     problem = load_problem(DATA / "iris.scale", bias=True)
     samples = Samples.of(problem)
     paper, constant = (
-        sweep(samples, find("adam"), seeds=(0,), settings={"d0": 1e-6}, epochs=70,
-              schedule_name=name).log_loss[:, 0, 0]
+        sweep(samples, find("adam"), Sweep((0,), settings={"d0": 1e-6}, epochs=70,
+              schedule=name)).log_loss[:, 0, 0]
         for name in ("paper", "constant")
     )  # fmt: skip
     assert schedule("paper", 59) == 1.0
@@ -131,8 +131,8 @@ def test_linear_start_is_that_of_a_linear_layer() -> None:
 def test_float32_samples_make_float32_weights() -> None:
     problem = load_problem(DATA / "iris.scale", bias=True, dtype=np.float32)
     curves = sweep(
-        Samples.of(problem), find("adam"), seeds=(0, 1), axis="d0", values=(1e-16, 1e-6),
-        epochs=20, keep_weights=True,
+        Samples.of(problem), find("adam"),
+        Sweep((0, 1), "d0", (1e-16, 1e-6), epochs=20, keep_weights=True),
     )  # fmt: skip
     assert curves.weights is not None
     assert curves.weights.dtype == np.float32
@@ -143,6 +143,6 @@ def test_float32_samples_make_float32_weights() -> None:
 def test_progress_ends_at_one() -> None:
     problem = load_problem(DATA / "iris.scale", bias=True)
     shares: list[float] = []
-    sweep(Samples.of(problem), find("cocob"), seeds=(0, 1), epochs=3, schedule_name="constant",
-          progress=shares.append)  # fmt: skip
+    plan = Sweep((0, 1), epochs=3, schedule="constant")
+    sweep(Samples.of(problem), find("cocob"), plan, shares.append)
     assert shares == pytest.approx([1 / 3, 2 / 3, 1])

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 import scipy.sparse as sp
 
-from dadapt_cli import reference
+from dadapt_cli import fit, reference
 from dadapt_cli.algorithms import find, names
 from dadapt_cli.errors import DataError, UsageError
 from dadapt_cli.libsvm import read_libsvm
@@ -17,7 +17,6 @@ from dadapt_cli.objective.deduplicate import collapse
 from dadapt_cli.objective.minibatches import Batches
 from dadapt_cli.preprocessing.labels import encode
 from dadapt_cli.reference import cache, intercept, newton
-from dadapt_cli.solver.stages import fit
 
 from ..conftest import DATA, random_problem
 

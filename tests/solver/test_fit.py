@@ -11,14 +11,15 @@ import pytest
 import scipy.sparse as sp
 
 import dadapt_cli as dadapt
+from dadapt_cli import fit
 from dadapt_cli.errors import DataError, NumericalError, UsageError
 from dadapt_cli.libsvm import read_libsvm
 from dadapt_cli.objective import Problem
 from dadapt_cli.preprocessing.labels import encode
+from dadapt_cli.solver.monitor import Monitor
 from dadapt_cli.solver.options import Options
-from dadapt_cli.solver.stages import Watcher, fit, fit_source
+from dadapt_cli.solver.stages import Samples, fit_source
 from dadapt_cli.solver.stopping import Budget
-from dadapt_cli.solver.trace import Source
 from dadapt_cli.system.signals import Interrupts
 
 from ..conftest import DATA, random_problem
@@ -169,7 +170,7 @@ def test_a_signal_ends_the_run_after_its_iteration() -> None:
             interrupts.caught = 15
 
     options = Options(iterations=1000, reference="none")
-    result = fit_source(*vehicle(), options, Source(), Watcher(record, interrupts=interrupts))
+    result = fit_source(Samples(*vehicle()), options, Monitor(record, interrupts=interrupts))
     assert result.status == "interrupted"
     assert result.signal == 15
     assert [row["k"] for row in result.trace] == [0, 1, 2, 5, 6]
@@ -237,8 +238,8 @@ def test_float32_follows_float64() -> None:
 
 @pytest.mark.parametrize("n_classes", [2, 3])
 def test_threads_do_not_change_the_course(n_classes: int, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("dadapt_cli.objective.THREADS_FROM", 1)
-    monkeypatch.setattr("dadapt_cli.objective.BLOCK", 1000)
+    monkeypatch.setattr("dadapt_cli.objective.blocks.THREADS_FROM", 1)
+    monkeypatch.setattr("dadapt_cli.objective.blocks.BLOCK", 1000)
     monkeypatch.setattr("dadapt_cli.objective.blocks.DENSE_FROM", 2.0)
     problem = random_problem(0, n=500, p=20, n_classes=n_classes)
     y = problem.labels.index
@@ -255,7 +256,7 @@ def test_notes_and_log(caplog: pytest.LogCaptureFixture) -> None:
     X = sp.csr_array(np.array([[1.0, 0], [0, 0], [0, 2], [1, 1]]))
     with caplog.at_level(logging.INFO, "dadapt"):
         fit_source(
-            X, np.array([0, 1, 0, 1]), Options(iterations=1), Source(), Watcher(note=notes.append)
+            Samples(X, np.array([0, 1, 0, 1])), Options(iterations=1), Monitor(note=notes.append)
         )
     assert notes == ["1 of 4 rows have no features"]
     assert "f*: " in caplog.text

@@ -12,6 +12,7 @@ import numpy as np
 import pytest
 import scipy.sparse as sp
 
+from dadapt_cli import fit
 from dadapt_cli.algorithms import find
 from dadapt_cli.errors import NumericalError, UsageError
 from dadapt_cli.libsvm import read_libsvm
@@ -19,8 +20,7 @@ from dadapt_cli.objective import Problem, minibatches
 from dadapt_cli.objective.minibatches import Batches, schedule
 from dadapt_cli.preprocessing.labels import encode
 from dadapt_cli.solver import stages
-from dadapt_cli.solver.stages import Watcher, fit
-from dadapt_cli.solver.trace import Source
+from dadapt_cli.solver.monitor import Monitor
 
 from ..conftest import DATA, random_problem
 
@@ -147,7 +147,7 @@ def notes_of(**options: Any) -> list[str]:
     X, y = read_libsvm(IRIS)
     notes: list[str] = []
     chosen = stages.Options(**{"algo": "adam", "reference": "none", "epochs": 2, **options})
-    stages.fit_source(X, y, chosen, Source(), Watcher(note=notes.append))
+    stages.fit_source(stages.Samples(X, y), chosen, Monitor(note=notes.append))
     return [note for note in notes if "converge" in note]
 
 
@@ -189,9 +189,9 @@ def test_signal_stops_within_an_epoch() -> None:
             return object.__getattribute__(self, name)
 
     X, y = read_libsvm(IRIS)
-    watcher = Watcher(interrupts=Caught())  # type: ignore[arg-type]
+    monitor = Monitor(interrupts=Caught())  # type: ignore[arg-type]
     options = stages.Options(algo="adam", reference="none")
-    result = stages.fit_source(X, y, options, Source(), watcher)
+    result = stages.fit_source(stages.Samples(X, y), options, monitor)
     assert result.status == "interrupted"
     assert 0 < result.end["k"] < 10
     assert result.end["epoch"] == 0

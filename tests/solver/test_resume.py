@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from dadapt_cli import algorithms
+from dadapt_cli import algorithms, fit
 from dadapt_cli.algorithms import _subspace
 from dadapt_cli.checkpoint import file
 from dadapt_cli.errors import InputOutputError, NumericalError, UsageError
@@ -16,8 +16,9 @@ from dadapt_cli.libsvm import read_libsvm
 from dadapt_cli.objective import Problem
 from dadapt_cli.solver import resume as durable
 from dadapt_cli.solver import stages
+from dadapt_cli.solver.monitor import Monitor
 from dadapt_cli.solver.options import Options
-from dadapt_cli.solver.stages import FitResult, Watcher, fit, fit_source
+from dadapt_cli.solver.stages import FitResult, Samples, fit_source
 from dadapt_cli.solver.trace import Source
 from dadapt_cli.system.signals import Interrupts
 
@@ -79,9 +80,9 @@ class Stops:
     def run(self, data: tuple[Any, Any], at: int, **options: Any) -> FitResult:
         self.at, self.interrupts = at, Interrupts()
         self.interrupts.caught = 2 if at == self.made else None
-        with durable.opened(Options(**options), options) as (chosen, keeper):
-            watcher = Watcher(interrupts=self.interrupts, keeper=keeper)
-            return fit_source(*data, chosen, Source(), watcher)
+        with durable.opened(Options(**options), options) as (chosen, checkpoint):
+            monitor = Monitor(interrupts=self.interrupts, checkpoint=checkpoint)
+            return fit_source(Samples(*data), chosen, monitor)
 
 
 @pytest.mark.parametrize("given", [*map(options_of, RESUMABLE), *EXTRA], ids=str)
@@ -245,11 +246,11 @@ def test_other_data_are_refused(kept: str) -> None:
     for other in ((X * 2.0, y), (X[:-1], y[:-1]), (X, np.roll(y, 1)), (X[:, :-1], y), (X, y + 1)):
         with pytest.raises(InputOutputError, match="not those of the checkpoint's run"):
             fit(*other, resume=kept)
-    with durable.opened(Options(resume=kept), ["resume"]) as (options, keeper):
-        assert keeper is not None
-        keeper.saved.head["data"]["sha256"] = "a" * 64  # type: ignore[union-attr]
+    with durable.opened(Options(resume=kept), ["resume"]) as (options, writer):
+        writer.saved.head["data"]["sha256"] = "a" * 64  # type: ignore[union-attr]
+        samples = Samples(X, y, source=Source(sha256="b" * 64))
         with pytest.raises(InputOutputError, match=r"data changed since checkpoint \(sha256 aaaa"):
-            fit_source(X, y, options, Source(sha256="b" * 64), Watcher(keeper=keeper))
+            fit_source(samples, options, Monitor(checkpoint=writer))
 
 
 def test_a_state_that_does_not_fit_is_refused(kept: str) -> None:
