@@ -15,7 +15,7 @@ from dadapt_cli._typing import Array
 from dadapt_cli.libsvm import read_libsvm
 from dadapt_cli.objective import Problem
 from dadapt_cli.preprocessing.labels import encode
-from dadapt_cli.solver.stages import fit
+from dadapt_cli.solver import fit
 
 LAD_SEEDS = range(60)
 
