@@ -5,7 +5,7 @@ NumPy is imported for the checker only: whatever needs a record must not pay for
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, TypeAlias
+from typing import TYPE_CHECKING, Any, Literal, TypeAlias
 
 if TYPE_CHECKING:
     import numpy as np
@@ -24,3 +24,9 @@ Matrix: TypeAlias = Any
 
 Record: TypeAlias = dict[str, Any]
 """One JSON object of INTERFACE: keys in order, None for what is infinite or unknown."""
+
+Metric: TypeAlias = Literal["identity", "half", "diagonal"]
+"""The words of ``--metric``."""
+
+Scale: TypeAlias = Literal["none", "minmax", "standard", "unit"]
+"""The words of ``--scale``."""

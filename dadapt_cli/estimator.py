@@ -214,7 +214,7 @@ momentum, betas, lr, variant, reference, time_limit, every
         self.result_ = result
         self._keep(result.w, X.shape[1])
         self.n_iter_, self.d_, self.trace_ = int(result.end["k"]), result.d, result.trace
-        if chosen.tol is not None and result.status in ("iterations", "time"):
+        if not chosen.met(result.status) and result.status != "precision":
             warnings.warn(
                 f"f is not certified to be within tol = {chosen.tol:g} of its minimum after "
                 f"{self.n_iter_} steps; scale the features, or allow more iterations or a larger "

@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import contextlib
 import sys
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from dadapt_cli.cli import reading
+from dadapt_cli.cli._options import Quiet
+from dadapt_cli.cli._reading import Reading, require_input
 from dadapt_cli.errors import DataError, ExitCode, UsageError
+from dadapt_cli.solver.declared import same
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -23,6 +26,15 @@ ROWS = 10_000
 """That are formatted at once."""
 
 
+@dataclass(frozen=True, kw_only=True)
+class Strictly(Reading):
+    """Where the width of the data is known."""
+
+    strict: bool = same(
+        Reading, "strict", help="Refuse data of another width, or without a final newline."
+    )
+
+
 def main(
     data: Annotated[str, typer.Argument(metavar="DATA", help="A LIBSVM file, or - for stdin.")],
     model: Annotated[
@@ -34,36 +46,22 @@ def main(
     output: Annotated[
         str | None, typer.Option("--output", "-o", metavar="FILE", help="In place of stdout.")
     ] = None,
-    zero_based: reading.ZeroBased = False,
-    features: reading.Features = None,
-    lenient: reading.Lenient = False,
-    strict: Annotated[
-        bool,
-        typer.Option("--strict", help="Refuse data of another width, or without a final newline."),
-    ] = False,
-    max_bytes: reading.MaxBytes = reading.MAX_BYTES,
-    max_ratio: reading.MaxRatio = reading.MAX_RATIO,
-    quiet: Annotated[bool, typer.Option("--quiet", "-q", help="Only results.")] = False,
+    *,
+    reading: Strictly,
+    quiet: Quiet = False,
 ) -> int:
     """Predict labels, one a line, with a model of fit --save or of LIBLINEAR's train.
 
     Accuracy and log-loss against the labels in DATA go to stderr.
     """
-    how = reading.reading(
-        zero_based=zero_based,
-        features=features,
-        lenient=lenient,
-        strict=strict,
-        max_bytes=max_bytes,
-        max_ratio=max_ratio,
-    )
-    found = reading.require_input(data)
-    reading.require_input(model)
+    how = reading.arguments()
+    found = require_input(data)
+    require_input(model)
     if model == "-":
         raise UsageError("--model -: a model is read from a file; name it")
 
     from dadapt_cli import model as models
-    from dadapt_cli.cli.messages import say
+    from dadapt_cli.cli._messages import say
     from dadapt_cli.system.files import atomic_write, check_output
 
     if output is not None:
@@ -76,7 +74,7 @@ def main(
         )
     loaded = found.load(**how)
     try:
-        X, lines = fitted.conform(loaded.X, strict=strict)
+        X, lines = fitted.conform(loaded.X, strict=reading.strict)
     except DataError as error:
         raise DataError(str(error), found.path) from None
     scores = fitted.scores(X)

@@ -15,16 +15,18 @@ dominating.
 
 from __future__ import annotations
 
+from typing import get_args
+
 import numpy as np
 
-from dadapt_cli._typing import Array
+from dadapt_cli._typing import Array, Metric
 from dadapt_cli.objective import Problem
 from dadapt_cli.objective.smoothness import column_squares
 
 POWERS = {"identity": 0.0, "half": -0.25, "diagonal": -0.5}
 """c = h^power."""
 
-METRICS = tuple(POWERS)
+METRICS: tuple[Metric, ...] = get_args(Metric)
 
 
 def scale(problem: Problem, metric: str) -> Array | None:

@@ -4,12 +4,10 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
-from typing import Any
 
+from dadapt_cli._typing import Record
 from dadapt_cli.errors import InputOutputError
 from dadapt_cli.system.files import atomic_write
-
-Record = dict[str, Any]
 
 
 class Store:

@@ -6,13 +6,12 @@ import json
 import math
 from dataclasses import asdict, dataclass, fields
 from pathlib import Path
-from typing import Any, NoReturn
+from typing import NoReturn
 
+from dadapt_cli._typing import Record
 from dadapt_cli.errors import DataError, InputOutputError, UsageError
 from dadapt_cli.reference import Reference
 from dadapt_cli.system.files import atomic_write
-
-Record = dict[str, Any]
 
 VERSION = 1
 """Of the file's format."""

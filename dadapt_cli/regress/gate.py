@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from dadapt_cli import __version__
+from dadapt_cli._typing import Record
 from dadapt_cli.datasets import PROBLEMS, Dataset, absent, find, pick, shipped
 from dadapt_cli.errors import InputOutputError, UsageError
 from dadapt_cli.regress import baseline
@@ -22,8 +23,6 @@ from dadapt_cli.regress.cases import BUDGETS, PENALTIES, Case, describe, measure
 from dadapt_cli.solver.checks import choice
 from dadapt_cli.solver.trace import environment
 from dadapt_cli.system.signals import SIGNALS
-
-Record = dict[str, Any]
 
 Map = Callable[[Callable[[Any], Any], Sequence[Any]], Iterator[Any]]
 """``map`` of the interpreter, or of a pool: results in the order of the work."""

@@ -6,13 +6,13 @@ import json
 import os
 from collections.abc import Iterable, Sequence
 from pathlib import Path
-from typing import Any, TextIO
+from typing import TextIO
 
 from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-Record = dict[str, Any]
+from dadapt_cli._typing import Record
 
 
 def as_json(rows: Sequence[Record], stream: TextIO) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TextIO
 
-from dadapt_cli.render.machine import Record
+from dadapt_cli._typing import Record
 
 
 class FoldTable:

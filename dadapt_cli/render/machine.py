@@ -8,9 +8,8 @@ import os
 from pathlib import Path
 from typing import Any, TextIO
 
+from dadapt_cli._typing import Record
 from dadapt_cli.errors import InputOutputError
-
-Record = dict[str, Any]
 
 
 def line(record: Record) -> str:

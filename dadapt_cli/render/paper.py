@@ -14,9 +14,8 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
+from dadapt_cli._typing import Record
 from dadapt_cli.system.files import atomic_write
-
-Record = dict[str, Any]
 
 PARTS = ("dadapt_adam", "dadapt_sgd", "dadapt_adagrad", "cocob")
 

@@ -7,10 +7,9 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+from dadapt_cli._typing import Record
 from dadapt_cli.errors import MissingExtraError, UsageError
 from dadapt_cli.system.files import atomic_write
-
-Record = dict[str, Any]
 
 FORMATS = (".png", ".svg")
 

@@ -5,10 +5,9 @@ from __future__ import annotations
 import json
 from collections import Counter
 from collections.abc import Callable, Sequence
-from typing import Any
 from xml.etree import ElementTree as ET
 
-Record = dict[str, Any]
+from dadapt_cli._typing import Record
 
 COLUMNS = (
     ("d", "d", "#.4g"),

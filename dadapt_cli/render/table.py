@@ -3,16 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any, TextIO
+from typing import TextIO
 
 from rich.console import Console
 from rich.table import Table as RichTable
 from rich.text import Text
 
+from dadapt_cli._typing import Record
 from dadapt_cli.algorithms import Info, find
 from dadapt_cli.render.spark import BARS, sparkline
-
-Record = dict[str, Any]
 
 # header, record key, format; what is dropped first when the screen is narrow comes last here
 COLUMNS = (

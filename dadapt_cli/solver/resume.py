@@ -22,15 +22,9 @@ from dadapt_cli.errors import InputOutputError, UsageError
 from dadapt_cli.objective import Problem
 from dadapt_cli.reference import cache
 from dadapt_cli.solver.checks import number
-from dadapt_cli.solver.options import Options
+from dadapt_cli.solver.options import BUDGETS, OWN, Options
 from dadapt_cli.system import lock
 from dadapt_cli.system.files import remove_leftovers
-
-BUDGETS = ("iterations", "epochs", "tol", "time_limit", "every", "threads")
-"""Options that may be others than those of the run that is resumed."""
-
-OWN = ("checkpoint", "resume", "restart", "checkpoint_every")
-"""Options that are about the file and not about the run."""
 
 
 def resumed(options: Options, given: Collection[str]) -> Options:
