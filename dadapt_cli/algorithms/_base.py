@@ -30,14 +30,19 @@ class Info:
         Whether it takes minibatches: the loop is then that of epochs.
     settings
         Options that only some algorithms take, and this one does: ``gradient_bound``,
-        ``memory``, ``inner``, ``lbfgs_pairs``; ``d0``, ``lr``, ``momentum``, ``betas``,
-        ``schedule``.
+        ``memory``, ``inner``, ``lbfgs_pairs``, ``c``, ``average``, ``beta``; ``d0``, ``lr``,
+        ``momentum``, ``betas``, ``schedule``.
+    refuses
+        Options of its kind, full-batch or minibatch, that mean nothing to it: ``bound`` where d is
+        no bound, ``d0`` where there is no d. ``start`` is not given them.
+    averaging, scheduling
+        Values of ``--average`` and ``--schedule`` it takes, where it takes them.
     variants
         Values of ``--variant`` it takes; ``paper`` is the final version.
     wants
         What ``start`` is given beside x_0, g_0, d0 and bound: ``G`` of the listing, ``L`` (a
         certified upper bound on the smoothness, in the metric and norm of the algorithm),
-        ``any L`` (a looser one that costs nothing), the ``problem``.
+        ``any L`` (a looser one that costs nothing), the ``problem``, ``f_star``.
     metric
         Default of ``--metric``.
     averages
@@ -56,6 +61,9 @@ class Info:
     bounds: tuple[str, ...]
     minibatch: bool = False
     settings: tuple[str, ...] = ("gradient_bound",)
+    refuses: tuple[str, ...] = ()
+    averaging: tuple[str, ...] = ("none", "uniform", "weighted")
+    scheduling: tuple[str, ...] = ("paper", "constant")
     variants: tuple[str, ...] = ("paper",)
     wants: tuple[str, ...] = ("G", "L")
     metric: str = "identity"

@@ -35,7 +35,7 @@ INFO = Info(
     options="--c (4), --variant paper|coordinate, --bound II|certified, --metric (identity)",
     distance="D",
     bounds=("II", "certified"),
-    settings=(),
+    settings=("c",),
     variants=("paper", "coordinate"),
     wants=("L",),
 )

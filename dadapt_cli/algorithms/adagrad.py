@@ -23,10 +23,12 @@ INFO = Info(
     symbols="s_k, a_k, d_k, d-hat_k",
     d_means="a lower bound on D_inf = ||x_0 - x*||_inf",
     options="--bound I|II|certified (bound C in the l-infinity norm); --gradient-bound auto (per "
-    "coordinate), initial, lipschitz or G_inf",
+    "coordinate), initial, lipschitz or G_inf; --average anytime|schedule-free, --beta",
     distance="D_inf",
     bounds=("I", "II", "certified"),
     variants=("paper", "pip"),
+    settings=("gradient_bound", "average", "beta"),
+    averaging=("none", "anytime", "schedule-free"),
 )
 
 SMALLEST_BOUND = 1e-12

@@ -22,6 +22,7 @@ INFO = Info(
     distance="D",
     bounds=(),
     settings=(),
+    refuses=("d0", "bound"),
     variants=("paper", "2023"),
     wants=(),
     averages=False,

@@ -23,6 +23,7 @@ INFO = Info(
     distance="D",
     bounds=(),
     settings=(),
+    refuses=("bound",),
     wants=(),
 )
 

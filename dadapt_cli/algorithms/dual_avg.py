@@ -22,9 +22,11 @@ INFO = Info(
     symbols="s_k, gamma_k, d_k, d-hat_k",
     d_means="a lower bound on D = ||x_0 - x*||_2",
     options="--bound I|II|certified; --gradient-bound lipschitz or G: Theorem 2's step and "
-    "its iterate",
+    "its iterate; --average anytime|schedule-free, --beta",
     distance="D",
     bounds=("I", "II", "certified"),
+    settings=("gradient_bound", "average", "beta"),
+    averaging=("none", "anytime", "schedule-free"),
 )
 
 

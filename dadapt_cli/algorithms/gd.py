@@ -27,14 +27,18 @@ INFO = Info(
     theorem="Theorem 3: f(average) - f* = O(D G log(n)/sqrt(n))",
     symbols="s_k, lambda_k, d_k, d-hat_k",
     d_means="a lower bound on D = ||x_0 - x*||_2",
-    options="--bound I|II|certified (I and II coincide); --gradient-bound auto|initial or G",
+    options="--bound I|II|certified (I and II coincide); --gradient-bound auto|initial or G; "
+    "--average anytime|schedule-free, --beta; --schedule constant|linear|cosine",
     distance="D",
     bounds=("I", "II", "certified"),
+    settings=("gradient_bound", "average", "beta", "schedule"),
+    averaging=("none", "anytime", "schedule-free"),
+    scheduling=("constant", "linear", "cosine"),
 )
 
 
 @dataclass(frozen=True)
-class Scheduled:
+class Settings:
     """How Algorithm 2 may differ from the paper's.
 
     Attributes
@@ -42,13 +46,13 @@ class Scheduled:
     beta
         Where gradients are taken (:mod:`._averaged`); None is the paper, whose A_k contains g_k.
     schedule
-        ``none``, ``linear`` or ``cosine``: of lambda_k.
+        ``constant``, ``linear`` or ``cosine``: of lambda_k.
     steps
         After which the schedule ends; f is evaluated at one point more, x_steps.
     """
 
     beta: float | None = None
-    schedule: str = "none"
+    schedule: str = "constant"
     steps: int = 0
 
 
@@ -76,13 +80,13 @@ class GradientDescent(Averaged):
     def evaluate(self, problem: Problem) -> Evaluation:
         """As of every state; a schedule's bound wants the gradient."""
         evaluation = Averaged.evaluate(self, problem)
-        if self.schedule != "none":
+        if self.schedule != "constant":
             self.g = problem.rescaled(evaluation.g)
         return evaluation
 
     def weight(self, square: float) -> float:
         """lambda_k, for ||g_k||^2 in A_k or, with an average, 0."""
-        eta = 1.0 if self.schedule == "none" else decay(self.schedule, self.k, self.steps + 1)
+        eta = 1.0 if self.schedule == "constant" else decay(self.schedule, self.k, self.steps + 1)
         return float(self.d * eta / math.sqrt(self.A + square))
 
     def bound_last(self, D: float) -> float | None:
@@ -104,7 +108,7 @@ def start(
     bound: str = "I",
     G: float,
     L: float = math.inf,
-    settings: Scheduled = Scheduled(),
+    settings: Settings = Settings(),
 ) -> GradientDescent:
     """Before the first step: s_0 = 0, A = G^2. `L` is for bound C, under which Theorem 3 holds."""
     return GradientDescent(
@@ -125,7 +129,7 @@ def start(
 
 def step(state: GradientDescent, g: Array) -> None:
     """Advance from x_k to x_{k+1}; `g` is the gradient at x_k."""
-    if state.schedule != "none" and state.k > state.steps:
+    if state.schedule != "constant" and state.k > state.steps:
         raise UsageError(
             f"--schedule {state.schedule}: this run's schedule ends at k = {state.steps}; "
             "begin another with more --iterations"
@@ -142,7 +146,7 @@ def step(state: GradientDescent, g: Array) -> None:
     if state.s_norm != 0:  # also when it is no number: the ratchet refuses that
         state.d_hat = state.certified((state.num + state.surplus()) / state.s_norm)
         state.d = ratchet(state.d, state.d_hat)  # d_{k+1}
-    if state.schedule != "none":
+    if state.schedule != "constant":
         state.lam.append(lam)
         state.squares.append(gg)
     state.k += 1

@@ -22,6 +22,7 @@ INFO = Info(
     distance="D",
     bounds=(),
     settings=(),
+    refuses=("d0", "bound"),
     wants=("f_star",),
     averages=False,
 )

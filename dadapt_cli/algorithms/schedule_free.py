@@ -21,6 +21,7 @@ INFO = Info(
     distance="D",
     bounds=(),
     settings=(),
+    refuses=("d0", "bound"),
     wants=("L",),
 )
 

@@ -247,7 +247,8 @@ def _start(setup: _Setup, known: _Known) -> _Run:
         problem = collapse(problem)
     first = problem.value_and_gradient(problem.rescaled(x0))
     whole = setup.problem.in_metric(scale)
-    state = start.start(whole, setup.algorithm, options, x0, problem.rescaled(first.g))
+    g0, f_star = problem.rescaled(first.g), known.reference.f_star
+    state = start.start(whole, setup.algorithm, options, x0, g0, f_star)
     source = replace(setup.samples.source, sha256=known.sha256)
     labels = setup.data.labels.classes
     data = trace.describe(setup.samples.X, whole.n, labels, source)

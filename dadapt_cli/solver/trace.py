@@ -274,7 +274,7 @@ def start(
             **dict.fromkeys(not_for(info)),
         },
         "d0": d0,
-        "d0_certified": options.d0 == "auto" and not info.minibatch,
+        "d0_certified": options.d0 == "auto" and bool(info.bounds),
         "schema": SCHEMA,
         "metric": options.metric or "identity",
         "reference": known.record(),
@@ -346,7 +346,7 @@ def _growth(outcome: Outcome, info: Info, reference: Reference) -> list[str]:
     D = reference.distance(info.distance)
     if d is None:
         return []
-    if info.minibatch:
+    if not info.bounds:
         return [f"d = {d:.4g} is {info.d_means}"]
     if D is not None and d > D * (1 + SLACK):
         return [

@@ -27,7 +27,7 @@ CASES: dict[str, tuple[str, dict[str, Any]]] = {
     "anytime1_II_tight": ("dual-avg", {"bound": "II", "beta": 1.0}),
     "anytime1_II_G1": ("dual-avg", {"bound": "II", "beta": 1.0, "G": 1.0}),
     "schedfree1_II_beta0.9": ("dual-avg", {"bound": "II", "beta": 0.9}),
-    "anytime2_g0": ("gd", {"settings": gd.Scheduled(1.0)}),
+    "anytime2_g0": ("gd", {"settings": gd.Settings(1.0)}),
     "anytime3_II_G1": ("adagrad", {"bound": "II", "beta": 1.0, "G": np.ones(3)}),
 }
 
@@ -83,7 +83,7 @@ def test_golden_schedule(shared: Path) -> None:
     g0 = f_and_g(np.zeros(3))[1]
     state = gd.start(
         np.zeros(3), g0, d0=0.01, G=float(np.linalg.norm(g0)),
-        settings=gd.Scheduled(schedule="linear", steps=60),
+        settings=gd.Settings(schedule="linear", steps=60),
     )  # fmt: skip
     d = [state.d]
     for k in range(61):
@@ -114,7 +114,7 @@ def begin(known: Known, name: str, bound: str, beta: float, d0: float) -> tuple[
     g0 = known.f_and_g(x0)[1]
     more: dict[str, Any] = {"beta": beta}
     if name == "gd":
-        more = {"settings": gd.Scheduled(beta), "G": float(np.linalg.norm(g0))}
+        more = {"settings": gd.Settings(beta), "G": float(np.linalg.norm(g0))}
     if name == "adagrad":
         more["G"] = known.norms if known.norms.size else np.abs(g0) + 1e-12
     return algorithm, algorithm.start(x0, g0, d0=d0, bound=bound, **more)
@@ -187,7 +187,7 @@ def test_theorem_d_bounds_every_last_iterate(seed: int, schedule: str) -> None:
     x0 = np.zeros(known.shape)
     g0 = known.f_and_g(x0)[1]
     G = float(np.linalg.norm(g0))
-    state = gd.start(x0, g0, d0=1e-6, G=G, settings=gd.Scheduled(schedule=schedule, steps=300))
+    state = gd.start(x0, g0, d0=1e-6, G=G, settings=gd.Settings(schedule=schedule, steps=300))
     for k in range(301):
         state.f, state.g = known.f_and_g(state.x)
         if not state.g.any():
