@@ -154,12 +154,12 @@ class Options:
         algorithm = algorithms.find(self.algo, self.variant)
         info = algorithm.INFO
         refuse(info, self.algo, given, own)
+        self._check_averaging(info, given)
         for name, one in declared(own).items():
             if one.taken_by(info):
                 one.check(getattr(self, name))
         if info.bounds:
             choice("bound", self.bound or info.bounds[0], info.bounds)
-        self._check_averaging(info, given)
         number("d0", self.d0, at_least=SMALLEST_D0[self.dtype], words=("auto",))
         if "lr" in info.settings and self.lr is None:
             raise UsageError(f"--algo {self.algo} needs --lr, a learning rate")

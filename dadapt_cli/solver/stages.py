@@ -273,7 +273,10 @@ def _finish(setup: _Setup, run: _Run, outcome: Outcome) -> FitResult:
         outcome,
         theorem2_k=getattr(run.state, "theorem2_k", None),
         tested=setup.judge(outcome.w),
-        diagnosis=trace.diagnose(outcome, setup.algorithm.INFO, known.reference, options.tol),
+        diagnosis=[
+            *trace.diagnose(outcome, setup.algorithm.INFO, known.reference, options.tol),
+            *trace.rejections(getattr(run.state, "rejected", 0)),
+        ],
         seconds={
             "load": source.load_seconds,
             "reference": known.time - setup.begin,

@@ -340,6 +340,14 @@ def diagnose(outcome: Outcome, info: Info, reference: Reference, tol: float | No
     return lines
 
 
+def rejections(count: int) -> list[str]:
+    """What gradients at points that were not accepted have cost, in words."""
+    if not count:
+        return []
+    spent = "1 gradient was" if count == 1 else f"{count} gradients were"
+    return [f"{spent} spent on points that were rejected: the step was too long there"]
+
+
 def _growth(outcome: Outcome, info: Info, reference: Reference) -> list[str]:
     """Whether d still grows, and whether it can be what it is called."""
     k, d = outcome.row["k"], outcome.row["d"]
