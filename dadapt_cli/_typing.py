@@ -11,13 +11,15 @@ if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
-Array: TypeAlias = "NDArray[np.floating[Any]]"
-"""Weights, gradients, margins: (p,) or (p, C), (n,) or (n, C); float64 or float32."""
+    Array: TypeAlias = NDArray[np.floating[Any]]
+    """Weights, gradients, margins: (p,) or (p, C), (n,) or (n, C); float64 or float32."""
 
-Indices: TypeAlias = "NDArray[np.intp]"
-"""Class numbers, one a sample."""
+    Indices: TypeAlias = NDArray[np.intp]
+    """Class numbers, one a sample."""
 
-Mask: TypeAlias = "NDArray[np.bool_]"
+    Mask: TypeAlias = NDArray[np.bool_]
+else:
+    Array = Indices = Mask = Any
 
 Matrix: TypeAlias = Any
 """The data, one sample a row: scipy.sparse.csr_array or a dense array."""

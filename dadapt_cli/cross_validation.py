@@ -52,6 +52,8 @@ def cross_validate(
             f"--cross-validate {folds}; give 2 to {sizes.min()}, the number of samples with the "
             f"label {encoded.classes[int(sizes.argmin())]}"
         )
+    if options.seed >= 2**32:
+        raise UsageError(f"--seed {options.seed}; with folds give one below 2^32")
     info = options.check().INFO
     resolved = asdict(options.resolved(info))
     foreign = [name for name in not_for(info) if name != "seed"]

@@ -11,14 +11,10 @@ anytime form (Cutkosky 2019), those between are schedule-free (Defazio et al. 20
 
 from __future__ import annotations
 
-import math
 from dataclasses import dataclass
-
-import numpy as np
 
 from dadapt_cli._typing import Array
 from dadapt_cli.algorithms._base import State
-from dadapt_cli.algorithms._certificate import GUARD
 
 
 @dataclass(slots=True, kw_only=True)
@@ -27,28 +23,24 @@ class Averaged(State):
 
     z: Array  # z_k
     beta: float = 0.0
-    f_best: float = math.inf  # least f(y_i)
 
-    def include(self, weight: float, g: Array | None = None) -> None:
+    def include(self, weight: float, g: Array) -> None:
         """Take z_k into the average, and y_k with its gradient into bound C, where there is one."""
-        self.W += weight
+        self.weigh(weight, g, self.z if self.beta > 0 else None)
         share = weight / self.W
         self.average += share * (self.z - self.average)
         # xbar_k as an average of xbar_{k-1} and y_k, for the loop's X @ xbar
         self.fraction = share / (1 - self.beta + share * self.beta)
-        self.f_best = min(self.f_best, self.f)
-        if self.certificate is not None and g is not None:
-            self.hyperplane = self.certificate.include(self.f, g, self.x - self.x0, weight)
+        self.rounding.averaged(share)
+        if self.beta > 0:
+            self.rounding.displaced(self.W, share)
 
     def surplus(self) -> float:
         """W_k (f(y_k) - least f), which Theorem A adds to num if beta = 1; rounded down.
 
         For beta < 1 it is 0: f(xbar_k) is not known.
         """
-        if self.beta < 1:
-            return 0.0
-        rounding = GUARD * float(np.finfo(self.x.dtype).eps) * abs(self.f)
-        return max(0.0, self.W * (self.f - self.f_best - rounding))
+        return 0.0 if self.beta < 1 else self.rounding.surplus(self.W)
 
     def look(self, z: Array, weight: float) -> None:
         """Go on from z_{k+1}, which will have this weight."""

@@ -9,7 +9,7 @@ from dadapt_cli.algorithms._space import dot, norm
 
 def include(state: State, weight: float, g: Array) -> None:
     """Take x_k, where the gradient is `g`, into the weighted average and the bound's sums."""
-    state.include(weight)
+    state.include(weight, g)
     state.slack += weight * dot(g, state.x - state.x0)
     state.s += weight * g
     state.s_norm = norm(state.s)

@@ -22,7 +22,8 @@ import numpy as np
 
 from dadapt_cli._typing import Array
 from dadapt_cli.algorithms._base import Info, State
-from dadapt_cli.algorithms._certificate import GUARD, Certificate
+from dadapt_cli.algorithms._certificate import Certificate
+from dadapt_cli.algorithms._rounding import EPS
 from dadapt_cli.algorithms._space import dot, norm, norm1, ratchet
 
 INFO = Info(
@@ -57,42 +58,43 @@ class Accelerated(State):
     w: float  # its weight
     g: Array  # gradient at y_k
     f_y: float = 0.0  # f(y_k)
-    f_best: float = math.inf  # f_b, the least f of all points tried
+    y_error: float = 0.0  # of it
     N: float = 0.0  # sum w_i <g_i, x_0 - z_i>
     S: float = 0.0  # sum W_{i-1} B(y_{i-1}, y_i), the Bregman slack
-    error: float = 0.0  # what rounding may have put into S: measured, not proved
     g0_norm: float = 0.0  # ||g_0||_*
     rejected: int = 0  # gradients at points that were not accepted
 
     def accept(self, g: Array) -> None:
         """The point tried is y_{k+1}."""
+        at, before, before_error = self.rounding, self.W, self.y_error
         move = self.average - self.x
+        self.weigh(self.w, g, self.z)
+        self.y_error = at.value
+        at.displaced(self.W, self.w / self.W)
+        self.S += before * (self.f_y - self.f - dot(g, move))
         length = float(np.abs(move).max(initial=0)) if self.inf else norm(move)
-        rounding = GUARD * float(np.finfo(g.dtype).eps)
-        self.S += self.W * (self.f_y - self.f - dot(g, move))
-        self.error += rounding * self.W * (abs(self.f_y) + abs(self.f) + length * self.g0_norm)
+        terms = abs(self.f_y) + abs(self.f) + at.size * length
+        errors = before_error + at.value + at.gradient * length
+        errors += (at.inner + 4 * at.u) * at.size * length + (at.steps + 4) * EPS * terms
+        at.products += before * errors + EPS * abs(self.S)
         self.N += self.w * dot(g, self.x0 - self.z)
         self.slack = -(self.N + self.S)
         self.s += self.w * g
-        self.W += self.w
         self.average, self.f_y, self.g = self.x, self.f, g
         self.fraction = 1.0
-        self.f_best = min(self.f_best, self.f)
-        if self.certificate is not None:
-            self.hyperplane = self.certificate.include(self.f, g, self.x - self.x0, self.w)
         self.s_norm = norm1(self.s) if self.inf else norm(self.s)
         self.d_hat = None
         if self.s_norm != 0:  # also when it is no number: the ratchet refuses that
-            surplus = self.W * (self.f - self.f_best)
-            self.d_hat = self.certified((self.N + self.S - self.error + surplus) / self.s_norm)
+            surplus = at.surplus(self.W)
+            self.d_hat = (self.N + self.S + surplus) / self.s_norm
+            self.d_hat = self.certified(self.d_hat, abs(self.N) + abs(self.S) + surplus)
             self.d = ratchet(self.d, self.d_hat)
-        size = norm1(g) if self.inf else norm(g)
-        self.stalled = size <= CONVERGED * float(np.finfo(g.dtype).eps) * self.g0_norm
+        self.stalled = at.size <= CONVERGED * float(np.finfo(g.dtype).eps) * self.g0_norm
 
-    def reject(self) -> None:
+    def reject(self, g: Array) -> None:
         """The same step is tried again, shorter; all that changes is Q."""
         self.rejected += 1
-        self.f_best = min(self.f_best, self.f)
+        self.rounding.at(self.f, g, self.x - self.x0)
         self.fraction, self.d_hat = 0.0, None
 
     def propose(self, step: float | Array) -> None:
@@ -137,7 +139,7 @@ def step(state: Accel, g: Array) -> None:
         q = (state.w / state.d) ** 2 * dot(change, change)
         if q > state.Q2:
             state.Q2 *= 2
-            state.reject()
+            state.reject(g)
         else:
             state.accept(g)
             state.Q2 += q

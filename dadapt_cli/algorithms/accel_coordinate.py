@@ -15,6 +15,7 @@ import numpy as np
 from dadapt_cli._typing import Array
 from dadapt_cli.algorithms import accel
 from dadapt_cli.algorithms._certificate import Certificate
+from dadapt_cli.algorithms._rounding import Rounding
 from dadapt_cli.algorithms._space import norm1, total
 
 INFO = replace(
@@ -49,7 +50,8 @@ def start(
         s=np.zeros_like(x0),
         average=x0,
         d=d0,
-        certificate=Certificate(L=L, inf=True) if bound == "certified" else None,
+        certificate=Certificate(L=L) if bound == "certified" else None,
+        rounding=Rounding.plain(x0, inf=True),
         inf=True,
         c=c,
         z=x0,
@@ -69,7 +71,7 @@ def step(state: AccelCoordinate, g: Array) -> None:
         q = (state.w / state.d) ** 2 * change * change
         if total(q / Q) > total(Q):
             state.Q2 = np.where(q > state.Q2, 2 * state.Q2, state.Q2)
-            state.reject()
+            state.reject(g)
         else:
             state.accept(g)
             state.Q2 = state.Q2 + q

@@ -7,7 +7,7 @@ multiplies lambda_k; Theorem D bounds f at its last iterate (docs/theory.md).
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 
@@ -16,6 +16,7 @@ from dadapt_cli.algorithms._averaged import Averaged
 from dadapt_cli.algorithms._base import Info
 from dadapt_cli.algorithms._certificate import Certificate
 from dadapt_cli.algorithms._decay import decay, last_iterate_excess
+from dadapt_cli.algorithms._rounding import EPS, OUTWARD
 from dadapt_cli.algorithms._space import dot, norm, ratchet
 from dadapt_cli.errors import UsageError
 from dadapt_cli.objective import Evaluation, Problem
@@ -81,7 +82,7 @@ class GradientDescent(Averaged):
         """As of every state; a schedule's bound wants the gradient."""
         evaluation = Averaged.evaluate(self, problem)
         if self.schedule != "constant":
-            self.g = problem.rescaled(evaluation.g)
+            self.f, self.g = evaluation.f, problem.rescaled(evaluation.g)
         return evaluation
 
     def weight(self, square: float) -> float:
@@ -95,9 +96,15 @@ class GradientDescent(Averaged):
             return None
         g, square = self.g, dot(self.g, self.g)
         lam = self.weight(square)
-        sums = D * norm(self.s + lam * g) + self.slack + lam * dot(g, self.x - self.x0)
+        move, at = self.x - self.x0, replace(self.rounding)
+        at.at(self.f, g, move)
+        at.add(lam, self.s_norm)
+        slack = self.slack + lam * dot(g, move)
+        mean = at.upper(D, norm(self.s + lam * g), slack, self.W + lam)
         excess = last_iterate_excess([*self.lam, lam], [*self.squares, square])
-        return float(sums / (self.W + lam) + excess)
+        # Its proof has <g_i, x_i - x_j>, i >= j, with weights that add up to at most 1/lambda_k.
+        errors = 4 * OUTWARD * at.s * at.reach / lam
+        return mean + excess * (1 + 2 * at.inner + 4 * (at.steps + 4) * EPS) + errors
 
 
 def start(

@@ -51,9 +51,11 @@ def start(x0: Array, g0: Array, *, L: float) -> ScheduleFree:
 def step(state: ScheduleFree, g: Array) -> None:
     """Advance from y_k to y_{k+1}; `g` is the gradient at y_k."""
     if state.k > 0:  # Lemma 5's sums for the points z_1..z_k, weights 1
-        state.W += 1
+        state.weigh(1.0, g, state.z)
         state.average = state.ahead
         share = 1 / state.W
+        state.rounding.averaged(share)
+        state.rounding.displaced(state.W, share)
         state.fraction = share / (1 - BETA + share * BETA)  # of y_k in the average
         state.slack += dot(g, state.z - state.x0)
         state.s += g

@@ -91,17 +91,17 @@ def _parameters(cls: type) -> Iterator[inspect.Parameter]:
 def _value(one: Declared, given: Any) -> Any:
     """The value that was meant; its range is for the option to check."""
     if one.holds(Mapping):
-        return _factors(one.typed, given or [])
+        return factors(one.typed, given or [])
     if not isinstance(given, str):
         return given
     if one.holds(tuple):
         return _pair(one, given)
     if one.holds(float):
-        return _number_or_word(given)
+        return number_or_word(given)
     return int(given) if one.holds(int) and given.isascii() and given.isdigit() else given
 
 
-def _factors(name: str, texts: list[str]) -> dict[int, float]:
+def factors(name: str, texts: list[str]) -> dict[int, float]:
     """Factors of labels, none twice."""
     found: dict[int, float] = {}
     for text in texts:
@@ -124,7 +124,7 @@ def _pair(one: Declared, text: str) -> tuple[float, float]:
     return first, second
 
 
-def _number_or_word(text: str) -> str | float:
+def number_or_word(text: str) -> str | float:
     """A float where Python reads one."""
     try:
         return float(text) if "_" not in text else text

@@ -83,11 +83,12 @@ def main(
     how = reading.arguments()
     found = require_input(data)
     others = None if wanted.test is None else require_input(wanted.test)
-    views: list[Any] = [_view(wanted.output, info, wanted.cross_validate is not None)]
+    views: list[Any] = [_view(wanted.output, wanted.cross_validate is not None)]
     if wanted.plot is not None:
         plotting.check(wanted.plot)
-    outputs = (wanted.trace, wanted.plot, wanted.save, options.checkpoint or options.resume)
-    check_outputs(outputs, found.path, None if others is None else others.path)
+    outputs = (wanted.plot, wanted.save, options.checkpoint or options.resume)
+    read = (found.path, None if others is None else others.path)
+    check_outputs(outputs, *read, grows=wanted.trace)
     if wanted.save is not None:
         _modelling.check_savable(wanted.save, options.scale)
     if data == wanted.test == "-":
@@ -152,8 +153,9 @@ def _given(context: typer.Context) -> list[str]:
     return [name for name, source in sources.items() if source and source.name != "DEFAULT"]
 
 
-def _view(output: str, info: Any, folds: bool) -> Any:
+def _view(output: str, folds: bool) -> Any:
     """What shows the records on standard output."""
+    from dadapt_cli.algorithms import find
     from dadapt_cli.render import machine, table
     from dadapt_cli.render.folds import FoldTable
 
@@ -161,7 +163,7 @@ def _view(output: str, info: Any, folds: bool) -> Any:
     if output == "table" and folds:
         return FoldTable(sys.stdout)
     if output == "table":
-        return table.Table(sys.stdout, info)
+        return table.Table(sys.stdout, lambda name, variant: find(name, variant).INFO)
     if output == "jsonl":
         return machine.JsonLines(sys.stdout)
     kind = machine.Document if output == "json" else machine.Csv

@@ -67,7 +67,7 @@ def main(
     if output is not None:
         for path in (found.path, model):
             check_output(output, path)
-    fitted = models.load(model)
+    fitted = models.load(model, reading.max_bytes)
     if probability and fitted.kind == "svm":
         raise UsageError(
             f"--probability: {model} is a support vector machine, which has none; only labels"
@@ -75,9 +75,9 @@ def main(
     loaded = found.load(**how)
     try:
         X, lines = fitted.conform(loaded.X, strict=reading.strict)
+        scores = fitted.finite_scores(X)
     except DataError as error:
         raise DataError(str(error), found.path) from None
-    scores = fitted.scores(X)
     writing: Any = atomic_write(output) if output else contextlib.nullcontext(sys.stdout.buffer)
     with writing as stream:
         _write(stream, fitted, scores, probability)

@@ -16,6 +16,9 @@ from dadapt_cli.preprocessing.scaling import Scaling
 
 KINDS = ("logistic", "softmax", "one-vs-rest", "svm")
 
+LARGEST = 1e150
+"""Magnitude of a weight or bias in a file: the product of two is a number."""
+
 
 @dataclass(frozen=True)
 class Verdict:
@@ -108,6 +111,21 @@ class Model:
         X = self.scaling.apply(X)
         z: Array = X @ self.w[: self.n_features]
         return z if self.bias is None else z + self.bias * self.w[-1]
+
+    def finite_scores(self, X: Matrix) -> Array:
+        """:meth:`scores`, all of them numbers.
+
+        Raises
+        ------
+        DataError
+            One overflows, so that there is neither a label nor a probability.
+        """
+        with np.errstate(all="ignore"):
+            z = self.scores(X)
+        bad = np.flatnonzero(~np.isfinite(z).reshape(len(z), -1).all(axis=1))
+        if bad.size:
+            raise DataError(f"row {bad[0] + 1}: the score overflows; scale the features")
+        return z
 
     def decide(self, scores: Array) -> Indices:
         """The number of the class of each sample, (n,); ties go LIBLINEAR's way."""

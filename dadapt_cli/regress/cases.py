@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import math
 import time
-from dataclasses import asdict, dataclass, replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from dadapt_cli import reference
@@ -81,7 +81,7 @@ class Case:
 
 def stored(known: Reference) -> Record:
     """A reference as a baseline keeps it: all but the seconds it took."""
-    kept = asdict(known)
+    kept = known.document()
     del kept["seconds"]
     return kept
 

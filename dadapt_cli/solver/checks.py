@@ -8,6 +8,9 @@ from typing import Any, NamedTuple
 
 from dadapt_cli.errors import UsageError
 
+LARGEST = 2**63 - 1
+"""Of integers: what an array can count."""
+
 
 def choice(name: str, value: Any, choices: tuple[str, ...]) -> None:
     """Raise UsageError unless `value` is one of `choices`."""
@@ -26,6 +29,8 @@ class Range(NamedTuple):
 
     def __contains__(self, value: Any) -> bool:
         known = isinstance(value, Real) and not isinstance(value, bool)
+        if isinstance(value, int) and abs(value) > LARGEST:
+            return False
         return (
             known
             and math.isfinite(value)

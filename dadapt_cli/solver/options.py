@@ -167,6 +167,8 @@ class Options:
             raise UsageError(
                 "--bias and --intercept: one constant feature is enough; leave one out"
             )
+        for label in self.weight:
+            number("weight", label)
         if self.checkpoint is not None and not info.resumable:
             raise UsageError(
                 f"--checkpoint: the state of --algo {self.algo} is inside another library and "

@@ -20,7 +20,8 @@ from dadapt_cli.checkpoint.file import HINT, Checkpoint
 from dadapt_cli.checkpoint.writer import NoCheckpoint, Writer
 from dadapt_cli.errors import InputOutputError, UsageError
 from dadapt_cli.objective import Problem
-from dadapt_cli.reference import cache
+from dadapt_cli.reference import Reference, cache
+from dadapt_cli.reference.reference import ARRAYS
 from dadapt_cli.solver.checks import number
 from dadapt_cli.solver.options import BUDGETS, OWN, Options
 from dadapt_cli.system import lock
@@ -75,13 +76,26 @@ def opened(
             locks.enter_context(lock.held(target))
             _refuse_to_lose(target, restart=options.restart)
         remove_leftovers(target)
+        if origin is not None:
+            locks.enter_context(file.usable(origin))
         yield options, Writer(target, options.checkpoint_every, saved, origin or "")
 
 
 def _read(path: str) -> Checkpoint:
     if not Path(path).exists():
         raise UsageError(f"{path}: there is no such checkpoint; --checkpoint {path} begins one")
-    return file.read(path)
+    saved = file.read(path, Options, Reference, (*OWN, *ARRAYS))
+    try:
+        _of(saved).check()
+    except UsageError as error:
+        hint = HINT.format(path=path)
+        raise InputOutputError(f"{path}: holds options that no run has: {error}; {hint}") from error
+    return saved
+
+
+def _of(saved: Checkpoint) -> Options:
+    """The options of the run in a file."""
+    return Options(**{name: _plain(value) for name, value in saved.head["options"].items()})
 
 
 def _refuse_to_lose(path: str, *, restart: bool) -> None:
@@ -99,8 +113,7 @@ def _refuse_to_lose(path: str, *, restart: bool) -> None:
 
 def _merged(options: Options, given: set[str], saved: Checkpoint) -> Options:
     """The saved options, with the budgets given; any other one given must be the same."""
-    kept = {name: _plain(value) for name, value in saved.head["options"].items()}
-    before = Options(**kept)
+    kept, before = saved.head["options"], _of(saved)
     after = replace(before, **{n: _plain(getattr(options, n)) for n in kept if n in given})
     meant_before, meant_after = asdict(_meant(before)), asdict(_meant(after))
     for name in kept:

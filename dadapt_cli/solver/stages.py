@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import time
 from collections.abc import Callable
-from dataclasses import asdict, dataclass, field, replace
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
@@ -14,7 +14,7 @@ from threadpoolctl import threadpool_limits
 from dadapt_cli import reference
 from dadapt_cli._typing import Array, Record
 from dadapt_cli.algorithms import Algorithm, auto
-from dadapt_cli.errors import DataError, NumericalError
+from dadapt_cli.errors import CertificateError, DataError, NumericalError
 from dadapt_cli.model import Model
 from dadapt_cli.model.held_out import HeldOut, model_of
 from dadapt_cli.objective import Evaluation, Problem, metric
@@ -189,6 +189,7 @@ class _Known:
     """What the second stage leaves: the reference in the metric of the run, and when it did."""
 
     reference: Reference
+    exact: Problem  # the float64 objective that it speaks of
     sha256: str | None  # of the data
     time: float
 
@@ -205,19 +206,23 @@ def _reference(setup: _Setup) -> _Known:
     if options.reference in ("auto", "always"):
         content = reference.cache.content(problem)
 
-    def find() -> Record:
+    def find() -> Reference:
         if not isinstance(options.reference, str):
-            return asdict(reference.given(float(options.reference)))
+            return reference.given(float(options.reference))
         if options.reference == "none":
-            return asdict(reference.none("not asked for"))
+            return reference.none("not asked for")
         always = options.reference == "always"
-        return asdict(reference.find(problem, content, always=always, x0=setup.w0))
+        return reference.find(problem, content, always=always, x0=setup.w0)
 
-    known = Reference(**setup.monitor.checkpoint.remember("reference", find))
+    checkpoint = setup.monitor.checkpoint
+    if checkpoint.keeps:
+        known = Reference(**checkpoint.remember("reference", lambda: find().document()))
+    else:
+        known = find()
     now = time.perf_counter()
     log.info("f*: %s, %s (%.2f s)", known.status, known.method or known.reason, now - setup.begin)
     in_metric = known.in_metric(options.metric or "identity")
-    return _Known(in_metric, sha256 or content or None, now)
+    return _Known(in_metric, problem, sha256 or content or None, now)
 
 
 @dataclass(frozen=True)
@@ -248,7 +253,7 @@ def _start(setup: _Setup, known: _Known) -> _Run:
     first = problem.value_and_gradient(problem.rescaled(x0))
     whole = setup.problem.in_metric(scale)
     g0, f_star = problem.rescaled(first.g), known.reference.f_star
-    state = start.start(whole, setup.algorithm, options, x0, g0, f_star)
+    state = start.start(problem, setup.algorithm, options, x0, g0, f_star)
     source = replace(setup.samples.source, sha256=known.sha256)
     labels = setup.data.labels.classes
     data = trace.describe(setup.samples.X, whole.n, labels, source)
@@ -261,7 +266,8 @@ def _start(setup: _Setup, known: _Known) -> _Run:
         monitor.note(f"{checkpoint.origin}: resumed from k = {checkpoint.saved.k}")
         rows.resume(checkpoint.saved.rows)
     limit = float("inf") if options.time_limit is None else options.time_limit
-    stopping = Stopping(problem, Budget(count, options.tol, limit, options.every), known.reference)
+    budget = Budget(count, options.tol, limit, options.every)
+    stopping = Stopping(problem, budget, known.reference, known.exact)
     return _Run(loop, state, first, stopping, rows, began, known)
 
 
@@ -269,12 +275,18 @@ def _finish(setup: _Setup, run: _Run, outcome: Outcome) -> FitResult:
     """The end record and the result; NumericalError with it where the run failed."""
     options, source, known = setup.options, setup.samples.source, run.known
     now = time.perf_counter() + setup.monitor.checkpoint.seconds
+    believed, withdrawn = known.reference, _refuted(known, outcome)
+    if withdrawn:
+        claim = f"f* = {believed.f_star!r}, certified to {believed.gap:.1e}"
+        believed = reference.none(f"f fell below {claim}: that was false and is withdrawn")
+        rows = {name: None for name in outcome.row if name.startswith(("suboptimality", "bound"))}
+        outcome = replace(outcome, row={**outcome.row, **rows})
     end = trace.end(
         outcome,
         theorem2_k=getattr(run.state, "theorem2_k", None),
         tested=setup.judge(outcome.w),
         diagnosis=[
-            *trace.diagnose(outcome, setup.algorithm.INFO, known.reference, options.tol),
+            *trace.diagnose(outcome, setup.algorithm.INFO, believed, options.tol),
             *trace.rejections(getattr(run.state, "rejected", 0)),
         ],
         seconds={
@@ -292,7 +304,7 @@ def _finish(setup: _Setup, run: _Run, outcome: Outcome) -> FitResult:
         w=outcome.w,
         d=run.state.d,
         trace=run.trace.rows,
-        reference=run.start["reference"],
+        reference=believed.record() if withdrawn else run.start["reference"],
         start=run.start,
         end=end,
         theorem2_w=None if average is None else run.trace.problem.rescaled(average),
@@ -300,9 +312,24 @@ def _finish(setup: _Setup, run: _Run, outcome: Outcome) -> FitResult:
         model=replace(model_of(setup.problem, setup.data.scaling, outcome.w), about=about),
         signal=outcome.signal,
     )
+    if withdrawn:
+        raise CertificateError(f"{believed.reason}; please report it with the data", result=result)
     if outcome.reason is not None:
         smaller = "--lr" if options.lr else "--d0"
         raise NumericalError(
             f"{outcome.reason}; scale the features or take a smaller {smaller}", result=result
         )
     return result
+
+
+def _refuted(known: _Known, outcome: Outcome) -> bool:
+    """Whether f at the outcome is proven to be below what the reference claims f* to be."""
+    f_star, gap = known.reference.f_star, known.reference.gap
+    f_best = outcome.row.get("f_best")
+    if known.reference.status == "given" or f_star is None or gap is None or f_best is None:
+        return False
+    if f_best >= f_star - gap:
+        return False
+    from dadapt_cli.reference.enclosure import enclose
+
+    return enclose(known.exact, outcome.w.astype(np.float64)).f_upper < f_star - gap

@@ -11,6 +11,7 @@ import numpy as np
 
 from dadapt_cli._typing import Array
 from dadapt_cli.algorithms import Algorithm, Info, State
+from dadapt_cli.algorithms._rounding import Rounding
 from dadapt_cli.errors import UsageError
 from dadapt_cli.model import Model
 from dadapt_cli.objective import Problem, smoothness
@@ -78,32 +79,39 @@ def start(
     ------
     UsageError
         The algorithm needs f* and it is not known.
+    DataError
+        The problem's numbers are so small or so large that their squares are lost.
     """
     info = algorithm.INFO
     if info.minibatch:
         return _minibatch(algorithm, options, x0)
-    adapts = "d0" not in info.refuses
+    given = None if options.d0 == "auto" else float(options.d0)
+    still = partial(State, x0=x0, x=x0, s=np.zeros_like(x0), average=x0)
     if not g0.any():
-        known = 0.0 if options.d0 == "auto" else float(options.d0)
-        return State(x0=x0, x=x0, s=np.zeros_like(x0), average=x0, d=known if adapts else None)
+        return still(d=given or 0.0) if info.has_d else still()
     inf = info.distance == "D_inf"
-    certifies = bool(info.bounds) and options.d0 == "auto"
+    rounding = Rounding.of(problem, x0, inf=inf)
+    smoothness.require_size(rounding.L, "the curvature of f")
+    certifies = bool(info.bounds) and given is None
     L = math.inf
-    if certifies or options.bound == "certified" or ("L" in info.wants and not info.bounds):
-        if inf:
-            L = smoothness.smoothness_inf(problem)
-        elif "L" in info.wants:
-            L = smoothness.smoothness(problem).L
-        else:  # d is only reported: not worth six products
-            L = smoothness.frobenius(problem)
+    if certifies or options.bound == "certified" or not info.bounds:
+        exact = "L" in info.wants and not inf  # where d is only reported, not worth six products
+        L = smoothness.smoothness(problem).L if exact else rounding.L
+    d0 = DEFAULT_D0 if given is None else given
+    if certifies:
+        certify = smoothness.certified_start_inf if inf else smoothness.certified_start
+        d0 = certify(problem, *rounding.first_gradient(problem, x0, g0), L)
+    if certifies and d0 > 0:
+        size = float(np.linalg.norm(g0.astype(np.float64)))
+        smoothness.require_size(d0, "the distance to begin with, ||g_0||/L,")
+        smoothness.require_size(d0 * size, "the distance to begin with times the gradient")
+    if d0 == 0 and ("G" in info.wants or "c" in info.settings):  # their steps are multiples of d
+        return still(d=0.0, stalled=True)
     own = _own(options, info)
     bundled = hasattr(algorithm, "Settings")
     more: dict[str, Any] = {"settings": algorithm.Settings(**own)} if bundled else own
-    if adapts:
-        more["d0"] = DEFAULT_D0 if options.d0 == "auto" else float(options.d0)
-    if certifies:
-        certify = smoothness.certified_start_inf if inf else smoothness.certified_start
-        more["d0"] = certify(problem, g0, L)
+    if info.has_d:
+        more["d0"] = d0
     if "bound" not in info.refuses:
         more["bound"] = str(options.bound)
     if "G" in info.wants:
@@ -119,7 +127,9 @@ def start(
                 "--reference its value, or --reference always"
             )
         more["f_star"] = f_star
-    return algorithm.start(x0, g0, **more)
+    state = algorithm.start(x0, g0, **more)
+    state.rounding = rounding
+    return state
 
 
 def _own(options: Options, info: Info) -> dict[str, Any]:

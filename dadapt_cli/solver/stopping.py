@@ -5,8 +5,11 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass
 
+import numpy as np
+
 from dadapt_cli._typing import Array
 from dadapt_cli.objective import Problem
+from dadapt_cli.objective.rounding import down, up
 from dadapt_cli.reference import Reference
 
 
@@ -19,7 +22,8 @@ class Budget:
     iterations
         Steps (or epochs): rows 0..iterations, one gradient more.
     tolerance
-        Absolute, in units of f: stop once f_best - f* + gap, or ||g||^2/(2 l2), is at most this.
+        Absolute, in units of f: stop once f is proven to be within this of f*, by the reference
+        or by ||g||^2/(2 l2).
     seconds
         Of the loop.
     every
@@ -67,7 +71,7 @@ class Iterate:
     epoch: int | None = None
 
 
-@dataclass(frozen=True)
+@dataclass
 class Stopping:
     """The rule by which a run stops.
 
@@ -79,11 +83,17 @@ class Stopping:
         What the user allows.
     reference
         f* and its gap.
+    exact
+        The float64 objective in the user's variables, of which a certificate speaks.
+    refused
+        ||g||^2 when rounding last hid what the tolerance asks for: not worth asking again soon.
     """
 
     problem: Problem
     budget: Budget
     reference: Reference
+    exact: Problem
+    refused: float = math.inf
 
     def status(self, now: Iterate) -> str | None:
         """The status with which to stop before the next step (or epoch), or None."""
@@ -96,12 +106,16 @@ class Stopping:
         return "time" if now.elapsed >= self.budget.seconds else None
 
     def _within(self, now: Iterate, tolerance: float) -> bool:
-        """Whether f_best, or f at x_k, is certified to be within `tolerance` of f*."""
-        gap = self.reference.certified(now.f_best)
-        return (gap is not None and gap <= tolerance) or self._certified(now, tolerance)
+        """Whether f at x_k is proven to be within `tolerance` of f*; a given f* is believed."""
+        if self.reference.status == "given":
+            gap = self.reference.certified(now.f_best)
+            return gap is not None and gap <= tolerance
+        gap = self.reference.certified(now.f)
+        seems = (gap is not None and gap <= tolerance) or self._seems(now, tolerance)
+        return seems and now.grad_square <= self.refused and self._proven(now, tolerance)
 
-    def _certified(self, now: Iterate, tolerance: float) -> bool:
-        """Whether the l2 term proves that f at x_k is within `tolerance` of its minimum.
+    def _seems(self, now: Iterate, tolerance: float) -> bool:
+        """Whether the l2 term says so, but for rounding: ||g||^2/(2 l2) in the user's variables.
 
         With an intercept, which it leaves out, the gradient proves nothing: it only tells when the
         dual point, which costs as much as a gradient, is worth making.
@@ -115,3 +129,17 @@ class Stopping:
 
         w = problem.rescaled(now.x)
         return now.f - lower_bound(problem, w, problem.scores(w)) <= tolerance
+
+    def _proven(self, now: Iterate, tolerance: float) -> bool:
+        """The same with all rounding counted, in float64; costs a few evaluations."""
+        from dadapt_cli.reference.enclosure import enclose
+
+        w = self.problem.rescaled(now.x).astype(np.float64)
+        at = enclose(self.exact, w)
+        lower = at.lower
+        if self.reference.f_star is not None and self.reference.gap is not None:
+            lower = max(lower, down(self.reference.f_star - self.reference.gap))
+        if up(at.f_upper - lower) <= tolerance:
+            return True
+        self.refused = now.grad_square / 4
+        return False

@@ -49,7 +49,7 @@ def test_golden_trajectory(case: str, shared: Path) -> None:
     for _ in range(61):
         state.f, g = f_and_g(state.x)
         if case.endswith("plain"):
-            state.f_best = math.inf  # then f(y) - f_b = 0: d-hat without the surplus
+            state.rounding.f_best = math.inf  # then f(y) - f_b = 0: d-hat without the surplus
         algorithm.step(state, g)
         d.append(state.d)
     np.testing.assert_allclose(d, expected["d"], rtol=RTOL)
@@ -71,12 +71,12 @@ def check(known: Known, d0: float, count: int, variant: str = "paper", **more: A
         assert d <= state.d <= D * SLACK
         d = state.d
         gap, scale = state.f_y - known.f_star, abs(state.f_y) + D * state.g0_norm
-        assert state.S + state.error >= 0
+        assert state.S + state.rounding.products >= 0
         assert gap <= state.bound(D) * (1 + ROUNDING) + known.gap + 1e-15 * scale
-        assert state.f_best <= f
+        assert state.rounding.f_best <= f
         if variant == "paper":
             Q = math.sqrt(state.Q2)
-            assert state.S <= 1.92 * d * d * Q + state.error
+            assert state.S <= 1.92 * d * d * Q + state.rounding.products
             assert state.s_norm <= 2.96 * d * Q * SLACK
             assert gap <= 4.38 * D * d * Q / state.W + known.gap + 1e-15 * scale
             assert state.rejected <= 2 * math.log2(Q / size) + 1e-9

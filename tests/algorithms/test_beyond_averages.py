@@ -46,7 +46,7 @@ def test_golden_trajectory(case: str, shared: Path) -> None:
     for _ in range(61):
         state.f, g = f_and_g(state.x)
         if not case.endswith("tight"):
-            state.f_best = math.inf  # then there is no surplus
+            state.rounding.f_best = math.inf  # then there is no surplus
         z = state.z
         algorithm.step(state, g)
         d.append(state.d)

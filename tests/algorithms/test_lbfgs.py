@@ -36,7 +36,10 @@ def test_its_points_are_scipys(path: str) -> None:
     np.testing.assert_array_equal(ours, values[: len(ours)])
     assert len(ours) >= min(len(values), 26)
     D = result.reference["D"] + result.reference["D_error"]
-    assert result.trace[1]["bound"] == pytest.approx(D * result.trace[0]["grad_norm"], rel=1e-12)
+    # D ||g_0||, and the rounding of g_0: at most 1e3 units of G, which is a few times ||g_0||
+    bound = result.trace[1]["bound"]
+    assert bound == pytest.approx(D * result.trace[0]["grad_norm"], rel=1e-11)
+    assert bound >= D * result.trace[0]["grad_norm"]
     for row in result.trace[1:]:
         assert row["suboptimality_best"] <= row["bound"]
         assert row["d"] <= D * (1 + 1e-9)

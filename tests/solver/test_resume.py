@@ -12,7 +12,6 @@ from dadapt_cli import algorithms, fit
 from dadapt_cli.algorithms import _subspace
 from dadapt_cli.checkpoint import file
 from dadapt_cli.errors import InputOutputError, NumericalError, UsageError
-from dadapt_cli.libsvm import read_libsvm
 from dadapt_cli.objective import Problem
 from dadapt_cli.solver import resume as durable
 from dadapt_cli.solver import stages
@@ -22,9 +21,7 @@ from dadapt_cli.solver.stages import FitResult, Samples, fit_source
 from dadapt_cli.solver.trace import Source
 from dadapt_cli.system.signals import Interrupts
 
-from ..conftest import DATA
-
-RESUMABLE = [name for name, module in algorithms.table().items() if module.INFO.resumable]
+from ..conftest import timeless, vehicle
 
 EXTRA: list[dict[str, Any]] = [
     {"algo": "dual-avg", "bound": "certified", "gradient_bound": "lipschitz", "bias": True},
@@ -41,19 +38,6 @@ EXTRA: list[dict[str, Any]] = [
     {"algo": "adagrad", "variant": "pip", "batch_size": 7},
     {"algo": "sgd-plain", "lr": 0.5, "momentum": 0.9},
 ]
-
-
-def options_of(name: str) -> dict[str, Any]:
-    info = algorithms.find(name).INFO
-    return {"algo": name, **({"lr": 0.1} if "lr" in info.settings else {})}
-
-
-def vehicle() -> tuple[Any, Any]:
-    return read_libsvm(DATA / "vehicle.scale")
-
-
-def timeless(record: dict[str, Any]) -> dict[str, Any]:
-    return {key: value for key, value in record.items() if key not in ("seconds", "environment")}
 
 
 def assert_equal(one: FitResult, other: FitResult) -> None:
@@ -89,11 +73,11 @@ class Stops:
             return fit_source(Samples(*data), chosen, monitor)
 
 
-@pytest.mark.parametrize("given", [*map(options_of, RESUMABLE), *EXTRA], ids=str)
-def test_a_run_in_pieces_is_the_run_in_one(
-    given: dict[str, Any], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """Pieces end before the first step, between rows, at rows, and within epochs (of 53 steps)."""
+def in_pieces(given: dict[str, Any], tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Run with the options `given` in pieces, and compare with the run in one.
+
+    Pieces end before the first step, between rows, at rows, and within epochs (of 53 steps).
+    """
     path, data = str(tmp_path / "run"), vehicle()
     variant = given.get("variant", "paper")
     minibatch = algorithms.find(given["algo"], variant).INFO.minibatch
@@ -114,6 +98,14 @@ def test_a_run_in_pieces_is_the_run_in_one(
         made = fit(*data, resume=path)
         assert_equal(made, whole)
         assert stops.made == whole.end["k"]
+
+
+@pytest.mark.parametrize("given", EXTRA, ids=str)
+def test_a_run_in_pieces_is_the_run_in_one(
+    given: dict[str, Any], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Beside the defaults of each algorithm, which are in the table."""
+    in_pieces(given, tmp_path, monkeypatch)
 
 
 def test_a_finished_run_goes_on_when_its_budget_grows(tmp_path: Path) -> None:
