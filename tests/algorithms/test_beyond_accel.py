@@ -107,7 +107,7 @@ def test_theorem_c_on_real_data(path: str, variant: str) -> None:
     if variant == "paper":
         L = smoothness(problem).L
         assert state.Q2 <= (64 * state.c * L * known.D) ** 2
-        check(known, certified_start(problem, g0, L), count)
+        check(known, certified_start(problem, g0, L=L), count)
         check(known, 1e-6, 200, bound="certified", L=L)
         k = count - state.rejected
         assert state.f_y - known.f_star <= 4200 * L * known.D**2 / (k - 20) ** 2 + 1e-15
@@ -124,7 +124,7 @@ def test_theorem_c_on_more_data(path: str, shared: Path) -> None:
     for variant in ("paper", "coordinate"):
         check(known, 1e-6, count, variant)
     g0 = known.f_and_g(np.zeros(known.shape))[1]
-    check(known, certified_start(problem, g0, smoothness(problem).L), count)
+    check(known, certified_start(problem, g0, L=smoothness(problem).L), count)
 
 
 def reached(known: Known, share: float, count: int = 200) -> int:

@@ -368,7 +368,7 @@ def test_safe_stops_where_rounding_hides_the_decrease(metric: str) -> None:
         result = fit(X, y, algo="safe", l2=l2, metric=metric, iterations=5000)
         assert result.status in ("precision", "optimal")
         assert result.end["k"] < 200
-        assert abs(result.end["suboptimality_best"]) <= 1e-15
+        assert abs(result.end["suboptimality_best"]) <= 1e-14  # f and f* are sums of 60 terms
 
 
 @pytest.mark.parametrize("dtype", [np.float32, np.float64])
@@ -476,4 +476,8 @@ def test_a_claim_clear_of_rounding_is_the_plain_one(run: Run) -> None:
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(rounding.Rounding, "lower", lambda self, d_hat, s_norm, cancelled=0.0: d_hat)
         plain = fit(X, y, **options, l2="1/n", reference="none")
-    assert [row["d"] for row in guarded.trace] == [row["d"] for row in plain.trace]
+    d, expected = ([row["d"] for row in result.trace] for result in (guarded, plain))
+    if name.startswith("accel"):  # which leaves nothing out: its d is lower by what rounding is
+        np.testing.assert_allclose(d, expected, rtol=1e-8)
+        return
+    assert d == expected
