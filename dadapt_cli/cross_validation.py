@@ -14,7 +14,8 @@ from dadapt_cli.errors import UsageError
 from dadapt_cli.preprocessing import labels
 from dadapt_cli.solver.monitor import Monitor
 from dadapt_cli.solver.options import Options, not_for
-from dadapt_cli.solver.stages import Samples, fit_source
+from dadapt_cli.solver.samples import Samples
+from dadapt_cli.solver.stages import fit_source
 from dadapt_cli.solver.trace import SCHEMA, describe, finite
 
 

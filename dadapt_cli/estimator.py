@@ -27,6 +27,7 @@ from dadapt_cli.preprocessing.labels import Labels
 from dadapt_cli.solver import stages, start
 from dadapt_cli.solver.monitor import Monitor
 from dadapt_cli.solver.options import Options, not_for
+from dadapt_cli.solver.samples import Samples
 
 log = logging.getLogger("dadapt")
 
@@ -213,7 +214,7 @@ average, beta, momentum, betas, lr, variant, reference, time_limit, every
         chosen = Options(**options)
         chosen.check(options)
         result = stages.fit_source(
-            stages.Samples(X, index.astype(np.float64), weights), chosen, self._monitor(), init=init
+            Samples(X, index.astype(np.float64), weights), chosen, self._monitor(), init=init
         )
         self.result_ = result
         self._keep(result.w, X.shape[1])

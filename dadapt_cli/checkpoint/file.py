@@ -131,7 +131,7 @@ def usable(path: str) -> Iterator[None]:
     except (ValueError, TypeError, LookupError, AttributeError, ArithmeticError) as error:
         what = archive.words(error)
         raise InputOutputError(
-            f"{path}: the run it holds cannot be gone on with ({type(error).__name__}: {what}); "
+            f"{path}: the run it holds cannot be resumed ({type(error).__name__}: {what}); "
             f"{HINT.format(path=path)}"
         ) from error
 

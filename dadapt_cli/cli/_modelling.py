@@ -12,7 +12,8 @@ from dadapt_cli.solver.declared import declared
 if TYPE_CHECKING:
     from dadapt_cli.solver.monitor import Monitor
     from dadapt_cli.solver.options import Options
-    from dadapt_cli.solver.stages import FitResult, Samples
+    from dadapt_cli.solver.samples import Samples
+    from dadapt_cli.solver.stages import FitResult
 
 
 def check_savable(path: str, scale: str, positive: int | None = None, y: Any = ()) -> None:

@@ -70,8 +70,8 @@ def main(
     from dadapt_cli.solver import resume
     from dadapt_cli.solver.monitor import Monitor
     from dadapt_cli.solver.options import Options
-    from dadapt_cli.solver.stages import Samples, fit_source
-    from dadapt_cli.solver.trace import Source
+    from dadapt_cli.solver.samples import Samples, Source
+    from dadapt_cli.solver.stages import fit_source
     from dadapt_cli.system.files import check_outputs
     from dadapt_cli.system.signals import Interrupts
 
@@ -86,7 +86,7 @@ def main(
     views: list[Any] = [_view(wanted.output, wanted.cross_validate is not None)]
     if wanted.plot is not None:
         plotting.check(wanted.plot)
-    outputs = (wanted.plot, wanted.save, options.checkpoint or options.resume)
+    outputs = (wanted.plot, wanted.save, options.certificate, options.checkpoint or options.resume)
     read = (found.path, None if others is None else others.path)
     check_outputs(outputs, *read, grows=wanted.trace)
     if wanted.save is not None:
@@ -128,7 +128,8 @@ def main(
                 note(f"{others.path}: {line}")
             held_out = HeldOut(tested.X, tested.y, others.path, reading.strict)
         problem = found.problem(loaded.sha256)
-        source = Source(found.path, loaded.sha256, time.perf_counter() - begin, problem)
+        seconds = time.perf_counter() - begin
+        source = Source(found.path, loaded.sha256, seconds, problem, reading.zero_based)
         samples = Samples(loaded.X, loaded.y, source=source)
         monitor = Monitor(record, note, progress, interrupts, checkpoint)
         if wanted.cross_validate is not None:
@@ -144,7 +145,8 @@ def main(
             plotting.draw(wanted.plot, result.start, result.trace, info.distance, info.d_means)
     if result.signal is not None:
         return 128 + result.signal
-    return ExitCode.OK if options.met(result.status) else ExitCode.CHECK
+    met = options.met(result.status) and result.proof == options.certificate
+    return ExitCode.OK if met else ExitCode.CHECK
 
 
 def _given(context: typer.Context) -> list[str]:

@@ -15,7 +15,6 @@ from dadapt_cli.errors import DataError, ExitCode, UsageError
 from dadapt_cli.solver.declared import same
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
     from typing import BinaryIO
 
     from dadapt_cli.model import Model, Verdict
@@ -42,6 +41,9 @@ def main(
     ],
     probability: Annotated[
         bool, typer.Option("--probability", help="A line 'labels ...', then label and all p.")
+    ] = False,
+    proven: Annotated[
+        bool, typer.Option("--proven", help="A column: 1 if the label is proven the optimum's.")
     ] = False,
     output: Annotated[
         str | None, typer.Option("--output", "-o", metavar="FILE", help="In place of stdout.")
@@ -72,6 +74,11 @@ def main(
         raise UsageError(
             f"--probability: {model} is a support vector machine, which has none; only labels"
         )
+    if proven and fitted.ball is None:
+        raise UsageError(
+            f"--proven: {model} has no radius around the optimum; dadapt fit --l2 1/n --save "
+            "M.npz keeps one"
+        )
     loaded = found.load(**how)
     try:
         X, lines = fitted.conform(loaded.X, strict=reading.strict)
@@ -79,8 +86,9 @@ def main(
     except DataError as error:
         raise DataError(str(error), found.path) from None
     writing: Any = atomic_write(output) if output else contextlib.nullcontext(sys.stdout.buffer)
+    marks = fitted.proven(X) if proven else None
     with writing as stream:
-        _write(stream, fitted, scores, probability)
+        _write(stream, fitted, scores, probability, marks)
         stream.flush()
     if not quiet:
         for line in (*loaded.notes, *lines, _summary(fitted.judge(scores, loaded.y))):
@@ -88,29 +96,36 @@ def main(
     return ExitCode.OK
 
 
-def _write(stream: BinaryIO, model: Model, scores: Any, probability: bool) -> None:
-    """The labels, with probabilities as LIBLINEAR's ``predict -b 1`` lays them out."""
+def _write(
+    stream: BinaryIO, model: Model, scores: Any, probability: bool, marks: Any = None
+) -> None:
+    """The labels, with probabilities as LIBLINEAR's ``predict -b 1`` lays them out.
+
+    `marks` says of each label whether it is proven: a last column of 0 and 1.
+    """
     order = range(len(model.classes))
     if scores.ndim == 1:  # the class of positive scores first, as in the model's file
         order = order[::-1]
     if probability:
         names = " ".join(str(model.classes[i]) for i in order)
-        stream.write(f"labels {names}\n".encode())
-    for line in _lines(model, scores, list(order), probability):
-        stream.write(line)
+        stream.write(f"labels {names}{'' if marks is None else ' proven'}\n".encode())
+    for start in range(0, len(scores), ROWS):
+        part = slice(start, start + ROWS)
+        rows = _rows(model, scores[part], list(order), probability)
+        if marks is not None:
+            rows = [f"{row} {mark:d}" for row, mark in zip(rows, marks[part].tolist(), strict=True)]
+        stream.write(("\n".join(rows) + "\n").encode())
 
 
-def _lines(model: Model, scores: Any, order: list[int], probability: bool) -> Iterator[bytes]:
+def _rows(model: Model, scores: Any, order: list[int], probability: bool) -> list[str]:
+    """A line a sample."""
     import numpy as np
 
-    for start in range(0, len(scores), ROWS):
-        some = scores[start : start + ROWS]
-        rows = [str(model.classes[i]) for i in model.decide(some).tolist()]
-        if probability:
-            p = np.exp(model.log_probabilities(some))[:, order].tolist()
-            rows = [" ".join([row, *(f"{v:.17g}" for v in own)])
-                    for row, own in zip(rows, p, strict=True)]  # fmt: skip
-        yield ("\n".join(rows) + "\n").encode()
+    rows = [str(model.classes[i]) for i in model.decide(scores).tolist()]
+    if not probability:
+        return rows
+    p = np.exp(model.log_probabilities(scores))[:, order].tolist()
+    return [" ".join([row, *(f"{v:.17g}" for v in own)]) for row, own in zip(rows, p, strict=True)]
 
 
 def _summary(verdict: Verdict) -> str:

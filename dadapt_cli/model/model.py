@@ -9,8 +9,9 @@ from typing import Any
 import numpy as np
 import scipy.sparse as sp
 
-from dadapt_cli._typing import Array, Indices, Matrix
-from dadapt_cli.errors import DataError
+from dadapt_cli._typing import Array, Indices, Mask, Matrix
+from dadapt_cli.errors import DataError, UsageError
+from dadapt_cli.objective.ball import Ball
 from dadapt_cli.preprocessing.labels import indices
 from dadapt_cli.preprocessing.scaling import Scaling
 
@@ -66,6 +67,8 @@ class Model:
         What is done to data before.
     about
         Whatever else is known of the fit: the records, the last d. JSON.
+    ball
+        Contains a minimiser, for the scaled features; None where none is known.
     """
 
     kind: str
@@ -74,11 +77,36 @@ class Model:
     bias: float | None = None
     scaling: Scaling = field(default_factory=Scaling)
     about: Mapping[str, Any] = field(default_factory=dict)
+    ball: Ball | None = field(default=None, compare=False)
 
     @property
     def n_features(self) -> int:
         """Number of features p, without the bias."""
         return len(self.w) - (self.bias is not None)
+
+    def rows(self, X: Matrix) -> Matrix:
+        """Scaled rows with the constant feature, (n, p) for weights of p rows."""
+        X = self.scaling.apply(X)
+        if self.bias is None:
+            return X
+        constant = np.full((X.shape[0], 1), self.bias)
+        return (
+            sp.hstack([X, constant], format="csr") if sp.issparse(X) else np.hstack([X, constant])
+        )
+
+    def proven(self, X: Matrix) -> Mask:
+        """The samples whose label is proven to be the exact optimum's, (n,).
+
+        Raises
+        ------
+        UsageError
+            The model keeps no ball that contains the optimum.
+        """
+        if self.ball is None:
+            raise UsageError(
+                "the model has no radius around the optimum; fit with --l2 1/n and save an .npz"
+            )
+        return self.ball.proves(self.rows(X), self.decide(self.scores(X)))
 
     def conform(self, X: Matrix, *, strict: bool = False) -> tuple[Matrix, list[str]]:
         """Give data the model's number of features; return it with what is to be said about it.

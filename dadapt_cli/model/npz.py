@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import hashlib
 import json
+import math
 from typing import Any
 
 import numpy as np
 
 from dadapt_cli.errors import DataError
 from dadapt_cli.model.model import KINDS, LARGEST, Model
+from dadapt_cli.objective.ball import Ball
 from dadapt_cli.preprocessing.labels import LARGEST_LABEL
 from dadapt_cli.preprocessing.scaling import SCALES, Scaling
 from dadapt_cli.system import archive
@@ -20,6 +22,9 @@ MAGIC = archive.MAGIC
 FORMAT, VERSION = "dadapt model", 1
 
 KEYS = {"format", "version", "kind", "classes", "bias", "scale", "about"}
+
+ARRAYS = ("weights", "divisors", "centre")
+"""Members beside the metadata: of the ball around the optimum, its centre."""
 
 
 def dumps(model: Model) -> bytes:
@@ -33,12 +38,15 @@ def dumps(model: Model) -> bytes:
             "bias": model.bias,
             "scale": model.scaling.kind,
             "about": dict(model.about),
+            **({} if model.ball is None else {"radius": model.ball.radius}),
         },
         allow_nan=False,
     ).encode()
     arrays: dict[str, Any] = {"weights": np.ascontiguousarray(model.w, np.float64)}
     if model.scaling.divisors is not None:
         arrays["divisors"] = np.ascontiguousarray(model.scaling.divisors, np.float64)
+    if model.ball is not None:
+        arrays["centre"] = np.ascontiguousarray(model.ball.centre, np.float64)
     digest = np.frombuffer(_digest(text, arrays), np.uint8)
     arrays |= {"metadata": np.frombuffer(text, np.uint8), "digest": digest}
     return archive.pack(arrays)
@@ -79,12 +87,12 @@ def _opened(members: dict[str, Any]) -> tuple[dict[str, Any], dict[str, Any]]:
     about = archive.document(members["metadata"])
     if not isinstance(about, dict) or not {"format", "version"} <= set(about):
         raise ValueError("no format and version")
-    return about, {name: members[name] for name in ("weights", "divisors") if name in members}
+    return about, {name: members[name] for name in ARRAYS if name in members}
 
 
 def _model(about: dict[str, Any], arrays: dict[str, Any]) -> Model:
     """The model, whose parts must fit; ValueError where they do not."""
-    if set(about) != KEYS or not isinstance(about["about"], dict):
+    if set(about) - {"radius"} != KEYS or not isinstance(about["about"], dict):
         raise ValueError("other fields than a model's")
     w, divisors, bias = arrays["weights"], arrays.get("divisors"), about["bias"]
     kind, scale, classes = about["kind"], about["scale"], _classes(about["classes"])
@@ -106,7 +114,19 @@ def _model(about: dict[str, Any], arrays: dict[str, Any]) -> Model:
     ):
         raise ValueError("divisors that do not fit")
     value = None if bias is None else float(bias)
-    return Model(kind, classes, w, value, Scaling(scale, divisors), about["about"])
+    ball = _ball(about.get("radius"), arrays.get("centre"), w)
+    return Model(kind, classes, w, value, Scaling(scale, divisors), about["about"], ball)
+
+
+def _ball(radius: Any, centre: Any, w: Any) -> Ball | None:
+    """The ball around the optimum; ValueError where its parts do not fit each other."""
+    if radius is None and centre is None:
+        return None
+    if centre is None or centre.shape != w.shape or not _numbers(centre):
+        raise ValueError("a centre that does not fit the weights")
+    if type(radius) is not float or not 0.0 <= radius < math.inf:
+        raise ValueError(f"radius {str(radius)[:20]!r}")
+    return Ball(centre, radius)
 
 
 def _classes(labels: Any) -> tuple[int | str, ...]:

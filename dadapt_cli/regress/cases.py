@@ -23,8 +23,8 @@ from dadapt_cli.preprocessing import labels
 from dadapt_cli.reference import Reference
 from dadapt_cli.solver.monitor import Monitor
 from dadapt_cli.solver.options import Options
-from dadapt_cli.solver.stages import FitResult, Samples, fit_source
-from dadapt_cli.solver.trace import Source
+from dadapt_cli.solver.samples import Samples, Source
+from dadapt_cli.solver.stages import FitResult, fit_source
 
 STOP = 1e-6
 """Relative suboptimality at which a full-batch run ends: rounding makes what comes later."""

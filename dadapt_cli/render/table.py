@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Sequence
 from typing import Any, TextIO, TypeAlias
 
@@ -11,6 +12,7 @@ from rich.text import Text
 
 from dadapt_cli._typing import Record
 from dadapt_cli.render import screen
+from dadapt_cli.render.digits import digits
 from dadapt_cli.render.spark import BARS, sparkline
 
 Info: TypeAlias = Any
@@ -41,6 +43,7 @@ STATUS = {
     "tolerance": "tolerance reached",
     "time": "time limit reached",
     "optimal": "the gradient is zero",
+    "proven": "enough labels proven",
     "precision": "f can be lowered no further in this precision",
     "interrupted": "interrupted",
     "failed": "failed",
@@ -125,13 +128,13 @@ class Table:
             lines.append(Text(f"f* unknown: {known['reason']}"))
         else:
             D = known[self.info.distance]
-            certified = (
-                "given" if known["status"] == "given" else f"certified to {known['gap']:.1e}"
-            )
+            value = f"{known['f_star']:.15g} (given)"
+            if known["status"] != "given":
+                value = f"{digits(known['f_star'], known['gap'])} (certified)"
             distance = "" if D is None else f", {self.info.distance} = {D:.6g}"
             if known["status"] == "not-attained":
                 distance = f" (an infimum, not attained), {self.info.distance} = infinity"
-            lines.append(Text(f"f* = {known['f_star']:.15g} ({certified}){distance}"))
+            lines.append(Text(f"f* = {value}{distance}"))
         if start["d0"] is None:
             rate = start["options"]["lr"]
             text = "" if rate is None else f"learning rate {rate:g} (given with --lr); "
@@ -182,6 +185,9 @@ class Table:
                 f"held-out accuracy {100 * end['test_accuracy']:.2f} %, log-loss "
                 + ("unknown" if loss is None else f"{loss:.6f}")
             )
+        if end["labels_proven"] is not None:
+            share = math.floor(1000 * end["labels_proven"]) / 10  # never more than is proven
+            self._print(f"{share:.1f} % of the labels are proven to be those of the exact optimum")
         if end["theorem2_k"] is not None:
             self._print(f"Theorem 2 returns the average of x_0..x_{end['theorem2_k']}")
         for line in end["diagnosis"]:

@@ -120,6 +120,12 @@ class Options:
     tol: float | None = _budget(
         None, "Stop at this certified suboptimality; else exit 1.", above=0.0
     )
+    stop_when_proven: float | None = _budget(
+        None,
+        "Stop once this share of the labels is proven the optimum's; else exit 1.",
+        metavar="SHARE",
+        above=0.0,
+    )
     time_limit: float | None = _budget(None, "Seconds.", above=0.0)
     threads: int | None = _budget(
         None, "Row blocks computed at once; default: the cores.", at_least=1
@@ -131,6 +137,13 @@ class Options:
         budget=True,
         words=("log",),
         at_least=1,
+    )
+    certificate: str | None = _output(
+        None,
+        "Write a proof of f*, D and each d_k, for dadapt verify.",
+        budget=True,
+        folds=False,
+        metavar="FILE",
     )
 
     checkpoint: str | None = _durability(
@@ -169,6 +182,11 @@ class Options:
             )
         for label in self.weight:
             number("weight", label)
+        if self.stop_when_proven is not None:
+            if self.stop_when_proven > 1:
+                raise UsageError(f"--stop-when-proven {self.stop_when_proven:g}; give at most 1")
+            if self.l2 in ("0", 0):
+                raise UsageError("--stop-when-proven needs an l2 term: --l2 1/n, or a number")
         if self.checkpoint is not None and not info.resumable:
             raise UsageError(
                 f"--checkpoint: the state of --algo {self.algo} is inside another library and "
@@ -200,8 +218,10 @@ class Options:
             )
 
     def met(self, status: str) -> bool:
-        """Whether a fit that ended with this status did what ``tol`` asks for."""
-        return self.tol is None or status in ("tolerance", "optimal")
+        """Whether a fit that ended with this status did what ``tol`` or a share asks for."""
+        asked = {"tolerance": self.tol, "proven": self.stop_when_proven}
+        reached = asked.get(status) is not None or status == "optimal"
+        return reached or not any(value is not None for value in asked.values())
 
 
 BUDGETS = tuple(name for name, one in declared(Options).items() if one.budget)

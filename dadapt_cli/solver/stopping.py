@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from dadapt_cli._typing import Array
+from dadapt_cli._typing import Array, Matrix
 from dadapt_cli.objective import Problem
 from dadapt_cli.objective.rounding import down, up
 from dadapt_cli.reference import Reference
@@ -28,12 +28,15 @@ class Budget:
         Of the loop.
     every
         ``log`` (1, 2, 5, 10, 20, 50, ...) or K for each K-th; row 0 and the last one always.
+    share
+        Of the labels: stop once so many are proven to be those of the optimum.
     """
 
     iterations: int
     tolerance: float | None = None
     seconds: float = math.inf
     every: str | int = "log"
+    share: float | None = None
 
     def reports(self, k: int) -> bool:
         """Whether iteration k is a row."""
@@ -85,15 +88,21 @@ class Stopping:
         f* and its gap.
     exact
         The float64 objective in the user's variables, of which a certificate speaks.
+    rows
+        Whose labels ``share`` is about: scaled, with the constant feature where there is one.
     refused
         ||g||^2 when rounding last hid what the tolerance asks for: not worth asking again soon.
+    ask_at
+        The k from which on the labels are looked at again: it costs a few products.
     """
 
     problem: Problem
     budget: Budget
     reference: Reference
     exact: Problem
+    rows: Matrix = None
     refused: float = math.inf
+    ask_at: int = 0
 
     def status(self, now: Iterate) -> str | None:
         """The status with which to stop before the next step (or epoch), or None."""
@@ -101,6 +110,8 @@ class Stopping:
             return "optimal"
         if self.budget.tolerance is not None and self._within(now, self.budget.tolerance):
             return "tolerance"
+        if self.budget.share is not None and now.k >= self.ask_at and self._labels(now):
+            return "proven"
         if (now.k if now.epoch is None else now.epoch) >= self.budget.iterations:
             return "iterations"
         return "time" if now.elapsed >= self.budget.seconds else None
@@ -143,3 +154,12 @@ class Stopping:
             return True
         self.refused = now.grad_square / 4
         return False
+
+    def _labels(self, now: Iterate) -> bool:
+        """Whether enough labels are proven; asked again after an eighth more steps."""
+        from dadapt_cli.solver.certify import ball_at, share_proven
+
+        w = self.problem.rescaled(now.x)
+        share = share_proven(self.rows, ball_at(self.exact, self.reference, w), w)
+        self.ask_at = now.k + max(1, now.k // 8)
+        return share is not None and self.budget.share is not None and share >= self.budget.share

@@ -53,6 +53,11 @@ def info_of(row: Row) -> Info:
     return find(row["algo"], row.get("variant", "paper")).INFO
 
 
+def least(row: Row) -> str:
+    """No --reference, unless the algorithm needs f*."""
+    return "auto" if "f_star" in info_of(row).wants else "none"
+
+
 def rows_of(info: Info) -> list[Row]:
     plain: Row = {"algo": info.name, **({"lr": 0.1} if "lr" in info.settings else {})}
     bounds = [{"bound": bound} for bound in info.bounds] or [{}]
@@ -222,7 +227,7 @@ def test_invariants(path: str, options: Row, row: Row) -> None:
 def test_scaled_data_scale_the_trajectory(row: Row) -> None:
     """X -> c X and d0 -> d0/c: f is the same, d and w are divided by c. With c = 8, to rounding."""
     X, y = vehicle()
-    common = {"iterations": 50, "every": 1, "reference": "none", "metric": "identity", **row}
+    common = {"iterations": 50, "every": 1, "reference": least(row), "metric": "identity", **row}
     given = info_of(row).has_d
     one = fit(X, y, **common, **({"d0": 0.01} if given else {}))
     other = fit(X * 8.0, y, **common, **({"d0": 0.01 / 8} if given else {}))
@@ -240,7 +245,7 @@ def test_a_metric_is_data_scaled_beforehand(row: Row, name: str) -> None:
     X = X.toarray()
     c = metric.scale(Problem(X, encode(y)), name)
     assert c is not None
-    common = {"iterations": 8, "every": 1, "reference": "none", **row}
+    common = {"iterations": 8, "every": 1, "reference": least(row), **row}
     here = fit(X, y, metric=name, **common)
     there = fit(X * c.ravel(), y, metric="identity", **common)
     for key in ("d", "f_last")[not info_of(row).has_d :]:
@@ -254,14 +259,14 @@ def test_a_metric_is_data_scaled_beforehand(row: Row, name: str) -> None:
 def test_threads_change_no_digit_on_sparse_data(
     row: Row, n_classes: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("dadapt_cli.objective.THREADS_FROM", 1)
-    monkeypatch.setattr("dadapt_cli.objective.BLOCK", 300)
+    monkeypatch.setattr("dadapt_cli.objective.blocks.THREADS_FROM", 1)
+    monkeypatch.setattr("dadapt_cli.objective.blocks.BLOCK", 300)
     monkeypatch.setattr("dadapt_cli.algorithms._subspace.SHARED_FROM", 1)
     problem = random_problem(0, n=300, p=20, n_classes=n_classes, density=0.2)
     X, y = sp.csr_array(problem.X), problem.labels.index
     budget = {"epochs": 3} if info_of(row).minibatch else {"iterations": 60}
     one, *others = (
-        fit(X, y, threads=threads, reference="none", every=20, **budget, **row)
+        fit(X, y, threads=threads, reference=least(row), every=20, **budget, **row)
         for threads in (1, 2, 3)
     )
     for other in others:
@@ -456,7 +461,7 @@ def test_columns_of_zeros_stay_zero(row: Row) -> None:
     X, y = read("iris.scale")
     wider = sp.csr_array((X.data, X.indices, X.indptr), shape=(150, 6))
     for name in metric.METRICS:
-        w = fit(wider, y, iterations=20, reference="none", metric=name, **row).w
+        w = fit(wider, y, iterations=20, reference=least(row), metric=name, **row).w
         assert np.array_equal(w[4:], np.zeros((2, 3)))
 
 

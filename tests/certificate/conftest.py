@@ -15,8 +15,9 @@ from dadapt_cli._typing import Array
 from dadapt_cli.certificate import check, proof
 from dadapt_cli.certificate.proof import Claim
 from dadapt_cli.objective import Problem
-from dadapt_cli.preprocessing import prepare
 from dadapt_cli.preprocessing.labels import encode
+from dadapt_cli.preprocessing.prepare import Preparation, prepare
+from dadapt_cli.solver import start
 from dadapt_cli.solver.options import Options
 
 IRIS = Path(__file__).parent.parent.parent / "data" / "iris.scale"
@@ -52,8 +53,9 @@ def prove(path: Path, **options: Any) -> Proven:
     """Fit to rounding, and claim what the reference says, its intervals as they are."""
     loaded = libsvm.load(path)
     chosen = Options(**options)
-    data = prepare.prepare(loaded.X, loaded.y, chosen)
-    problem = prepare.problem_of(data, chosen)
+    how = Preparation(chosen.positive, chosen.weight, chosen.scale)
+    data = prepare(loaded.X, loaded.y, how)
+    problem = start.problem_of(data, chosen)
     known = reference.find(problem, loaded.sha256, always=True)
     assert known.witness is not None, known.reason
     assert known.f_star is not None

@@ -150,7 +150,7 @@ def test_a_signal_keeps_the_iteration_it_ends_with(
     assert sorted(path.name for path in tmp_path.iterdir()) == ["run", "trace"]
     resumed = cli("fit", VEHICLE, "--resume", run, "-n", end["k"] + 9, "-f", "jsonl")
     alone = cli("fit", VEHICLE, "--reference", "none", "-n", end["k"] + 9, "-f", "jsonl")
-    assert (resumed.code, resumed.err) == (0, f"dadapt: {run}: going on from k = {end['k']}\n")
+    assert (resumed.code, resumed.err) == (0, f"dadapt: {run}: resumed from k = {end['k']}\n")
     assert timeless(lines(resumed.out)[1:]) == timeless(lines(alone.out)[1:])
 
 
@@ -258,7 +258,7 @@ def test_places_that_take_no_checkpoint(cli: Cli, tmp_path: Path) -> None:
 
 
 REFUSED = [
-    (("--checkpoint", "RUN"), 4, "holds a run at k = 5; --resume RUN goes on with it, "
+    (("--checkpoint", "RUN"), 4, "holds a run at k = 5; --resume RUN resumes it, "
      "--checkpoint RUN --restart begins anew"),
     (("--resume", "RUN", "--restart"), 2, "--restart"),
     (("--resume", "gone"), 2, "gone: there is no such checkpoint"),

@@ -119,7 +119,7 @@ def test_options(tmp_path: Path, cli: Cli, monkeypatch: pytest.MonkeyPatch) -> N
 
 
 def resumes(argv: list[str], info: Any, folder: Path, cli: Cli, case: str) -> None:
-    """A run that is cut in two and gone on with has the digits of a straight one."""
+    """A run that is cut in two and resumed has the digits of a straight one."""
     name = "--epochs" if info.minibatch else "-n"
     rounds = int(option(argv, name) or 0)
     if rounds < 2 or "--threads" in argv:
@@ -127,7 +127,7 @@ def resumes(argv: list[str], info: Any, folder: Path, cli: Cli, case: str) -> No
     at = argv.index(name) + 1
     first = [*argv[:at], str(rounds // 2), *argv[at + 1 :], "--threads", "1"]
     straight = cli(*argv, "--threads", 1, "--checkpoint", "straight")
-    if cli(*first, "--checkpoint", "cut").code == 5:  # a failed run is not gone on with
+    if cli(*first, "--checkpoint", "cut").code == 5:  # a failed run is not resumed
         return
     rest = cli(*argv, "--threads", 1, "--resume", "cut")
     assert (rest.code, straight.code) == (straight.code, 0), case

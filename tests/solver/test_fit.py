@@ -19,7 +19,8 @@ from dadapt_cli.preprocessing.labels import encode
 from dadapt_cli.reference import Reference
 from dadapt_cli.solver.monitor import Monitor
 from dadapt_cli.solver.options import Options
-from dadapt_cli.solver.stages import Samples, fit_source
+from dadapt_cli.solver.samples import Samples
+from dadapt_cli.solver.stages import fit_source
 from dadapt_cli.solver.stopping import Budget
 from dadapt_cli.system.signals import Interrupts
 

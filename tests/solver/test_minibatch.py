@@ -21,6 +21,7 @@ from dadapt_cli.objective.minibatches import Batches, schedule
 from dadapt_cli.preprocessing.labels import encode
 from dadapt_cli.solver import stages
 from dadapt_cli.solver.monitor import Monitor
+from dadapt_cli.solver.samples import Samples
 
 from ..conftest import DATA, random_problem
 
@@ -145,7 +146,7 @@ def notes_of(**options: Any) -> list[str]:
     X, y = read_libsvm(IRIS)
     notes: list[str] = []
     chosen = stages.Options(**{"algo": "adam", "reference": "none", "epochs": 2, **options})
-    stages.fit_source(stages.Samples(X, y), chosen, Monitor(note=notes.append))
+    stages.fit_source(Samples(X, y), chosen, Monitor(note=notes.append))
     return [note for note in notes if "converge" in note]
 
 
@@ -189,7 +190,7 @@ def test_signal_stops_within_an_epoch() -> None:
     X, y = read_libsvm(IRIS)
     monitor = Monitor(interrupts=Caught())  # type: ignore[arg-type]
     options = stages.Options(algo="adam", reference="none")
-    result = stages.fit_source(stages.Samples(X, y), options, monitor)
+    result = stages.fit_source(Samples(X, y), options, monitor)
     assert result.status == "interrupted"
     assert 0 < result.end["k"] < 10
     assert result.end["epoch"] == 0

@@ -1,4 +1,4 @@
-"""Runs that are interrupted and gone on with, against runs that are not: equal to the last bit."""
+"""Runs that are interrupted and resumed, against runs that are not: equal to the last bit."""
 
 from __future__ import annotations
 
@@ -17,8 +17,8 @@ from dadapt_cli.solver import resume as durable
 from dadapt_cli.solver import stages
 from dadapt_cli.solver.monitor import Monitor
 from dadapt_cli.solver.options import Options
-from dadapt_cli.solver.stages import FitResult, Samples, fit_source
-from dadapt_cli.solver.trace import Source
+from dadapt_cli.solver.samples import Samples, Source
+from dadapt_cli.solver.stages import FitResult, fit_source
 from dadapt_cli.system.signals import Interrupts
 
 from ..conftest import timeless, vehicle
