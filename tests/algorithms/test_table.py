@@ -46,6 +46,7 @@ MORE: dict[str, tuple[Row, ...]] = {
 EXCEPT: dict[str, set[str]] = {
     "lbfgs": {"scaling"},  # the first step of SciPy is g/||g||
     "auto": {"scaling"},
+    **dict.fromkeys(("dog", "adgd", "adgd-2023", "ac-fgm"), {"scaling"}),  # a first step in units
 }
 
 
