@@ -94,7 +94,8 @@ def _iterates(
                 average = problem.rescaled(state.average)
                 f_average = problem.value(average_scores, average) if k else now.f
             bound = None if D is None else state.bound(D)
-            if D is not None and getattr(state, "schedule", "constant") != "constant":
+            scheduled = getattr(state, "schedule", "constant") != "constant"
+            if D is not None and scheduled and hasattr(state, "bound_last"):
                 unreported["bound_last"] = finite(state.bound_last(D))
             trace.report(unreported, state.x, f_average, bound)
             unreported = None

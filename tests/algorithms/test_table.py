@@ -37,7 +37,9 @@ Row = dict[str, Any]
 """Options of a fit, its algorithm among them."""
 
 MORE: dict[str, tuple[Row, ...]] = {
-    "dual-avg": ({"gradient_bound": "lipschitz"},),
+    "dual-avg": ({"gradient_bound": "lipschitz"}, {"average": "anytime"}),
+    "gd": ({"average": "schedule-free", "beta": 0.5}, {"schedule": "linear"}),
+    "adagrad": ({"average": "anytime"},),
     "orth": ({"inner": "newton"}, {"memory": 3, "lbfgs_pairs": 2}, {"memory": 0}),
     "sgd": ({"momentum": 0.9, "average": "weighted"},),
     "adam": ({"average": "uniform"},),
@@ -126,6 +128,8 @@ class Ran:
 
 def records_have_all_keys(ran: Ran) -> None:
     result, keys = ran.result, STEP_KEYS + ["epoch"] * ran.info.minibatch
+    if "schedule" in ran.row and ran.D is not None:
+        keys = [*keys, "bound_last"]
     assert list(result.start) == START_KEYS
     assert set(result.start["reference"]) >= REFERENCE_KEYS
     assert all(list(row) == keys for row in result.trace)
