@@ -48,7 +48,7 @@ MORE: dict[str, tuple[Row, ...]] = {
 EXCEPT: dict[str, set[str]] = {
     "lbfgs": {"scaling"},  # the first step of SciPy is g/||g||
     "auto": {"scaling"},
-    **dict.fromkeys(("dog", "adgd", "adgd-2023", "ac-fgm"), {"scaling"}),  # a first step in units
+    **{name: {"scaling"} for name in ("dog", "adgd", "adgd-2023", "ac-fgm")},  # absolute first step
 }
 
 
