@@ -85,8 +85,8 @@ class DAdaptClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
         Threads; None or -1 for the cores there are.
     inner, lbfgs_pairs
         Of ``orth``; ``"exact"`` and 0 are the defaults of the command line.
-    iterations, d0, bound, gradient_bound, metric, memory, epochs, batch_size, schedule, average, \
-momentum, betas, lr, variant, reference, time_limit, every
+    iterations, d0, bound, gradient_bound, metric, memory, epochs, batch_size, c, schedule, \
+average, beta, momentum, betas, lr, variant, reference, time_limit, every
         As of :func:`dadapt_cli.fit`; no reference is computed unless asked for.
 
     Attributes
@@ -137,8 +137,10 @@ momentum, betas, lr, variant, reference, time_limit, every
         lbfgs_pairs: int = 10,
         epochs: int = 100,
         batch_size: int = 16,
+        c: float = 4.0,
         schedule: str = "paper",
         average: str = "none",
+        beta: float = 0.9,
         momentum: float = 0.0,
         betas: tuple[float, float] = (0.9, 0.999),
         lr: float | None = None,
@@ -166,8 +168,10 @@ momentum, betas, lr, variant, reference, time_limit, every
         self.lbfgs_pairs = lbfgs_pairs
         self.epochs = epochs
         self.batch_size = batch_size
+        self.c = c
         self.schedule = schedule
         self.average = average
+        self.beta = beta
         self.momentum = momentum
         self.betas = betas
         self.lr = lr

@@ -32,14 +32,19 @@ class Info:
         Whether it takes minibatches: the loop is then that of epochs.
     settings
         Options that only some algorithms take, and this one does: ``gradient_bound``,
-        ``memory``, ``inner``, ``lbfgs_pairs``; ``d0``, ``lr``, ``momentum``, ``betas``,
-        ``schedule``.
+        ``memory``, ``inner``, ``lbfgs_pairs``, ``c``, ``average``, ``beta``; ``d0``, ``lr``,
+        ``momentum``, ``betas``, ``schedule``.
+    refuses
+        Options of its kind, full-batch or minibatch, that mean nothing to it: ``bound`` where d is
+        no bound, ``d0`` where there is no d. ``start`` is not given them.
+    averaging, scheduling
+        Values of ``--average`` and ``--schedule`` it takes, where it takes them.
     variants
         Values of ``--variant`` it takes; ``paper`` is the final version.
     wants
         What ``start`` is given beside x_0, g_0, d0 and bound: ``G`` of the listing, ``L`` (a
         certified upper bound on the smoothness, in the metric and norm of the algorithm),
-        ``any L`` (a looser one that costs nothing), the ``problem``.
+        ``any L`` (a looser one that costs nothing), the ``problem``, ``f_star``.
     metric
         Default of ``--metric``.
     averages
@@ -59,6 +64,9 @@ class Info:
     bounds: tuple[str, ...]
     minibatch: bool = False
     settings: tuple[str, ...] = ("gradient_bound",)
+    refuses: tuple[str, ...] = ()
+    averaging: tuple[str, ...] = ("none", "uniform", "weighted")
+    scheduling: tuple[str, ...] = ("paper", "constant")
     variants: tuple[str, ...] = ("paper",)
     wants: tuple[str, ...] = ("G", "L")
     metric: str = "identity"
@@ -68,7 +76,7 @@ class Info:
     @property
     def has_d(self) -> bool:
         """Whether it estimates a distance; if not, d is None from beginning to end."""
-        return bool(self.bounds) or "d0" in self.settings
+        return "d0" in self.settings if self.minibatch else "d0" not in self.refuses
 
 
 @dataclass(slots=True, kw_only=True)
@@ -109,11 +117,14 @@ class State:
         self.average += self.fraction * (self.x - self.average)
         self.rounding.averaged(self.fraction)
 
-    def weigh(self, weight: float, g: Array) -> None:
-        """Take x_k and g_k into the sums of weights and of rounding, and into bound C, if any."""
+    def weigh(self, weight: float, g: Array, z: Array | None = None) -> None:
+        """Take x_k and g_k into the sums of weights and of rounding, and into bound C, if any.
+
+        `z` is the point of the listing's sums where that is not x_k.
+        """
         move = self.x - self.x0
         self.W += weight
-        self.rounding.at(self.f, g, move)
+        self.rounding.at(self.f, g, move, None if z is None else z - self.x0)
         self.rounding.add(weight, self.s_norm)
         if self.certificate is not None:
             self.hyperplane = self.certificate.include(self.f, g, move, weight, self.rounding)

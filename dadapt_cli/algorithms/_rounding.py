@@ -35,6 +35,11 @@ times f for the loss itself (all terms are non-negative), kappa u for softmax.
 sum w_i <g_i, x_i - x_0> within that of w_i times the errors of g and of the product, and of
 x_i = x_0 - gamma_i s_i, which is met to 4 u ||x_i||. Option I's numerator is at most Option II's
 also for the floats, but for <x_i - x_0, rounding of s_i>: Lemma 4 is algebra in s_i + w_i g_i.
+
+*Gradients at averages.* Where g_i is taken at y_i and the sums are over z_i, with w_i z_i =
+W_i ybar_i - W_{i-1} ybar_{i-1} and y_i between z_i and ybar_i, a y_i that is off by e costs
+w_i ||g_i|| e in z_i - y_i, W_{i-1} ||g_i|| e in y_i - ybar_{i-1} and W_i (||g_i|| e + L e^2/2) in
+f: at most 2 W_i (||g_i|| + L e) e together.
 """
 
 from __future__ import annotations
@@ -106,6 +111,7 @@ class Rounding:
     values: float = 0.0  # of it
     f_best: float = math.inf  # f_b
     best_error: float = 0.0  # of f_b
+    apart: bool = False  # gradients are taken elsewhere than at the points of the sums
 
     @classmethod
     def plain(cls, x0: Array, *, inf: bool = False) -> Rounding:
@@ -152,10 +158,13 @@ class Rounding:
         sums = gamma(problem.n + 8, EPS) + self.link * EPS / self.u
         return g0, sums * self.G + from_margins
 
-    def at(self, f: float, g: Array, move: Array) -> None:
-        """Bound the errors at the point x_0 + `move`."""
+    def at(self, f: float, g: Array, move: Array, other: Array | None = None) -> None:
+        """Bound the errors at the point x_0 + `move`; the sums are over x_0 + `other`."""
         self.size = norm1(g) if self.inf else norm(g)
         self.length = _length(move, inf=self.inf)
+        if other is not None:
+            self.apart = True
+            self.length = max(self.length, _length(other, inf=self.inf))
         reach = self.origin + self.length
         margins = self.margins * reach + self.drift
         self.shift = 4 * self.u * reach
@@ -188,6 +197,18 @@ class Rounding:
         made = (1 + 8 * fraction) * self.u + 2 * self.steps * EPS * fraction
         self.average = (1 - fraction) * self.average + made * self.reach
 
+    def displaced(self, W: float, fraction: float) -> None:
+        """The last gradient was taken at an average, which is only known to an error."""
+        e = self.average + (8 * self.u + (self.steps + 8) * EPS * fraction) * self.reach
+        self.products += 2 * W * (self.size + self.gradient + self.L * e) * e
+
+    def surplus(self, W: float) -> float:
+        """A lower bound on W (f_k - f_b), f_k at the exact average."""
+        e = self.average + 8 * self.u * self.reach
+        errors = self.value + self.best_error + (self.size + self.gradient) * e
+        relative = (self.steps + 8) * EPS * abs(self.f)
+        return max(0.0, W * (self.f - self.f_best - OUTWARD * (errors + relative)))
+
     def lower(self, d_hat: float, s_norm: float, cancelled: float = 0.0) -> float:
         """d_hat, or what is proven of it if that is less.
 
@@ -202,7 +223,9 @@ class Rounding:
         return d_hat if d_hat <= proven else proven
 
     def left_out(self) -> float:
-        """A lower bound on sum w_i (f_i - f_b); 0 where f was never told."""
+        """A lower bound on sum w_i (f_i - f_b); 0 where f was never told, or of other points."""
+        if self.apart:
+            return 0.0
         least = self.W * self.f_best
         errors = self.values + self.W * self.best_error + (self.steps + 8) * EPS * abs(least)
         return max(0.0, self.f_total - least - OUTWARD * errors)

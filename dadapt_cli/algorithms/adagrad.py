@@ -8,7 +8,8 @@ from dataclasses import dataclass
 import numpy as np
 
 from dadapt_cli._typing import Array
-from dadapt_cli.algorithms._base import Info, State
+from dadapt_cli.algorithms._averaged import Averaged
+from dadapt_cli.algorithms._base import Info
 from dadapt_cli.algorithms._certificate import Certificate
 from dadapt_cli.algorithms._rounding import Rounding
 from dadapt_cli.algorithms._space import dot, norm1, ratchet
@@ -23,10 +24,12 @@ INFO = Info(
     symbols="s_k, a_k, d_k, d-hat_k",
     d_means="a lower bound on D_inf = ||x_0 - x*||_inf",
     options="--bound I|II|certified (bound C in the l-infinity norm); --gradient-bound auto (per "
-    "coordinate), initial, lipschitz or G_inf",
+    "coordinate), initial, lipschitz or G_inf; --average anytime|schedule-free, --beta",
     distance="D_inf",
     bounds=("I", "II", "certified"),
     variants=("paper", "pip"),
+    settings=("gradient_bound", "average", "beta"),
+    averaging=("none", "anytime", "schedule-free"),
 )
 
 SMALLEST_BOUND = 1e-12
@@ -45,8 +48,8 @@ def gradient_bound(problem: Problem, g0: Array, choice: str | float) -> Array:
 
 
 @dataclass(slots=True, kw_only=True)
-class AdaGrad(State):
-    """The weights w_i are d_i; x_k = x_0 - s_k/a_k, coordinate by coordinate."""
+class AdaGrad(Averaged):
+    """The weights w_i are d_i; z_k = x_0 - s_k/a_k, coordinate by coordinate."""
 
     option: str
     a2: Array  # a_k^2 = G_inf^2 + sum_{i<k} g_i^2
@@ -56,12 +59,21 @@ class AdaGrad(State):
 
 
 def start(
-    x0: Array, g0: Array, *, d0: float, bound: str = "I", G: Array, L: float = math.inf
+    x0: Array,
+    g0: Array,
+    *,
+    d0: float,
+    bound: str = "I",
+    G: Array,
+    L: float = math.inf,
+    beta: float = 0.0,
 ) -> AdaGrad:
     """Before the first step: s_0 = 0, a_0 = G_inf. `L` is L_inf, for bound C in that norm."""
     return AdaGrad(
         x0=x0,
         x=x0,
+        z=x0,
+        beta=beta,
         s=np.zeros_like(x0),
         average=x0.copy(),
         d=d0,
@@ -79,7 +91,7 @@ def step(state: AdaGrad, g: Array) -> None:
     state.include(d, g)
     state.num1 += d * d * dot(g, scaled)
     state.num2 += d * dot(state.s, scaled)
-    state.slack = -state.num2  # x_i - x_0 = -s_i/a_i
+    state.slack = -state.num2  # z_i - x_0 = -s_i/a_i
     state.s += d * g  # s_{k+1}
     state.a2 += g * g
     state.a = np.sqrt(state.a2)  # a_{k+1}
@@ -91,6 +103,6 @@ def step(state: AdaGrad, g: Array) -> None:
             state.d_hat = (dot(state.s, move) - state.num1) / (2 * state.s_norm)
             state.d_hat = state.certified(state.d_hat, state.num1)
         else:
-            state.d_hat = state.certified(state.num2 / state.s_norm)
+            state.d_hat = state.certified((state.num2 + state.surplus()) / state.s_norm)
         state.d = ratchet(d, state.d_hat)  # d_{k+1}
-    state.x = state.x0 - move  # x_{k+1}
+    state.look(state.x0 - move, state.d)  # z_{k+1}

@@ -8,7 +8,8 @@ from dataclasses import dataclass
 import numpy as np
 
 from dadapt_cli._typing import Array
-from dadapt_cli.algorithms._base import Info, State
+from dadapt_cli.algorithms._averaged import Averaged
+from dadapt_cli.algorithms._base import Info
 from dadapt_cli.algorithms._certificate import Certificate
 from dadapt_cli.algorithms._space import dot, norm, ratchet
 from dadapt_cli.objective import Problem
@@ -21,9 +22,11 @@ INFO = Info(
     symbols="s_k, gamma_k, d_k, d-hat_k",
     d_means="a lower bound on D = ||x_0 - x*||_2",
     options="--bound I|II|certified; --gradient-bound lipschitz or G: Theorem 2's step and "
-    "its iterate",
+    "its iterate; --average anytime|schedule-free, --beta",
     distance="D",
     bounds=("I", "II", "certified"),
+    settings=("gradient_bound", "average", "beta"),
+    averaging=("none", "anytime", "schedule-free"),
 )
 
 
@@ -35,8 +38,8 @@ def gradient_bound(problem: Problem, g0: Array, choice: str | float) -> float | 
 
 
 @dataclass(slots=True, kw_only=True)
-class DualAveraging(State):
-    """The weights w_i are d_i; x_k = x_0 - gamma_k s_k."""
+class DualAveraging(Averaged):
+    """The weights w_i are d_i; z_k = x_0 - gamma_k s_k."""
 
     option: str
     gamma: float  # gamma_k
@@ -55,6 +58,7 @@ def start(
     bound: str = "I",
     G: float | None = None,
     L: float = math.inf,
+    beta: float = 0.0,
 ) -> DualAveraging:
     """Before the first step: s_0 = 0 and gamma_0 = 1/||g_0||, or 1/G for Theorem 2.
 
@@ -64,6 +68,8 @@ def start(
     return DualAveraging(
         x0=x0,
         x=x0,
+        z=x0,
+        beta=beta,
         s=np.zeros_like(x0),
         average=x0.copy(),
         d=d0,
@@ -81,7 +87,7 @@ def step(state: DualAveraging, g: Array) -> None:
     state.include(d, g)
     state.num2 += gamma * d * dot(g, state.s)
     state.num1 += gamma * d * d * gg
-    state.slack = -state.num2  # x_i - x_0 = -gamma_i s_i
+    state.slack = -state.num2  # z_i - x_0 = -gamma_i s_i
     state.s += d * g  # s_{k+1}
     state.S2 += gg
     state.gamma = state.step_size = 1.0 / math.sqrt(state.S2)  # gamma_{k+1}
@@ -92,9 +98,9 @@ def step(state: DualAveraging, g: Array) -> None:
             state.d_hat = (state.gamma * state.s_norm**2 - state.num1) / (2 * state.s_norm)
             state.d_hat = state.certified(state.d_hat, state.num1)
         else:
-            state.d_hat = state.certified(state.num2 / state.s_norm)
+            state.d_hat = state.certified((state.num2 + state.surplus()) / state.s_norm)
         state.d = ratchet(d, state.d_hat)  # d_{k+1}
-    state.x = state.x0 - state.gamma * state.s  # x_{k+1}
+    state.look(state.x0 - state.gamma * state.s, state.d)  # z_{k+1}
     _remember_theorem2(state)
     state.k += 1
 

@@ -25,6 +25,7 @@ class Range(NamedTuple):
     at_least: float | None = None
     above: float | None = None
     below: float | None = None
+    at_most: float | None = None
 
     def __contains__(self, value: Any) -> bool:
         known = isinstance(value, Real) and not isinstance(value, bool)
@@ -36,11 +37,14 @@ class Range(NamedTuple):
             and (self.at_least is None or value >= self.at_least)
             and (self.above is None or value > self.above)
             and (self.below is None or value < self.below)
+            and (self.at_most is None or value <= self.at_most)
         )
 
     def __str__(self) -> str:
         if self.at_least is not None and self.below is not None:
             return f"number in [{self.at_least:g}, {self.below:g})"
+        if self.at_least is not None and self.at_most is not None:
+            return f"number in [{self.at_least:g}, {self.at_most:g}]"
         if self.above is not None:
             return f"number above {self.above:g}"
         if self.below is not None:

@@ -37,7 +37,7 @@ class Declared:
         For ``-h``; the group is the heading it stands under.
     takers
         FULL_BATCH, MINIBATCH, NAMED or a sum of them.
-    words, at_least, above, below
+    words, at_least, above, below, at_most
         What it may be: one of the words, or a number in the range.
     budget
         Whether a resumed run may have another value.
@@ -59,6 +59,7 @@ class Declared:
     at_least: float | None = None
     above: float | None = None
     below: float | None = None
+    at_most: float | None = None
     budget: bool = False
     folds: bool = True
     parser: Mapping[str, Any] = field(default_factory=dict)
@@ -76,7 +77,7 @@ class Declared:
     @property
     def limits(self) -> dict[str, Any]:
         """The range, as far as there is one."""
-        given = {"at_least": self.at_least, "above": self.above, "below": self.below}
+        given = {name: getattr(self, name) for name in Range._fields}
         return {name: value for name, value in given.items() if value is not None}
 
     def holds(self, kind: type) -> bool:
@@ -85,6 +86,8 @@ class Declared:
 
     def taken_by(self, info: Any) -> bool:
         """Whether the algorithm of this :class:`~dadapt_cli.algorithms.Info` takes it."""
+        if self.name in info.refuses:
+            return False
         (kind,) = MINIBATCH if info.minibatch else FULL_BATCH
         return kind in self.takers or ("named" in self.takers and self.name in info.settings)
 

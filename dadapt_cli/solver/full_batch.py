@@ -14,7 +14,7 @@ from dadapt_cli.algorithms._drive import Iterates, drive
 from dadapt_cli.errors import NumericalError
 from dadapt_cli.objective import Evaluation
 from dadapt_cli.solver.stopping import Iterate, Stopping
-from dadapt_cli.solver.trace import Ending, Outcome, Trace, outcome, step_row
+from dadapt_cli.solver.trace import Ending, Outcome, Trace, finite, outcome, step_row
 
 PROGRESS_SECONDS = 0.1
 
@@ -94,6 +94,9 @@ def _iterates(
                 average = problem.rescaled(state.average)
                 f_average = problem.value(average_scores, average) if k else now.f
             bound = None if D is None else state.bound(D)
+            scheduled = getattr(state, "schedule", "constant") != "constant"
+            if D is not None and scheduled and hasattr(state, "bound_last"):
+                unreported["bound_last"] = finite(state.bound_last(D))
             trace.report(unreported, state.x, f_average, bound)
             unreported = None
         if ending.status:

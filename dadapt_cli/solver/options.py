@@ -88,11 +88,19 @@ class Options:
         0, "Pairs of the L-BFGS direction that orth adds; 0: none.", takers=NAMED, at_least=0
     )
     batch_size: int = _algorithm(16, "Samples in a minibatch.", takers=MINIBATCH, at_least=1)
-    schedule: Literal["paper", "constant"] = _algorithm(
-        "paper", "paper (a tenth from epochs 60, 80, 95 on) or constant.", takers=NAMED
+    c: float = _algorithm(
+        4.0, "Of accel: weights sqrt(c W d), 1 to 16.", takers=NAMED, at_least=1.0, at_most=16.0
     )
-    average: Literal["none", "uniform", "weighted"] = _algorithm(
-        "none", "Also average the iterates: none, uniform or weighted by d.", takers=MINIBATCH
+    schedule: Literal["paper", "constant", "linear", "cosine"] = _algorithm(
+        "paper", "paper (a tenth from epochs 60, 80, 95 on), constant, ...", takers=NAMED
+    )
+    average: Literal["none", "uniform", "weighted", "anytime", "schedule-free"] = _algorithm(
+        "none",
+        "Of minibatch iterates: uniform, weighted (by d); gradients at the average: ...",
+        takers=MINIBATCH + NAMED,
+    )
+    beta: float = _algorithm(
+        0.9, "Of --average schedule-free.", takers=NAMED, at_least=0.0, at_most=1.0
     )
     seed: int = _algorithm(0, "Of the minibatches, or of the folds.", takers=MINIBATCH, at_least=0)
     momentum: float = _algorithm(
@@ -159,10 +167,11 @@ class Options:
         algorithm = algorithms.find(self.algo, self.variant)
         info = algorithm.INFO
         refuse(info, self.algo, given, own)
+        self._check_averaging(info, given)
         for name, one in declared(own).items():
             if one.taken_by(info):
                 one.check(getattr(self, name))
-        if not info.minibatch:
+        if info.bounds:
             choice("bound", self.bound or info.bounds[0], info.bounds)
         number("d0", self.d0, at_least=SMALLEST_D0[self.dtype], words=("auto",))
         if "lr" in info.settings and self.lr is None:
@@ -189,8 +198,24 @@ class Options:
         """With the algorithm's defaults of ``bound`` and ``metric`` filled in."""
         if info.minibatch:
             return self
-        defaults: dict[str, Any] = {"bound": info.bounds[0], "metric": info.metric}
-        return replace(self, **{name: getattr(self, name) or defaults[name] for name in defaults})
+        defaults: dict[str, Any] = {"bound": next(iter(info.bounds), None), "metric": info.metric}
+        filled = {name: getattr(self, name) or defaults[name] for name in defaults}
+        if self.schedule not in info.scheduling:  # the default, which is for minibatches
+            filled["schedule"] = info.scheduling[0]
+        return replace(self, **filled)
+
+    def _check_averaging(self, info: Info, given: Iterable[str]) -> None:
+        """Raise UsageError at an average or a schedule that is not one of the algorithm's."""
+        if "average" in info.settings or info.minibatch:
+            choice("average", self.average, info.averaging)
+        if "schedule" in info.settings and (info.minibatch or "schedule" in given):
+            choice("schedule", self.schedule, info.scheduling)
+        if "beta" in given and self.average != "schedule-free":
+            raise UsageError("--beta is of --average schedule-free; add that, or leave --beta out")
+        if self.average in ("anytime", "schedule-free") and self.schedule in ("linear", "cosine"):
+            raise UsageError(
+                f"--average {self.average} is there to need no schedule; leave --schedule out"
+            )
 
     def met(self, status: str) -> bool:
         """Whether a fit that ended with this status did what ``tol`` or a share asks for."""

@@ -240,7 +240,8 @@ def _start(setup: _Setup, known: _Known) -> _Run:
         problem = collapse(problem)
     first = problem.value_and_gradient(problem.rescaled(x0))
     whole = setup.problem.in_metric(scale)
-    state = start.start(problem, setup.algorithm, options, x0, problem.rescaled(first.g))
+    g0, f_star = problem.rescaled(first.g), known.reference.f_star
+    state = start.start(problem, setup.algorithm, options, x0, g0, f_star)
     source = replace(setup.samples.source, sha256=known.sha256)
     labels = setup.data.labels.classes
     data = trace.describe(setup.samples.X, whole.n, labels, source)
@@ -274,7 +275,10 @@ def _finish(setup: _Setup, run: _Run, outcome: Outcome) -> FitResult:
         outcome,
         theorem2_k=getattr(run.state, "theorem2_k", None),
         tested=setup.judge(outcome.w),
-        diagnosis=trace.diagnose(outcome, setup.algorithm.INFO, believed, options.tol),
+        diagnosis=[
+            *trace.diagnose(outcome, setup.algorithm.INFO, believed, options.tol),
+            *trace.rejections(getattr(run.state, "rejected", 0)),
+        ],
         seconds={
             "load": source.load_seconds,
             "reference": known.time - setup.begin,

@@ -23,7 +23,7 @@ from dadapt_cli.solver.options import Options
 from dadapt_cli.solver.trace import Outcome
 
 DEFAULT_D0 = 1e-6
-"""Of the minibatch algorithms: the paper's."""
+"""Where d is an estimate: the paper's, and r_eps of the methods that have one."""
 
 
 def problem_of(data: Prepared, options: Options, dtype: Any = None) -> Problem:
@@ -56,7 +56,14 @@ def unusual(data: Prepared, problem: Problem) -> list[str]:
     return lines
 
 
-def start(problem: Problem, algorithm: Algorithm, options: Options, x0: Array, g0: Array) -> Any:
+def start(
+    problem: Problem,
+    algorithm: Algorithm,
+    options: Options,
+    x0: Array,
+    g0: Array,
+    f_star: float | None = None,
+) -> Any:
     """The state before the first step; at an optimal x_0 there is nothing to start.
 
     Parameters
@@ -65,52 +72,78 @@ def start(problem: Problem, algorithm: Algorithm, options: Options, x0: Array, g
         In the metric of the run, as `x0` and `g0`, the gradient there, are.
     options
         With the algorithm's own defaults filled in.
+    f_star
+        The reference's, where there is one.
 
     Raises
     ------
+    UsageError
+        The algorithm needs f* and it is not known.
     DataError
         The problem's numbers are so small or so large that their squares are lost.
     """
     info = algorithm.INFO
     if info.minibatch:
         return _minibatch(algorithm, options, x0)
+    given = None if options.d0 == "auto" else float(options.d0)
+    still = partial(State, x0=x0, x=x0, s=np.zeros_like(x0), average=x0)
     if not g0.any():
-        d0 = 0.0 if options.d0 == "auto" else float(options.d0)
-        return State(x0=x0, x=x0, s=np.zeros_like(x0), average=x0, d=d0)
+        return still(d=given or 0.0) if info.has_d else still()
     inf = info.distance == "D_inf"
-    L = math.inf
     rounding = Rounding.of(problem, x0, inf=inf)
     smoothness.require_size(rounding.L, "the curvature of f")
-    if options.d0 == "auto" or options.bound == "certified":
-        if inf:
-            L = rounding.L
-        elif "L" in info.wants:
-            L = smoothness.smoothness(problem).L
-        else:  # d is only reported: not worth six products
-            L = rounding.L
-    if options.d0 == "auto":
+    certifies = bool(info.bounds) and given is None
+    L = math.inf
+    if certifies or options.bound == "certified" or not info.bounds:
+        exact = "L" in info.wants and not inf  # where d is only reported, not worth six products
+        L = smoothness.smoothness(problem).L if exact else rounding.L
+    d0 = DEFAULT_D0 if given is None else given
+    if certifies:
         certify = smoothness.certified_start_inf if inf else smoothness.certified_start
         d0 = certify(problem, *rounding.first_gradient(problem, x0, g0), L)
-    else:
-        d0 = float(options.d0)
-    if options.d0 == "auto" and d0 > 0:
+    if certifies and d0 > 0:
         size = float(np.linalg.norm(g0.astype(np.float64)))
         smoothness.require_size(d0, "the distance to begin with, ||g_0||/L,")
         smoothness.require_size(d0 * size, "the distance to begin with times the gradient")
-    if d0 == 0 and "G" in info.wants:  # their steps are multiples of d
-        return State(x0=x0, x=x0, s=np.zeros_like(x0), average=x0, d=0.0, stalled=True)
-    own = {n: getattr(options, n) for n in info.settings if n != "gradient_bound"}
+    if d0 == 0 and ("G" in info.wants or "c" in info.settings):  # their steps are multiples of d
+        return still(d=0.0, stalled=True)
+    own = _own(options, info)
     bundled = hasattr(algorithm, "Settings")
     more: dict[str, Any] = {"settings": algorithm.Settings(**own)} if bundled else own
+    if info.has_d:
+        more["d0"] = d0
+    if "bound" not in info.refuses:
+        more["bound"] = str(options.bound)
     if "G" in info.wants:
         more["G"] = algorithm.gradient_bound(problem, g0, options.gradient_bound)
     if "L" in info.wants or "any L" in info.wants:
         more["L"] = L
     if "problem" in info.wants:
         more["problem"] = problem
-    state = algorithm.start(x0, g0, d0=d0, bound=str(options.bound), **more)
+    if "f_star" in info.wants:
+        if f_star is None:
+            raise UsageError(
+                f"--algo {options.algo} needs f*, and there is no reference for it here: give "
+                "--reference its value, or --reference always"
+            )
+        more["f_star"] = f_star
+    state = algorithm.start(x0, g0, **more)
     state.rounding = rounding
     return state
+
+
+def _own(options: Options, info: Info) -> dict[str, Any]:
+    """The options of ``info.settings`` as a full-batch ``start`` takes them.
+
+    An average is the point where gradients are taken, beta; a schedule has its number of steps.
+    """
+    own = {n: getattr(options, n) for n in info.settings if n != "gradient_bound"}
+    if "beta" in own:
+        beta = {"anytime": 1.0, "schedule-free": options.beta}.get(own.pop("average"))
+        own["beta"] = beta if "schedule" in own or beta is not None else 0.0
+    if "schedule" in own:
+        own["steps"] = options.iterations
+    return own
 
 
 def _minibatch(algorithm: Algorithm, options: Options, x0: Array) -> Any:

@@ -255,7 +255,7 @@ def start(
             **dict.fromkeys(not_for(info)),
         },
         "d0": d0,
-        "d0_certified": options.d0 == "auto" and not info.minibatch,
+        "d0_certified": options.d0 == "auto" and bool(info.bounds),
         "schema": SCHEMA,
         "metric": options.metric or "identity",
         "reference": known.record(),
@@ -323,13 +323,21 @@ def diagnose(outcome: Outcome, info: Info, reference: Reference, tol: float | No
     return lines
 
 
+def rejections(count: int) -> list[str]:
+    """What gradients at points that were not accepted have cost, in words."""
+    if not count:
+        return []
+    spent = "1 gradient was" if count == 1 else f"{count} gradients were"
+    return [f"{spent} spent on points that were rejected: the step was too long there"]
+
+
 def _growth(outcome: Outcome, info: Info, reference: Reference) -> list[str]:
     """Whether d still grows, and whether it can be what it is called."""
     k, d = outcome.row["k"], outcome.row["d"]
     D = reference.distance(info.distance)
     if d is None:
         return []
-    if info.minibatch:
+    if not info.bounds:
         return [f"d = {d:.4g} is {info.d_means}"]
     if D is not None and d > D * (1 + SLACK):
         return [

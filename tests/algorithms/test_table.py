@@ -37,7 +37,9 @@ Row = dict[str, Any]
 """Options of a fit, its algorithm among them."""
 
 MORE: dict[str, tuple[Row, ...]] = {
-    "dual-avg": ({"gradient_bound": "lipschitz"},),
+    "dual-avg": ({"gradient_bound": "lipschitz"}, {"average": "anytime"}),
+    "gd": ({"average": "schedule-free", "beta": 0.5}, {"schedule": "linear"}),
+    "adagrad": ({"average": "anytime"},),
     "orth": ({"inner": "newton"}, {"memory": 3, "lbfgs_pairs": 2}, {"memory": 0}),
     "sgd": ({"momentum": 0.9, "average": "weighted"},),
     "adam": ({"average": "uniform"},),
@@ -46,11 +48,17 @@ MORE: dict[str, tuple[Row, ...]] = {
 EXCEPT: dict[str, set[str]] = {
     "lbfgs": {"scaling"},  # the first step of SciPy is g/||g||
     "auto": {"scaling"},
+    **{name: {"scaling"} for name in ("dog", "adgd", "adgd-2023", "ac-fgm")},  # absolute first step
 }
 
 
 def info_of(row: Row) -> Info:
     return find(row["algo"], row.get("variant", "paper")).INFO
+
+
+def least(row: Row) -> str:
+    """No --reference, unless the algorithm needs f*."""
+    return "auto" if "f_star" in info_of(row).wants else "none"
 
 
 def rows_of(info: Info) -> list[Row]:
@@ -120,6 +128,8 @@ class Ran:
 
 def records_have_all_keys(ran: Ran) -> None:
     result, keys = ran.result, STEP_KEYS + ["epoch"] * ran.info.minibatch
+    if "schedule" in ran.row and ran.D is not None:
+        keys = [*keys, "bound_last"]
     assert list(result.start) == START_KEYS
     assert set(result.start["reference"]) >= REFERENCE_KEYS
     assert all(list(row) == keys for row in result.trace)
@@ -153,7 +163,7 @@ def d_never_falls(ran: Ran) -> None:
 
 
 def d_is_at_most_D(ran: Ran) -> None:
-    certified = ran.info.has_d and not ran.info.minibatch
+    certified = bool(ran.info.bounds)
     assert ran.result.start["d0_certified"] == certified
     if certified and ran.D is not None:
         assert ran.result.trace[-1]["d"] <= ran.D * SLACK
@@ -222,7 +232,7 @@ def test_invariants(path: str, options: Row, row: Row) -> None:
 def test_scaled_data_scale_the_trajectory(row: Row) -> None:
     """X -> c X and d0 -> d0/c: f is the same, d and w are divided by c. With c = 8, to rounding."""
     X, y = vehicle()
-    common = {"iterations": 50, "every": 1, "reference": "none", "metric": "identity", **row}
+    common = {"iterations": 50, "every": 1, "reference": least(row), "metric": "identity", **row}
     given = info_of(row).has_d
     one = fit(X, y, **common, **({"d0": 0.01} if given else {}))
     other = fit(X * 8.0, y, **common, **({"d0": 0.01 / 8} if given else {}))
@@ -240,7 +250,7 @@ def test_a_metric_is_data_scaled_beforehand(row: Row, name: str) -> None:
     X = X.toarray()
     c = metric.scale(Problem(X, encode(y)), name)
     assert c is not None
-    common = {"iterations": 8, "every": 1, "reference": "none", **row}
+    common = {"iterations": 8, "every": 1, "reference": least(row), **row}
     here = fit(X, y, metric=name, **common)
     there = fit(X * c.ravel(), y, metric="identity", **common)
     for key in ("d", "f_last")[not info_of(row).has_d :]:
@@ -261,7 +271,7 @@ def test_threads_change_no_digit_on_sparse_data(
     X, y = sp.csr_array(problem.X), problem.labels.index
     budget = {"epochs": 3} if info_of(row).minibatch else {"iterations": 60}
     one, *others = (
-        fit(X, y, threads=threads, reference="none", every=20, **budget, **row)
+        fit(X, y, threads=threads, reference=least(row), every=20, **budget, **row)
         for threads in (1, 2, 3)
     )
     for other in others:
@@ -285,7 +295,7 @@ def begun(name: str, x0: Array, g0: Array, *, d0: Any = 0.1, **more: Any) -> Any
         more["d0"] = d0
     if info.minibatch:
         return algorithm.start(x0, **more, **({"lr": 0.1} if "lr" in info.settings else {}))
-    if info.has_d:
+    if info.bounds:
         more.setdefault("bound", info.bounds[0])
     if "G" in info.wants:
         more["G"] = algorithm.gradient_bound(None, g0, choice)
@@ -456,7 +466,7 @@ def test_columns_of_zeros_stay_zero(row: Row) -> None:
     X, y = read("iris.scale")
     wider = sp.csr_array((X.data, X.indices, X.indptr), shape=(150, 6))
     for name in metric.METRICS:
-        w = fit(wider, y, iterations=20, reference="none", metric=name, **row).w
+        w = fit(wider, y, iterations=20, reference=least(row), metric=name, **row).w
         assert np.array_equal(w[4:], np.zeros((2, 3)))
 
 

@@ -17,7 +17,7 @@ from xml.etree import ElementTree as ET
 import pytest
 
 from dadapt_cli.algorithms import dual_avg, gd, orth, safe
-from dadapt_cli.algorithms._base import State
+from dadapt_cli.algorithms._averaged import Averaged
 from dadapt_cli.objective import minibatches
 from dadapt_cli.regress import baseline
 from dadapt_cli.regress.baseline import Tolerance, compare
@@ -70,8 +70,8 @@ def late_gamma(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def wrong_average(monkeypatch: pytest.MonkeyPatch) -> None:
-    before = State.include
-    monkeypatch.setattr(State, "include", lambda self, weight, g=None: before(self, 1.0, g))
+    before = Averaged.include
+    monkeypatch.setattr(Averaged, "include", lambda self, weight, g=None: before(self, 1.0, g))
 
 
 def late_drop(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -220,7 +220,7 @@ REFUSED = [
     ("gd", {"epochs": 100}, "--epochs"),
     ("dual-avg", {"batch_size": 16}, "--batch-size"),
     ("dual-avg", {"seed": 0}, "--seed"),
-    ("dual-avg", {"average": "none"}, "--average"),
+    ("safe", {"average": "none"}, "--average"),
     ("adagrad", {"schedule": "paper"}, "--schedule"),
     ("adam-plain", {}, "--lr"),
     ("adam-plain", {"lr": 0.0}, "--lr"),
