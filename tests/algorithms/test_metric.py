@@ -114,7 +114,10 @@ def test_the_reference_knows_D_in_each_metric(l2: float | str) -> None:
     assert known["half"]["D_error"] != known["identity"]["D_error"]
 
 
-@pytest.mark.parametrize("algo", [a for a in FULL_BATCH if not find(a).INFO.averages])  # fast ones
+FAST = [a for a in FULL_BATCH if not find(a).INFO.averages and find(a).INFO.bounds]
+
+
+@pytest.mark.parametrize("algo", FAST)
 def test_tol_is_on_the_gradient_in_the_users_variables(algo: str) -> None:
     X, y = vehicle()
     n = X.shape[0]

@@ -229,7 +229,8 @@ def options(rng: random.Random, algorithm: Any) -> list[str]:
             some += ["--lr", rng.choice(("0.1", "1", "1e-9", "1e9"))]
     else:
         some += ["-n", str(rng.choice((1, 2, 7, 30)))]
-        some += sometimes(0.4, "--bound", rng.choice(algorithm.bounds))
+        if algorithm.bounds:
+            some += sometimes(0.4, "--bound", rng.choice(algorithm.bounds))
         some += sometimes(0.4, "--metric", rng.choice(("identity", "half", "diagonal")))
         some += sometimes(0.3, "--gradient-bound", rng.choice(("auto", "initial", "lipschitz", 2)))
         if "lbfgs_pairs" in algorithm.settings:

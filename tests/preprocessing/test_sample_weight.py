@@ -21,7 +21,7 @@ from dadapt_cli.reference import cache, intercept, newton
 from ..conftest import DATA, random_problem
 
 FULL_BATCH = [name for name in names() if not find(name).INFO.minibatch]
-WITH_D = [name for name in FULL_BATCH if find(name).INFO.has_d]
+WITH_D = [name for name in FULL_BATCH if find(name).INFO.bounds]  # d is a bound
 MINIBATCH = [name for name in names() if find(name).INFO.minibatch]
 
 
