@@ -40,6 +40,8 @@ class Info:
         ``any L`` (a looser one that costs nothing), the ``problem``.
     metric
         Default of ``--metric``.
+    takes_metric
+        Whether ``--metric`` means anything to it.
     averages
         Whether the guarantee is for the average of the iterates; if not, for the best one.
     resumable
@@ -59,6 +61,7 @@ class Info:
     variants: tuple[str, ...] = ("paper",)
     wants: tuple[str, ...] = ("G", "L")
     metric: str = "identity"
+    takes_metric: bool = True
     averages: bool = True
     resumable: bool = True
 

@@ -124,6 +124,8 @@ class Options:
 def not_for(info: Info) -> tuple[str, ...]:
     """Options, with underscores, that mean nothing to an algorithm."""
     others = FULL_BATCH if info.minibatch else MINIBATCH
+    if not (info.minibatch or info.takes_metric):
+        others = (*others, "metric")
     taken = info.settings if info.minibatch else (*info.settings, "d0")
     return (*others, *(name for name in SETTINGS if name not in taken))
 

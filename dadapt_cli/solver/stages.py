@@ -159,8 +159,8 @@ def _prepare(
     w0 = None if init is None else start.x0_weights(problem, data.scaling, init)
     resume.identify(monitor.checkpoint, options, problem, source.sha256, w0)
     if options.algo == auto.INFO.name:
-        picked, reason = auto.choose(problem, resumable=monitor.checkpoint.keeps)
-        options = replace(options, **{**picked, "metric": options.metric or picked.get("metric")})
+        picked, reason = auto.choose(problem)
+        options = replace(options, **picked)
         algorithm = options.check()
         monitor.note(f"auto picked {reason}")
     resolved = options.resolved(algorithm.INFO)

@@ -32,6 +32,8 @@ EXTRA: list[dict[str, Any]] = [
     {"algo": "adagrad", "bound": "certified", "positive": 2},
     {"algo": "orth", "memory": 3, "lbfgs_pairs": 2, "dtype": "float32"},
     {"algo": "orth", "inner": "newton", "memory": 0, "positive": 1},
+    {"algo": "newton", "intercept": True, "dtype": "float32"},
+    {"algo": "newton", "positive": 1, "bias": True},
     {"algo": "sgd", "momentum": 0.9, "average": "weighted", "seed": 5},
     {"algo": "adam", "average": "uniform", "variant": "preprint", "dtype": "float32"},
     {"algo": "adagrad", "variant": "pip", "batch_size": 7},
@@ -95,7 +97,7 @@ def test_a_run_in_pieces_is_the_run_in_one(
     minibatch = algorithms.find(given["algo"], variant).INFO.minibatch
     common = {**given, **({"epochs": 3} if minibatch else {"iterations": 110})}
     common |= {"l2": "1/n", "reference": 0.5}
-    picked = {**common, "algo": "orth", "inner": "newton"} if given["algo"] == "auto" else common
+    picked = {**common, "algo": "newton"} if given["algo"] == "auto" else common
     whole = fit(*data, **picked)
     stops = Stops(picked["algo"], variant, monkeypatch)
     made = stops.run(data, 0, checkpoint=path, checkpoint_every=0, **common)
