@@ -14,11 +14,10 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-import scipy.sparse as sp
 
 from dadapt_cli._typing import Array, Matrix
 from dadapt_cli.objective import Problem
-from dadapt_cli.objective.blocks import rows_of
+from dadapt_cli.objective.blocks import rows_of, sparse
 
 COLLATZ_WIELANDT_ROUNDS = 3
 """Products with |X|'|X|; more of them gain less than a percent on non-negative data."""
@@ -49,7 +48,7 @@ def magnitudes(X: Matrix) -> Matrix:
         return X if X.min(initial=0) >= 0 else np.abs(X)
     if X.data.min(initial=0) >= 0:
         return X
-    return sp.csr_array((np.abs(X.data), X.indices, X.indptr), shape=X.shape)
+    return sparse().csr_array((np.abs(X.data), X.indices, X.indptr), shape=X.shape)
 
 
 def _curvature(problem: Problem) -> float:
@@ -90,7 +89,7 @@ def _row_sums(problem: Problem, power: int) -> Array:
     if isinstance(X, np.ndarray):
         return np.asarray((np.abs(X.astype(np.float64)) ** power) @ weights)
     values = np.abs(X.data.astype(np.float64)) ** power
-    return np.asarray(sp.csr_array((values, X.indices, X.indptr), shape=X.shape) @ weights)
+    return np.asarray(sparse().csr_array((values, X.indices, X.indptr), shape=X.shape) @ weights)
 
 
 def column_squares(problem: Problem) -> Array:
@@ -121,7 +120,7 @@ def _column_sums(problem: Problem, of: Callable[[Array], Array]) -> Array:
     total = np.zeros(problem.p)
     for rows in (slice(a, b) for a, b in itertools.pairwise(edges)):
         part = rows_of(X, rows)
-        values = sp.csr_array((of(part.data), part.indices, part.indptr), shape=part.shape)
+        values = sparse().csr_array((of(part.data), part.indices, part.indptr), shape=part.shape)
         total += values.T @ counts[rows]
     return total
 

@@ -126,6 +126,28 @@ def test_every_plan_reaches_the_optimum(form: str, monkeypatch: pytest.MonkeyPat
     assert result.trace[-1]["suboptimality_last"] < 1e-10
 
 
+@pytest.mark.parametrize("form", ["binary", "full", "kron>full", "half>binary"])
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+def test_every_plan_resumes_to_the_bit(
+    form: str, dtype: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Within the life of a factor, at a new one, with pairs, and after the margins' refresh."""
+    X, y = scaled("vehicle.scale" if "full" in form else "wdbc.scale.xz")
+    first, _, later = form.partition(">")
+    chosen = _plan.Plan(first, 3, 40, 40, 1e-4, "a test's", later, 6.0)
+    monkeypatch.setattr(newton, "plan", lambda problem: chosen)
+    monkeypatch.setattr(newton, "REFRESH", 5)
+    more = {"dtype": dtype, "reference": 0.0, "intercept": True}
+    whole, path = fitted(X, y, iterations=16, **more), tmp_path / "run"
+    assert whole.end["k"] > 9
+    fitted(X, y, iterations=3, checkpoint=path, **more)
+    for k in (4, 5, 8, 9, 16):
+        part = fit(X, y, resume=path, iterations=k)
+    assert [r["f_last"] for r in part.trace] == [r["f_last"] for r in whole.trace]
+    assert [r["d"] for r in part.trace] == [r["d"] for r in whole.trace]
+    np.testing.assert_array_equal(part.w, whole.w)
+
+
 @pytest.mark.parametrize("n_classes", [2, 3])
 def test_threads_change_no_digit(n_classes: int) -> None:
     rng = np.random.default_rng(0)
