@@ -107,6 +107,8 @@ class Margins:
 
     def _each(self, job: Any) -> list[Any]:
         """Results of a job on each part's blocks, in order."""
+        if len(self.parts) == 1:
+            return [job(self.parts[0])]
         return self.problem.in_threads([partial(job, part) for part in self.parts])
 
     def at(self, x: Array) -> None:
