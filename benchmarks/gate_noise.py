@@ -108,7 +108,7 @@ def main() -> None:
         for name, entry in document["problems"].items()
         if (path := gate.find(gate.named(name)))
         and (name in names if names else name in gate.SMALL)
-        for algo in cases.ROUNDS
+        for algo in cases.BUDGETS
         for l2 in cases.PENALTIES
         if (known := entry["references"].get(f"l2={l2}"))
     ]

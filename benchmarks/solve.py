@@ -81,7 +81,7 @@ FILES = {
 POSITIVE = {"news20": 1}
 TIMED = ("a9a", "w8a", "mushrooms", "phishing", "news20", "letter", "vowel", "synthetic")
 
-METHODS = "newton,orth,orth newton,lbfgs,lbfgs [half],safe"
+METHODS = "newton,orth,orth newton,auto,lbfgs,lbfgs [half],safe"
 
 l2_times_n = 1.0
 

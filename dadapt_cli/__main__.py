@@ -8,6 +8,9 @@ import sys
 
 def main() -> None:
     """Run the command line and exit with its code."""
+    from dadapt_cli.system.terminal import replace_closed_streams
+
+    replace_closed_streams()
     before = signal.getsignal(signal.SIGINT)
     if before is signal.default_int_handler:  # while modules load an interrupt ends quietly
         signal.signal(signal.SIGINT, signal.SIG_DFL)

@@ -14,7 +14,8 @@ from dadapt_cli.errors import UsageError
 from dadapt_cli.preprocessing import labels
 from dadapt_cli.solver.monitor import Monitor
 from dadapt_cli.solver.options import Options, not_for
-from dadapt_cli.solver.stages import Samples, fit_source
+from dadapt_cli.solver.samples import Samples
+from dadapt_cli.solver.stages import fit_source
 from dadapt_cli.solver.trace import SCHEMA, describe, finite
 
 
@@ -52,6 +53,8 @@ def cross_validate(
             f"--cross-validate {folds}; give 2 to {sizes.min()}, the number of samples with the "
             f"label {encoded.classes[int(sizes.argmin())]}"
         )
+    if options.seed >= 2**32:
+        raise UsageError(f"--seed {options.seed}; with folds give one below 2^32")
     info = options.check().INFO
     resolved = asdict(options.resolved(info))
     foreign = [name for name in not_for(info) if name != "seed"]

@@ -80,6 +80,22 @@ class NumericalError(DadaptError):
         self.result = result
 
 
+class CertificateError(DadaptError):
+    """A certificate that turned out to be false: a bug of ours.
+
+    Attributes
+    ----------
+    result
+        What the fit left, the reference withdrawn.
+    """
+
+    exit_code = ExitCode.BUG
+
+    def __init__(self, message: str, result: Any = None) -> None:
+        super().__init__(message)
+        self.result = result
+
+
 class Interrupted(BaseException):
     """A signal that ends the program where it stands; no ``except Exception`` swallows it.
 

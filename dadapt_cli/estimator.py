@@ -27,6 +27,7 @@ from dadapt_cli.preprocessing.labels import Labels
 from dadapt_cli.solver import stages, start
 from dadapt_cli.solver.monitor import Monitor
 from dadapt_cli.solver.options import Options, not_for
+from dadapt_cli.solver.samples import Samples
 
 log = logging.getLogger("dadapt")
 
@@ -209,12 +210,12 @@ momentum, betas, lr, variant, reference, time_limit, every
         chosen = Options(**options)
         chosen.check(options)
         result = stages.fit_source(
-            stages.Samples(X, index.astype(np.float64), weights), chosen, self._monitor(), init=init
+            Samples(X, index.astype(np.float64), weights), chosen, self._monitor(), init=init
         )
         self.result_ = result
         self._keep(result.w, X.shape[1])
         self.n_iter_, self.d_, self.trace_ = int(result.end["k"]), result.d, result.trace
-        if chosen.tol is not None and result.status in ("iterations", "time"):
+        if not chosen.met(result.status) and result.status != "precision":
             warnings.warn(
                 f"f is not certified to be within tol = {chosen.tol:g} of its minimum after "
                 f"{self.n_iter_} steps; scale the features, or allow more iterations or a larger "

@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+import functools
+import itertools
+import json
 import logging
 import os
+import signal
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -22,11 +26,25 @@ SHARED = Path(os.environ.get("DADAPT_SHARED", Path(__file__).parent.parent.paren
 SMALL = ("iris.scale", "wine.scale", "glass.scale", "vehicle.scale", "vowel.scale", "wdbc.scale.xz")
 
 
+TESTS = itertools.count()
+
+
+@pytest.fixture(scope="session")
+def caches(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return tmp_path_factory.mktemp("caches")
+
+
 @pytest.fixture(autouse=True)
-def _own_cache(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch) -> None:
-    """No test reads or leaves anything in the user's cache."""
-    monkeypatch.setenv("DADAPT_CACHE", str(tmp_path_factory.mktemp("cache")))
+def _own_cache(caches: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """No test reads or leaves anything in the user's cache, or in another test's."""
+    monkeypatch.setenv("DADAPT_CACHE", str(caches / str(next(TESTS))))
     monkeypatch.delenv("DADAPT_DEBUG", raising=False)
+
+
+@pytest.fixture
+def one_cache(caches: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """For tests that only use references: each is computed once for all of them."""
+    monkeypatch.setenv("DADAPT_CACHE", str(caches / "references"))
 
 
 @pytest.fixture(autouse=True)
@@ -43,6 +61,12 @@ def shared() -> Path:
     if not (SHARED / "golden.json").exists():
         pytest.skip(f"needs the folder {SHARED} with golden.json and real data (DADAPT_SHARED)")
     return SHARED
+
+
+@pytest.fixture
+def golden(shared: Path) -> dict[str, Any]:
+    """Trajectories made elsewhere: 61 steps on a closed-form 12 x 3 problem."""
+    return dict(json.loads((shared / "golden.json").read_text()))
 
 
 @dataclass
@@ -65,8 +89,33 @@ def cli(capfd: pytest.CaptureFixture[str]) -> Callable[..., Ran]:
     return call
 
 
+def listening() -> None:
+    """In a child: obey INT and HUP even where the tests run in the background or under nohup."""
+    for signum in (signal.SIGINT, signal.SIGHUP):
+        signal.signal(signum, signal.SIG_DFL)
+
+
+@functools.cache
+def read(name: str) -> tuple[Any, Any]:
+    """The samples and labels of a file in ``data/``, read once; nobody may write into them."""
+    X, y = read_libsvm(DATA / name)
+    for array in (X.data, X.indices, X.indptr, y):
+        array.flags.writeable = False
+    return X, y
+
+
+def vehicle() -> tuple[Any, Any]:
+    """846 dense rows of 4 classes: small, not separable, and no algorithm is done with it soon."""
+    return read("vehicle.scale")
+
+
+def timeless(record: dict[str, Any]) -> dict[str, Any]:
+    """A record without what differs between two runs that are the same."""
+    return {key: value for key, value in record.items() if key not in ("seconds", "environment")}
+
+
 def load_problem(path: Path, l2: float | str = 0.0, **options: Any) -> Problem:
-    X, y = read_libsvm(path)
+    X, y = read(path.name) if path.parent == DATA else read_libsvm(path)
     return Problem(X, encode(y), l2=1 / X.shape[0] if l2 == "1/n" else float(l2), **options)
 
 

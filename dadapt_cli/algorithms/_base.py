@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, Protocol
 
 from dadapt_cli._typing import Array
 from dadapt_cli.algorithms._certificate import Certificate
+from dadapt_cli.algorithms._rounding import Rounding
 from dadapt_cli.algorithms._space import Scalar, ratchet
 from dadapt_cli.objective import Evaluation, Problem
 
@@ -25,7 +26,8 @@ class Info:
     distance
         The distance that d bounds from below: ``D`` or ``D_inf``.
     bounds
-        Values of ``--bound`` it takes, the default first.
+        Values of ``--bound`` it takes, the default first; empty for a full-batch algorithm without
+        d, which then takes no ``--d0`` either.
     minibatch
         Whether it takes minibatches: the loop is then that of epochs.
     settings
@@ -40,10 +42,11 @@ class Info:
         ``any L`` (a looser one that costs nothing), the ``problem``.
     metric
         Default of ``--metric``.
-    takes_metric
-        Whether ``--metric`` means anything to it.
+    without
+        Options of full-batch (or minibatch) algorithms that mean nothing to it: ``metric``.
     averages
-        Whether the guarantee is for the average of the iterates; if not, for the best one.
+        Whether the guarantee is for the average of the iterates; if not, for the best one, and
+        the state's ``average`` stays x_0.
     resumable
         Whether a checkpoint can hold its state: fields that :mod:`.checkpoint.state` knows.
     """
@@ -61,9 +64,14 @@ class Info:
     variants: tuple[str, ...] = ("paper",)
     wants: tuple[str, ...] = ("G", "L")
     metric: str = "identity"
-    takes_metric: bool = True
+    without: tuple[str, ...] = ()
     averages: bool = True
     resumable: bool = True
+
+    @property
+    def has_d(self) -> bool:
+        """Whether it estimates a distance; if not, d is None from beginning to end."""
+        return bool(self.bounds) or "d0" in self.settings
 
 
 @dataclass(slots=True, kw_only=True)
@@ -78,7 +86,7 @@ class State:
     x: Array  # x_k
     s: Array  # s_k = sum_{i<k} w_i g_i, w_i the weights of the listing
     average: Array  # xhat: w-weighted average of x_0..x_{k-1}; x_0 before the first step
-    d: float  # d_k
+    d: Scalar = None  # d_k; None: the algorithm has none
     d_hat: float | None = None  # the estimate that made d_k; None where there was none
     W: float = 0.0  # sum_{i<k} w_i
     fraction: float = 0.0  # w_{k-1}/W: the share of x_{k-1} in the average
@@ -91,23 +99,43 @@ class State:
     certificate: Certificate | None = None  # of bound C
     hyperplane: float = 0.0  # bound C from x_k alone
     stalled: bool = False  # f can be lowered no further in this precision
+    rounding: Rounding = field(default=None)  # type: ignore[assignment]  # of exact gradients
 
-    def include(self, weight: float, g: Array | None = None) -> None:
-        """Take x_k into the weighted average; the running form needs no rescaling as d grows.
+    def __post_init__(self) -> None:
+        if self.rounding is None:
+            self.rounding = Rounding.plain(self.x0)
 
-        With g_k, also into bound C, where there is one.
-        """
-        self.W += weight
+    def include(self, weight: float, g: Array) -> None:
+        """Take x_k into the weighted average; the running form needs no rescaling as d grows."""
+        self.weigh(weight, g)
         self.fraction = weight / self.W
         self.average += self.fraction * (self.x - self.average)
-        if self.certificate is not None and g is not None:
-            self.hyperplane = self.certificate.include(self.f, g, self.x - self.x0, weight)
+        self.rounding.averaged(self.fraction)
 
-    def certified(self, d_hat: float) -> float:
-        """The largest of d_hat and, where bound C is asked for, its two forms."""
+    def weigh(self, weight: float, g: Array) -> None:
+        """Take x_k and g_k into the sums of weights and of rounding, and into bound C, if any."""
+        move = self.x - self.x0
+        self.W += weight
+        self.rounding.at(self.f, g, move)
+        self.rounding.add(weight, self.s_norm)
+        if self.certificate is not None:
+            self.hyperplane = self.certificate.include(self.f, g, move, weight, self.rounding)
+
+    def certified(self, d_hat: float, cancelled: float = 0.0) -> float:
+        """What rounding leaves of d_hat, or of bound C where that is asked for and larger.
+
+        `cancelled` is the size of what was subtracted in the numerator of d_hat.
+        """
+        if not d_hat <= self.d:  # else it is proven already
+            d_hat = self.rounding.lower(d_hat, self.s_norm, cancelled)
+        return d_hat if self.certificate is None else float(ratchet(d_hat, self.bound_C()))
+
+    def bound_C(self) -> float:
+        """The larger form of bound C: from x_k alone, or from all points."""
         if self.certificate is None:
-            return d_hat
-        return float(ratchet(ratchet(d_hat, self.hyperplane), self.certificate.bound(self.s_norm)))
+            return 0.0
+        everything = self.certificate.bound(self.s_norm, self.rounding.s, self.rounding)
+        return float(ratchet(self.hyperplane, everything))
 
     def evaluate(self, problem: Problem) -> Evaluation:
         """f and gradient at x_k, in the user's variables."""
@@ -117,9 +145,9 @@ class State:
         """Lemma 5: (D ||s_k||_dual + sum w_i <g_i, x_i - x_0>)/sum w_i bounds what INFO says.
 
         With weights w_i and s_k = sum_{i<k} w_i g_i it holds for the weighted average of
-        x_0..x_{k-1} and so for the best of them. There is none at k = 0.
+        x_0..x_{k-1} and so for the best of them. There is none at k = 0. Rounded up (`_rounding`).
         """
-        return (D * self.s_norm + self.slack) / self.W if self.W > 0 else None
+        return self.rounding.upper(D, self.s_norm, self.slack, self.W) if self.W > 0 else None
 
 
 @dataclass(slots=True, kw_only=True)

@@ -37,7 +37,6 @@ class Curvature:
     ``scale`` is (p,) or, with the classes one after the other, (C p,); None: 1.
     """
 
-    form: str = "identity"
     lower: Array | None = None
     scale: Array | None = None
 
@@ -98,10 +97,10 @@ def diagonal(problem: Problem, form: str) -> Curvature:
     """``identity``, or ``half``: the root of the Hessian's diagonal at equal probabilities."""
     c = equilibration(problem)
     if form == "identity":
-        return Curvature(form=form, scale=None if (c == 1).all() else c)
+        return Curvature(scale=None if (c == 1).all() else c)
     h = _spread(problem) * column_squares(problem) / problem.n_mean + np.ravel(problem.ridge)
     h = np.where(h > 0, h * c * c, 1.0)
-    return Curvature(form=form, scale=c * h**-0.25)
+    return Curvature(scale=c * h**-0.25)
 
 
 @dataclass(frozen=True)
@@ -166,7 +165,7 @@ def factor(problem: Problem, margins: Margins, form: str, rows: int, seed: int) 
         least = float(weights.sum()) * sample.least
         _set_diagonal(H, np.maximum(H.diagonal(), least) + sample.ridge)
     lower, scale = cholesky(H)
-    return None if lower is None else Curvature(form=form, lower=lower, scale=c * scale)
+    return None if lower is None else Curvature(lower=lower, scale=c * scale)
 
 
 def _softmax(problem: Problem, q: Array, sample: Sample) -> Array:

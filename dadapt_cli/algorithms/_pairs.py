@@ -8,10 +8,10 @@ from typing import Any, TypeAlias
 import numpy as np
 
 from dadapt_cli._typing import Array
-from dadapt_cli.algorithms._space import dot
+from dadapt_cli.algorithms._space import dot, norm
 
-Both: TypeAlias = tuple[Any, Any]
-"""A direction, (unknowns,), and its margins, (n C,)."""
+Both: TypeAlias = tuple[Any, Any, float]
+"""A direction, (unknowns,), its margins, (n C,), and their error in units of ||x_i||."""
 
 
 class Pairs:
@@ -22,36 +22,47 @@ class Pairs:
         self.step: Both | None = None
         self.last: Both | None = None  # gradient
 
-    def moved(self, step: Array, margins: Array) -> None:
+    def moved(self, step: Array, margins: Array, error: float) -> None:
         """Remember the step just made; its gradient difference is known with the next gradient."""
-        self.step = (np.copy(step), np.copy(margins))
+        self.step = (np.copy(step), np.copy(margins), error)
 
     def forget(self) -> None:
         """Drop everything: the steps have become rounding noise."""
         self.pairs.clear()
         self.step = None
 
-    def direction(self, g: Array, margins: Array) -> Both:
+    def direction(self, g: Array, margins: Array, error: float) -> Both:
         """-H g with its margins, H the L-BFGS matrix; `g` and `margins` are those of now."""
+        unit = 4 * float(np.finfo(g.dtype).eps)
         if self.step is not None and self.last is not None:
-            y: Both = (np.subtract(g, self.last[0]), np.subtract(margins, self.last[1]))
-            curvature = dot(self.step[0], y[0])
-            if curvature > np.finfo(g.dtype).eps * dot(y[0], y[0]):
-                self.pairs.append((self.step, y, curvature))
-        self.step, self.last = None, (np.copy(g), np.copy(margins))
+            dg, dz = np.subtract(g, self.last[0]), np.subtract(margins, self.last[1])
+            rounded = unit * (norm(g) + norm(self.last[0]))
+            curvature = dot(self.step[0], dg)
+            if curvature > np.finfo(g.dtype).eps * dot(dg, dg):
+                difference = (dg, dz, error + self.last[2] + rounded)
+                self.pairs.append((self.step, difference, curvature))
+        self.step, self.last = None, (np.copy(g), np.copy(margins), error)
         q: Array = -g
         z: Array = -margins
+        size = norm(q)  # of the parts of q, without their cancellation
+
+        def add(factor: float, part: Both) -> None:
+            nonlocal size, error
+            np.add(q, factor * part[0], out=q)
+            np.add(z, factor * part[1], out=z)
+            size += abs(factor) * norm(part[0])
+            error += abs(factor) * part[2] + unit * size
+
         alphas = []
         for s, y, curvature in reversed(self.pairs):
             alphas.append(dot(s[0], q) / curvature)
-            q -= alphas[-1] * y[0]
-            z -= alphas[-1] * y[1]
+            add(-alphas[-1], y)
         if self.pairs:
             _, y, curvature = self.pairs[-1]
-            q *= curvature / dot(y[0], y[0])
-            z *= curvature / dot(y[0], y[0])
+            factor = curvature / dot(y[0], y[0])
+            q *= factor
+            z *= factor
+            size, error = factor * size, factor * (error + unit * size)
         for (s, y, curvature), alpha in zip(self.pairs, reversed(alphas), strict=True):
-            beta = alpha - dot(y[0], q) / curvature
-            q += beta * s[0]
-            z += beta * s[1]
-        return q, z
+            add(alpha - dot(y[0], q) / curvature, s)
+        return q, z, error

@@ -19,6 +19,7 @@ import numpy as np
 from dadapt_cli._typing import Array
 from dadapt_cli.objective import Problem
 from dadapt_cli.objective.losses import softmax_columns
+from dadapt_cli.system import memory
 
 CHUNK = 32768
 """Scores that are handled at once: with five directions, 1.6 MB of float64."""
@@ -72,7 +73,10 @@ class Subspace:
     def __init__(self, problem: Problem, directions: int, scores: Array) -> None:
         self.problem = problem
         self.C = problem.n_classes if problem.softmax else 1
-        self.D = np.zeros((directions, int(np.prod(problem.shape))), problem.dtype)
+        unknowns = int(np.prod(problem.shape))
+        size = directions * (unknowns + problem.n * self.C) * problem.dtype.itemsize
+        memory.require(size, f"a search along {directions} directions (--memory)")
+        self.D = np.zeros((directions, unknowns), problem.dtype)
         self.V = np.zeros((directions, problem.n * self.C), problem.dtype)
         self.Z = np.empty(problem.n * self.C, problem.dtype)
         self.trial, self.moved, self.residual = (np.zeros_like(self.Z) for _ in range(3))
@@ -85,6 +89,8 @@ class Subspace:
         ]
         if not problem.softmax:
             self.links = {rows.start: problem.link(rows) for part in self.parts for rows in part}
+        # Bounds on |V_j - X D_j| and on |Z - X x|, row by row in units of ||x_i||
+        self.errors, self.error = np.zeros(directions), 0.0
         self.refresh(scores)
 
     def flat(self, scores: Array) -> Array:
@@ -106,6 +112,7 @@ class Subspace:
     def refresh(self, scores: Array) -> None:
         """Take margins computed anew, against the drift of adding steps up."""
         self.Z[...] = self.flat(scores)
+        self.error = 0.0
         self.loss: float = self.evaluate(np.zeros(len(self.D)))[0]
 
     def evaluate(self, a: Array) -> tuple[float, Array]:
@@ -191,6 +198,8 @@ class Subspace:
             p, decrement = -(inverse @ g), float(g @ inverse @ g)
             first = first or decrement
             if not decrement > NEWTON_ENOUGH * first:
+                if not a.any():  # what the last search tried must not become the point
+                    self.evaluate(a)
                 break
             t = 1.0
             while t > SMALLEST_STEP:
@@ -228,7 +237,10 @@ def pseudo_inverse(H: Array) -> Array:
     scale = np.divide(1.0, size, out=np.zeros_like(size), where=size > 0)
     if not np.isfinite(H).all():
         return np.zeros_like(H)
-    values, vectors = np.linalg.eigh(H * np.outer(scale, scale))
+    try:  # one factor after the other: their product overflows where directions are tiny
+        values, vectors = np.linalg.eigh(H * scale[:, None] * scale)
+    except np.linalg.LinAlgError:  # steepest descent; no eigenvalue exceeds the unit diagonal's sum
+        return np.diag(scale * scale / len(scale))
     kept = values > SMALLEST_EIGENVALUE
     basis = scale[:, None] * vectors[:, kept]
     return np.asarray((basis / values[kept]) @ basis.T)

@@ -10,6 +10,7 @@ import numpy as np
 from dadapt_cli._typing import Array
 from dadapt_cli.algorithms._base import Info, State
 from dadapt_cli.algorithms._certificate import Certificate
+from dadapt_cli.algorithms._rounding import Rounding
 from dadapt_cli.algorithms._space import dot, norm1, ratchet
 from dadapt_cli.objective import Problem
 from dadapt_cli.objective.smoothness import lipschitz_coordinates
@@ -64,7 +65,8 @@ def start(
         s=np.zeros_like(x0),
         average=x0.copy(),
         d=d0,
-        certificate=Certificate(L=L, inf=True) if bound == "certified" else None,
+        certificate=Certificate(L=L) if bound == "certified" else None,
+        rounding=Rounding.plain(x0, inf=True),
         option=bound,
         a2=G * G,
         a=G.copy(),
@@ -87,8 +89,8 @@ def step(state: AdaGrad, g: Array) -> None:
     if state.s_norm != 0:  # also when it is no number: the ratchet refuses that
         if state.option == "I":
             state.d_hat = (dot(state.s, move) - state.num1) / (2 * state.s_norm)
+            state.d_hat = state.certified(state.d_hat, state.num1)
         else:
-            state.d_hat = state.num2 / state.s_norm
-        state.d_hat = state.certified(state.d_hat)
+            state.d_hat = state.certified(state.num2 / state.s_norm)
         state.d = ratchet(d, state.d_hat)  # d_{k+1}
     state.x = state.x0 - move  # x_{k+1}

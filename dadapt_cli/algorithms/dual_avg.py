@@ -90,9 +90,9 @@ def step(state: DualAveraging, g: Array) -> None:
     if state.s_norm != 0:  # also when it is no number: the ratchet refuses that
         if state.option == "I":
             state.d_hat = (state.gamma * state.s_norm**2 - state.num1) / (2 * state.s_norm)
+            state.d_hat = state.certified(state.d_hat, state.num1)
         else:
-            state.d_hat = state.num2 / state.s_norm
-        state.d_hat = state.certified(state.d_hat)
+            state.d_hat = state.certified(state.num2 / state.s_norm)
         state.d = ratchet(d, state.d_hat)  # d_{k+1}
     state.x = state.x0 - state.gamma * state.s  # x_{k+1}
     _remember_theorem2(state)

@@ -75,12 +75,10 @@ def lead(state: LBFGS, iterates: Iterates[Any]) -> None:
 
 def _move(state: LBFGS, g: Array, x: Array) -> None:
     """Take in x_k, where the gradient is `g`, and go to `x`."""
-    move = state.x - state.x0
-    state.hyperplane = state.certificate.include(state.f, g, move, 1.0)
-    state.W += 1.0
-    state.slack += dot(g, move)
+    state.weigh(1.0, g)
+    state.slack += dot(g, state.x - state.x0)
     state.s += g
     state.s_norm = norm(state.s)
-    state.d_hat = max(state.hyperplane, state.certificate.bound(state.s_norm))
+    state.d_hat = state.bound_C()
     state.d = ratchet(state.d, state.d_hat)
     state.x = x

@@ -52,7 +52,7 @@ INFO = Info(
     settings=(),
     wants=("any L", "problem"),
     averages=False,
-    takes_metric=False,
+    without=("metric",),
 )
 
 ARMIJO = 1e-4
@@ -73,6 +73,11 @@ FLAT = 3
 REFRESH = 50
 """Steps after which the margins X x are computed anew, against the drift of adding steps up."""
 
+MARGIN = 4
+"""Roundings that count for one of a row of margins: one of u_ic = z_ic - z_iy, |u_ic| <= ||x_i||
+(||w_c|| + ||w_y||), moves loss and residual by up to 2.6 times what one of z_ic does; and that of x.
+"""
+
 
 @dataclass(slots=True, kw_only=True)
 class Newton(State):
@@ -90,7 +95,8 @@ class Newton(State):
     k: int = 0
     flat: int = 0  # steps in a row without a visible decrease
     B: Curvature = field(default_factory=Curvature)
-    form: str = ""  # of the curvature wanted
+    later: bool = False  # the plan's later form has begun
+    error: float = 0.0  # bound on |V - X s| of the last step, row by row in units of ||x_i||
     rows: int = 0  # in the next sample
     since: int = 0  # steps with this factor
     wait: float = 0.0  # steps after which the next one is made
@@ -125,7 +131,6 @@ def start(
         L=L,
         f_x=margins.loss(moved=False) + problem.l2_term(x0),
         g_x=g0,
-        form=chosen.form,
         rows=chosen.rows,
         pairs=deque(maxlen=chosen.pairs),
     )
@@ -150,38 +155,39 @@ def step(state: Newton, g: Array) -> None:
 
 def _certify(state: Newton, g: Array) -> None:
     """Take x_k into d and the bound, as for the points of any method."""
-    move = state.x - state.x0
-    state.hyperplane = state.certificate.include(state.f, g, move, 1.0)
-    state.W += 1.0
-    state.slack += dot(g, move)
+    if state.k == 0:
+        state.rounding.sum_blocks(state.problem, state.margins.lengths)
+    state.weigh(1.0, g)
+    state.slack += dot(g, state.x - state.x0)
     state.s += g
     state.s_norm = norm(state.s)
-    state.d_hat = max(state.hyperplane, state.certificate.bound(state.s_norm))
+    state.d_hat = state.bound_C()
     state.d = ratchet(state.d, state.d_hat)
 
 
 def _renew_curvature(state: Newton) -> None:
     """Make B anew where the steps since it was made have paid for that."""
     problem, plan, C = state.problem, state.plan, state.margins.C
-    if plan.later not in ("", state.form) and state.k >= plan.after:
-        state.form, state.wait = plan.later, 0.0
+    if plan.later and not state.later and state.k >= plan.after:
+        state.later, state.wait = True, 0.0
+    wanted = plan.later if state.later else plan.form
     if state.since < state.wait:
         return
     state.since, state.wait = 0, math.inf
-    if state.form not in FACTORS:
-        state.B = _factor.diagonal(problem, state.form)
+    if wanted not in FACTORS:
+        state.B = _factor.diagonal(problem, wanted)
         return
     equal = state.k == 0 and not state.x0.any()  # probabilities: the full matrix is a small one's
-    form = "kron" if equal and state.form == "full" else state.form
+    form = "kron" if equal and wanted == "full" else wanted
     rows = plan.few if form == "kron" else state.rows
     made = _factor.factor(problem, state.margins, form, rows, state.builds)
     state.builds += 1
     state.B = state.B if made is None else made
-    if state.form == "kron":
+    if wanted == "kron":
         return
     if form != "kron":
         state.rows = min(problem.n, GROWTH * rows)
-    full = state.form == "full"
+    full = wanted == "full"
     build = build_seconds(problem, state.rows, problem.p * (C if full else 1))
     least = 5 if full and problem.n * C < TINY else 3
     state.wait = max(least, SHARE * build / plan.step)
@@ -211,7 +217,17 @@ def _model_minimum(state: Newton, g: Array, d: Array) -> Array:
             t1 = (along * B - slope * C) / determinant
             t2 = (slope * B - along * A) / determinant
     margins.combine(t1, t2)
-    return t1 * d + t2 * e if t2 and e is not None else t1 * d
+    errors = state.rounding.u * MARGIN
+    before, state.error = state.error, abs(t1) * (_product_error(state, d) + 3 * errors * norm(d))
+    if e is None or not t2:
+        return t1 * d
+    state.error += abs(t2) * (before + 3 * errors * norm(e))
+    return t1 * d + t2 * e
+
+
+def _product_error(state: Newton, d: Array) -> float:
+    """Bound on |V - X d| of margins just computed, row by row in units of ||x_i||."""
+    return (state.rounding.margins + MARGIN * state.rounding.u) * norm(d)
 
 
 def _search(state: Newton, g: Array, s: Array) -> tuple[float, float, Array]:
@@ -219,7 +235,7 @@ def _search(state: Newton, g: Array, s: Array) -> tuple[float, float, Array]:
 
     V and R are those of the point.
     """
-    margins, slope, t = state.margins, dot(g, s), 1.0
+    margins, slope, length, t = state.margins, dot(g, s), norm(s), 1.0
     while t >= SHORTEST:
         loss = margins.loss()
         f = loss + state.problem.l2_term(state.x + t * s)
@@ -230,6 +246,7 @@ def _search(state: Newton, g: Array, s: Array) -> tuple[float, float, Array]:
         shorter = min(max(least, 0.1), 0.5) if math.isfinite(least) else 0.25
         margins.scale(shorter)
         t *= shorter
+        state.error = shorter * state.error + 2 * MARGIN * state.rounding.u * t * length
     return math.inf, math.inf, s
 
 
@@ -237,6 +254,7 @@ def _gradient_step(state: Newton, g: Array) -> tuple[float, float, Array]:
     """Mean loss, f and s at x - g/L: f falls by at least ||g||^2/(2L)."""
     s = -g / state.L
     state.margins.along(s)
+    state.error = _product_error(state, s)
     state.gradient_steps += 1
     loss = state.margins.loss()
     return loss, loss + state.problem.l2_term(state.x + s), s
@@ -248,10 +266,13 @@ def _move(state: Newton, g: Array, s: Array, loss: float) -> None:
     margins.accept()
     state.x = (state.x + s).astype(problem.dtype)  # x_{k+1}
     state.last = s
+    at = state.rounding
+    at.drift += state.error + MARGIN * at.u * (at.reach + norm(s))
     state.k += 1
     state.since += 1
     if state.k % REFRESH == 0:
         margins.at(state.x)
+        at.drift = 0.0
         loss = margins.loss(moved=False)
     state.f_x = loss + problem.l2_term(state.x)
     new = margins.gradient() + problem.ridge * state.x

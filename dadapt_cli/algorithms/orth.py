@@ -26,7 +26,7 @@ from dadapt_cli._typing import Array
 from dadapt_cli.algorithms._base import Info, State
 from dadapt_cli.algorithms._certificate import Certificate
 from dadapt_cli.algorithms._pairs import Pairs
-from dadapt_cli.algorithms._space import norm, ratchet
+from dadapt_cli.algorithms._space import dot, norm, ratchet
 from dadapt_cli.algorithms._subspace import Subspace
 from dadapt_cli.objective import Evaluation, Problem
 
@@ -126,12 +126,11 @@ def start(
 def step(state: Orth, g: Array) -> None:
     """Advance from x_k to x_{k+1}; `g` is the gradient at x_k."""
     problem, search, w = state.problem, state.subspace, state.w
-    state.hyperplane = state.certificate.include(state.f, g, state.x - state.x0, w)
-    state.W += w
-    state.slack += w * float(np.vdot(g, state.x - state.x0))
+    state.weigh(w, g)
+    state.slack += w * dot(g, state.x - state.x0)
     state.s += w * g  # s_{k+1}
     state.s_norm = norm(state.s)
-    state.d_hat = max(state.hyperplane, state.certificate.bound(state.s_norm))
+    state.d_hat = state.bound_C()
     state.d = ratchet(state.d, state.d_hat)
     state.w = 0.5 + math.sqrt(0.25 + w * w)
 
@@ -139,8 +138,9 @@ def step(state: Orth, g: Array) -> None:
     search.D[GRADIENT], search.V[GRADIENT] = g.ravel(), Zg
     search.D[SUM] = state.s.ravel()
     search.V[SUM] += w * Zg
+    of_Zg = _charge_gradient(state, w)
     if state.pairs is not None:
-        search.D[-1], search.V[-1] = state.pairs.direction(g.ravel(), Zg)
+        search.D[-1], search.V[-1], search.errors[-1] = state.pairs.direction(g.ravel(), Zg, of_Zg)
     a = search.minimise(problem.rescaled(state.x), state.inner_steps)
     move = a.astype(g.dtype) @ search.D
     state.step_size = None
@@ -150,28 +150,41 @@ def step(state: Orth, g: Array) -> None:
     weights = problem.rescaled(state.x)
     if state.k % REFRESH == 0:
         search.refresh(problem.scores(weights))
+    state.rounding.drift = search.error
     before, state.f_x = state.f_x, search.loss + problem.l2_term(weights)
     rounding = 4 * float(np.finfo(g.dtype).eps) * abs(before)
     state.flat = state.flat + 1 if before - state.f_x <= rounding else 0
     state.stalled = state.flat >= FLAT
 
 
+def _charge_gradient(state: Orth, w: float) -> float:
+    """Bound the errors of the margins of g_k, which is returned, and of s_{k+1}."""
+    at, errors = state.rounding, state.subspace.errors
+    errors[GRADIENT] = at.margins * at.size
+    errors[SUM] += w * errors[GRADIENT] + at.u * (3 * state.s_norm + 8 * w * at.size)
+    return float(errors[GRADIENT])
+
+
 def _remember(state: Orth, a: Array, move: Array) -> None:
     """Take the step among the directions, x_k - x_0 and the pairs."""
-    search = state.subspace
-    parts = float(np.abs(a) @ np.linalg.norm(search.D, axis=1))
+    search, at = state.subspace, state.rounding
+    sizes, length = np.linalg.norm(search.D, axis=1), float(np.linalg.norm(move))
+    parts = float(np.abs(a) @ sizes)
+    error = float(np.abs(a) @ search.errors) + 2 * (len(a) + 4) * at.u * parts
+    search.errors[OFFSET] += error + 2 * at.u * (float(sizes[OFFSET]) + length)
+    search.error += error + 2 * at.u * (at.reach + length)
     search.D[OFFSET] += move
     search.V[OFFSET] += search.moved
     last = slice(STEPS, STEPS + state.memory)
-    if float(np.linalg.norm(move)) <= SMALLEST_STEP * parts:
-        search.D[last], search.V[last] = 0.0, 0.0
+    if length <= SMALLEST_STEP * parts:
+        search.D[last], search.V[last], search.errors[last] = 0.0, 0.0, 0.0
         state.kept = 0
         if state.pairs is not None:
             state.pairs.forget()
         return
     if state.memory:
         row = STEPS + state.kept % state.memory
-        search.D[row], search.V[row] = move, search.moved
+        search.D[row], search.V[row], search.errors[row] = move, search.moved, error
         state.kept += 1
     if state.pairs is not None:
-        state.pairs.moved(move, search.moved)
+        state.pairs.moved(move, search.moved, error)

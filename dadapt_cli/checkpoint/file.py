@@ -1,33 +1,35 @@
-"""The file of a checkpoint: a line with the version, one with the SHA-256 of the rest, an npz.
+"""The file of a checkpoint: an envelope (:mod:`dadapt_cli.system.envelope`) around an npz.
 
-The digest covers every byte after it, so a flipped bit or a cut is found before anything is
-believed; nothing is ever unpickled.
+Nothing is ever unpickled, and nothing believed before :mod:`.schema` has seen it.
 """
 
 from __future__ import annotations
 
-import hashlib
-import io
-import json
-import zipfile
-import zlib
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-
+from dadapt_cli.checkpoint import schema
 from dadapt_cli.checkpoint.state import Arrays
 from dadapt_cli.errors import InputOutputError
-from dadapt_cli.system.files import atomic_write
+from dadapt_cli.system import archive, envelope, memory
+from dadapt_cli.system.files import atomic_write, read_whole, reporting
+from dadapt_cli.system.schema import require, require_fields
 
-MAGIC = b"dadapt checkpoint "
+KIND = "checkpoint"
 
-VERSION = b"1"
+MAGIC = envelope.magic(KIND)
+
+VERSION = 2
 """Of the file, and of what is in it: a change of either makes it 2."""
 
 META = "meta"
 """The member that holds the JSON text, as bytes."""
+
+MOST = 2**62
+"""Bytes of a file: the memory there is sets the limit."""
 
 HINT = "--checkpoint {path} --restart begins anew"
 
@@ -63,52 +65,74 @@ class Checkpoint:
 def write(path: str, checkpoint: Checkpoint) -> None:
     """Replace the file, whole or not at all (:func:`~dadapt_cli.system.files.atomic_write`)."""
     meta = {name: getattr(checkpoint, name) for name in ("head", "rows", "seconds", "tree")}
-    text = np.frombuffer(json.dumps(meta).encode(), np.uint8)  # repr keeps each bit, inf and nan
-    body = io.BytesIO()
-    members: Any = {META: text, **checkpoint.arrays}
-    np.savez(body, **members)
+    body = archive.pack({META: archive.text(meta), **checkpoint.arrays})
     with atomic_write(path) as file:
-        file.write(MAGIC + VERSION + b"\n")
-        file.write(hashlib.sha256(body.getbuffer()).hexdigest().encode() + b"\n")
-        file.write(body.getbuffer())
+        file.write(envelope.seal(KIND, VERSION, body))
+        file.write(body)
 
 
-def read(path: str) -> Checkpoint:
+def read(
+    path: str, options: type | None = None, reference: type | None = None, own: Any = ()
+) -> Checkpoint:
     """Return what the file holds.
+
+    Parameters
+    ----------
+    options, reference
+        The dataclasses whose fields the head's objects of these names must have; `own` are fields
+        of either that are not kept.
 
     Raises
     ------
     InputOutputError
-        It cannot be read, is no checkpoint, is one of another version, or is damaged.
+        It cannot be read, is no checkpoint, is one of another version, is damaged, or holds what
+        no run writes.
     """
-    try:
+    with reporting(path, "it cannot be read"):
         if not Path(path).is_file():
             raise InputOutputError(f"{path}: is no regular file; name one for the checkpoint")
-        content = Path(path).read_bytes()
-    except OSError as error:
-        raise InputOutputError(f"{path}: {error.strerror}; it cannot be read") from error
+        size = Path(path).stat().st_size
+    memory.require(3 * size, f"a checkpoint of {size} bytes", path)
+    content = read_whole(path, MOST)  # by now it may be a larger one
     hint = HINT.format(path=path)
-    if MAGIC.startswith(content) and content != MAGIC:
-        raise InputOutputError(f"{path}: the checkpoint is cut short; {hint}")
-    if not content.startswith(MAGIC):
-        raise InputOutputError(f"{path}: is no checkpoint; name another file")
-    line, _, rest = content.partition(b"\n")
-    version = line[len(MAGIC) :]
-    if version != VERSION:
-        raise InputOutputError(
-            f"{path}: a checkpoint of version {version[:20].decode(errors='replace')!r}, this "
-            f"program has version {VERSION.decode()!r}; {hint}"
-        )
-    digest, _, body = rest.partition(b"\n")
-    if digest != hashlib.sha256(body).hexdigest().encode():
-        raise InputOutputError(f"{path}: the checkpoint is damaged or cut short; {hint}")
     try:
-        return _decoded(body)
-    except (ValueError, KeyError, TypeError, AttributeError, EOFError, OSError, NotImplementedError,
-            zipfile.BadZipFile, zlib.error) as error:  # fmt: skip
+        body = envelope.unseal(KIND, VERSION, content)
+    except envelope.EnvelopeError as error:
+        if error.other:
+            raise InputOutputError(f"{path}: {error}; name another file") from error
+        raise InputOutputError(f"{path}: the checkpoint {error}; {hint}") from error
+    try:
+        saved = _decoded(body)
+        if options is not None:
+            require_fields(options, saved.head["options"], "the options", own)
+        if reference is not None and "reference" in saved.head:
+            require_fields(reference, saved.head["reference"], "the reference", own)
+        return saved
+    except (ValueError, RecursionError) as error:
         raise InputOutputError(
-            f"{path}: the checkpoint holds what none of ours does "
-            f"({' '.join(str(error).split())[:120]}); {hint}"
+            f"{path}: the checkpoint holds what none of ours does ({archive.words(error)}); {hint}"
+        ) from error
+
+
+@contextmanager
+def usable(path: str) -> Iterator[None]:
+    """Blame the checkpoint that a run goes on from for what only a state of no run brings about.
+
+    Types and shapes are checked before, the numbers of a state cannot be: a forged one may ask
+    for a row that is not there. It is the file's fault, in one line, as far as can be known.
+
+    Raises
+    ------
+    InputOutputError
+        In place of errors that are bugs in a run that began here.
+    """
+    try:
+        yield
+    except (ValueError, TypeError, LookupError, AttributeError, ArithmeticError) as error:
+        what = archive.words(error)
+        raise InputOutputError(
+            f"{path}: the run it holds cannot be resumed ({type(error).__name__}: {what}); "
+            f"{HINT.format(path=path)}"
         ) from error
 
 
@@ -121,6 +145,13 @@ def was_one(path: str) -> bool:
 
 
 def _decoded(body: bytes) -> Checkpoint:
-    with np.load(io.BytesIO(body), allow_pickle=False) as members:
-        arrays = {name: members[name] for name in members.files}
-    return Checkpoint(arrays=arrays, **json.loads(arrays.pop(META).tobytes()))
+    """The checkpoint in an npz; ValueError where none can be."""
+    arrays = archive.unpack(body)
+    if META not in arrays:
+        raise ValueError(f"no member {META!r}")
+    meta = archive.document(arrays.pop(META), strict=False)  # a state may hold inf
+    require({"head": Any, "rows": Any, "seconds": Any, "tree": Any}, meta, "it")
+    if len(meta) != 4:
+        raise ValueError("more than a checkpoint")
+    schema.check(**meta, arrays=arrays)
+    return Checkpoint(arrays=arrays, **meta)

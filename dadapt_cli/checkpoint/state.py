@@ -73,26 +73,50 @@ def restore(live: Any, kept: Any, arrays: Arrays) -> Any:
         The two do not fit each other: other fields, classes, shapes or types of arrays.
     """
     if not isinstance(kept, dict):
-        return kept
+        return _plain(live, kept)
     ((kind, content),) = kept.items()
     if kind in ("array", "scalar"):
-        array = arrays[content]
-        same = (array.shape, array.dtype)
-        if isinstance(live, np.ndarray) and (live.shape, live.dtype) != same:
-            raise ValueError(f"{content} is {same}, not {(live.shape, live.dtype)}")
-        return array if kind == "array" else array[()]
-    if kind == "deque":
-        return deque((restore(None, item, arrays) for item in content), live.maxlen)
+        return _array(live, arrays[content], content, kind == "scalar")
     if kind in SEQUENCES:
-        return SEQUENCES[kind](restore(None, item, arrays) for item in content)
+        if live is not None and type(live).__name__ != kind:
+            raise ValueError(f"a {kind} is no {type(live).__name__}")
+        items = [restore(None, item, arrays) for item in content]
+        return deque(items, live.maxlen) if kind == "deque" else SEQUENCES[kind](items)
     if kind == "dict":
-        known = live if isinstance(live, dict) else {}
-        return {name: restore(known.get(name), item, arrays) for name, item in content.items()}
+        known = live if isinstance(live, dict) else dict.fromkeys(content)
+        if not isinstance(live, (dict, type(None))) or set(known) != set(content):
+            raise ValueError(f"an object with {sorted(content)[:8]} is none of here")
+        return {name: restore(known[name], item, arrays) for name, item in content.items()}
     if type(live).__name__ != kind or set(_names(live)) != set(content):
-        raise ValueError(f"{kind} with {sorted(content)} is no {type(live).__name__} of here")
+        raise ValueError(f"{kind} with {sorted(content)[:8]} is no {type(live).__name__} of here")
     for name, item in content.items():
         setattr(live, name, restore(getattr(live, name), item, arrays))
     return live
+
+
+def _plain(live: Any, kept: Any) -> Any:
+    """A plain value, if it is of the kind of the one in its place."""
+    number = (int, float, np.number)
+    same = live is None
+    if isinstance(live, (bool, str)) or isinstance(kept, bool):
+        same = same or (type(kept) is type(live) and (isinstance(live, bool) or kept == live))
+    elif isinstance(live, int):
+        same = isinstance(kept, int)
+    elif isinstance(live, number):
+        same = isinstance(kept, number)
+    if not same:
+        raise ValueError(f"{str(kept)[:20]!r} in place of {type(live).__name__}")
+    return kept
+
+
+def _array(live: Any, array: Array, name: str, scalar: bool) -> Any:
+    """An array, or a scalar of one, if it is of the kind of what is in its place."""
+    same = (array.shape, array.dtype)
+    if isinstance(live, np.ndarray) and (scalar or (live.shape, live.dtype) != same):
+        raise ValueError(f"{name} is {same}, not {(live.shape, live.dtype)}")
+    if not isinstance(live, (np.ndarray, type(None), *((float, np.number) if scalar else ()))):
+        raise ValueError(f"{name} in place of {type(live).__name__}")
+    return array[()] if scalar else array
 
 
 def _names(value: Any) -> list[str]:

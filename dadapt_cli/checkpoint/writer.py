@@ -1,4 +1,4 @@
-"""When a loop's variables are kept, and what it goes on from."""
+"""When a loop's variables are kept, and how they are restored."""
 
 from __future__ import annotations
 
@@ -51,7 +51,7 @@ class Writer:
         Seconds between two checkpoints; 0: after each iteration. The first is written at once, so
         that a disk that takes none is found out before the work is done.
     saved, origin
-        What the run goes on from, and the file it was read from.
+        What the run resumes, and the file it was read from.
 
     Attributes
     ----------
@@ -77,7 +77,7 @@ class Writer:
 
     @property
     def seconds(self) -> float:
-        """What the loop had taken when the state that is gone on from was kept."""
+        """What the loop had taken when the resumed state was kept."""
         return 0.0 if self.saved is None else self.saved.seconds
 
     def remember(self, name: str, make: Callable[[], Any]) -> Any:

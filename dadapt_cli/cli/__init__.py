@@ -8,15 +8,14 @@ from __future__ import annotations
 import contextlib
 import os
 import sys
-from collections.abc import Callable
-from functools import partial, wraps
 from typing import Annotated, Any
 
 import typer
 
 from dadapt_cli import __version__
-from dadapt_cli.cli import algorithms, check, datasets, fit, paper, predict, regress
-from dadapt_cli.cli.messages import say
+from dadapt_cli.cli import algorithms, check, datasets, fit, paper, predict, regress, verify
+from dadapt_cli.cli._messages import say
+from dadapt_cli.cli._options import Command, deferred
 from dadapt_cli.errors import DadaptError, ExitCode, Interrupted
 
 app = typer.Typer(
@@ -29,18 +28,8 @@ app = typer.Typer(
 )
 
 
-def _deferred(main: Callable[..., Any]) -> Callable[..., Any]:
-    """Let the parser only parse: it would turn a closed pipe inside a command into exit code 1."""
-
-    @wraps(main)
-    def parsed(**arguments: Any) -> Callable[[], Any]:
-        return partial(main, **arguments)
-
-    return parsed
-
-
-for command in (fit, predict, check, regress, algorithms):
-    app.command(command.NAME)(_deferred(command.main))
+for command in (fit, predict, check, verify, regress, algorithms):
+    app.command(command.NAME, cls=Command)(deferred(command.main))
 
 for group in (datasets, paper):
     commands = typer.Typer(
@@ -49,7 +38,7 @@ for group in (datasets, paper):
         context_settings={"help_option_names": ["-h", "--help"]},
     )
     for name, main in group.COMMANDS.items():
-        commands.command(name)(_deferred(main))
+        commands.command(name, cls=Command)(deferred(main))
     app.add_typer(commands, name=group.NAME)
 
 

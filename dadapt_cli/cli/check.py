@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from dadapt_cli.cli import reading
+from dadapt_cli.cli._reading import Reading, require_input
 from dadapt_cli.errors import DataError, ExitCode, UsageError
 
 if TYPE_CHECKING:
@@ -22,12 +22,6 @@ def main(
         list[str],
         typer.Argument(metavar="DATA...", help="LIBSVM files, - for stdin, or problems' names."),
     ],
-    zero_based: reading.ZeroBased = False,
-    features: reading.Features = None,
-    lenient: reading.Lenient = False,
-    strict: reading.Strict = False,
-    max_bytes: reading.MaxBytes = reading.MAX_BYTES,
-    max_ratio: reading.MaxRatio = reading.MAX_RATIO,
     as_json: Annotated[bool, typer.Option("--json", help="One JSON object a file.")] = False,
     keep_going: Annotated[
         bool, typer.Option("--keep-going", help="Report every bad file, not only the first.")
@@ -43,25 +37,21 @@ def main(
     duplicates: Annotated[
         str, typer.Option(help="With --fix, an index twice in a row: refuse, or sum its values.")
     ] = "refuse",
+    *,
+    reading: Reading,
 ) -> int:
     """Read LIBSVM files and describe them, without training; exit 3 at the first bad one."""
-    arguments = reading.reading(
-        zero_based=zero_based,
-        features=features,
-        lenient=lenient or fix is not None,
-        strict=strict,
-        max_bytes=max_bytes,
-        max_ratio=max_ratio,
-    )
+    arguments = reading.arguments()
+    arguments["lenient"] |= fix is not None
     if duplicates not in ("refuse", "sum"):
         raise UsageError(f"--duplicates {duplicates!r}: give refuse or sum")
     if duplicates == "sum" and fix is None:
         raise UsageError("--duplicates sum is for --fix OUT; add it, or leave --duplicates out")
     if fix is not None and len(data) > 1:
         raise UsageError(f"--fix takes one file, {len(data)} were given; run it for each")
-    inputs = [reading.require_input(name) for name in data]
+    inputs = [require_input(name) for name in data]
 
-    from dadapt_cli.cli.messages import log_lines, say
+    from dadapt_cli.cli._messages import log_lines, say
     from dadapt_cli.libsvm import write_libsvm
     from dadapt_cli.libsvm.describe import describe
     from dadapt_cli.system.files import check_output
@@ -74,7 +64,7 @@ def main(
     for place, given in enumerate(inputs):
         try:
             loaded = given.load(**arguments)
-            description = describe(loaded, index_base=0 if zero_based else 1)
+            description = describe(loaded, index_base=0 if reading.zero_based else 1)
         except DataError as error:
             if not keep_going:
                 raise
@@ -84,7 +74,7 @@ def main(
         for note in description.notes:
             say(f"{given.path}: {note}")
         if fix is not None:
-            write_libsvm(fix, loaded.X, loaded.y, zero_based=zero_based)
+            write_libsvm(fix, loaded.X, loaded.y, zero_based=reading.zero_based)
         del loaded
         typer.echo(_json(description) if as_json else _table(description, place))
     return code
@@ -99,7 +89,7 @@ def _json(description: Description) -> str:
 
 def _table(description: Description, place: int) -> str:
     """Return the description as aligned lines, an empty one between two files."""
-    from dadapt_cli.cli.messages import printable
+    from dadapt_cli.cli._messages import printable
 
     d = description
     labels = [f"{label} ({count})" for label, count in d.labels.items()]

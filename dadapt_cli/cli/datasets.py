@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from dadapt_cli.cli._options import Quiet
 from dadapt_cli.errors import DadaptError, DataError, ExitCode, InputOutputError, UsageError
 
 if TYPE_CHECKING:
@@ -37,7 +38,7 @@ def show(
     import sys
 
     from dadapt_cli import datasets
-    from dadapt_cli.cli.messages import log_lines, say
+    from dadapt_cli.cli._messages import log_lines, say
     from dadapt_cli.render import datasets as render
 
     log_lines()
@@ -82,14 +83,14 @@ def fetch(
     everything: Annotated[
         bool, typer.Option("--all", help="The 12 problems (test files only by name).")
     ] = False,
-    quiet: Annotated[bool, typer.Option("--quiet", "-q", help="Only results.")] = False,
+    quiet: Quiet = False,
 ) -> None:
     """Download problems from LIBSVM's site, check them, and print where they are.
 
     A file that is on disk already is checked and kept.
     """
     from dadapt_cli import datasets
-    from dadapt_cli.cli.messages import log_lines, say
+    from dadapt_cli.cli._messages import log_lines, say
     from dadapt_cli.datasets import download
     from dadapt_cli.render.progress import Progress
     from dadapt_cli.system.signals import Interrupts

@@ -5,11 +5,15 @@ from __future__ import annotations
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from typing import TYPE_CHECKING, Annotated, Any
+from dataclasses import asdict, dataclass
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 
+from dadapt_cli._typing import Record
 from dadapt_cli.errors import UsageError
+from dadapt_cli.solver.declared import declared, option, same
+from dadapt_cli.solver.options import Options
 
 if TYPE_CHECKING:
     from dadapt_cli.paper.protocol import Protocol
@@ -24,116 +28,90 @@ Names = Annotated[
         help="Of the 12; default: all that are on disk (dadapt datasets list).",
     ),
 ]
-Seeds = Annotated[int, typer.Option(help="How many: 0, 1, ...")]
-Epochs = Annotated[int, typer.Option(help="The schedule drops at epochs 60, 80 and 95.")]
-BatchSize = Annotated[int, typer.Option(help="Samples in a minibatch.")]
-Algo = Annotated[
-    str, typer.Option("--algo", "-a", help="In place of D-Adapt Adam: sgd, cocob, adagrad (pip).")
-]
-Variant = Annotated[str, typer.Option(help="paper, pip or preprint.")]
 Grid = Annotated[
     str | None, typer.Option(metavar="LR,LR,...", help="Of Adam; default: 3e-4 to 10.")
 ]
-DType = Annotated[str, typer.Option(help="float32, or float64.")]
-Start = Annotated[str, typer.Option(help="x_0: linear (random, as PyTorch's nn.Linear) or zero.")]
-Format = Annotated[str, typer.Option("--format", "-f", help="table or json.")]
-Out = Annotated[
-    str | None,
-    typer.Option(
+
+
+@dataclass(frozen=True, kw_only=True)
+class Run:
+    """Fields of :class:`~dadapt_cli.paper.protocol.Protocol`."""
+
+    seeds: int = option(10, "How many: 0, 1, ...")
+    epochs: int = same(Options, "epochs", help="The schedule drops at epochs 60, 80 and 95.")
+    batch_size: int = same(Options, "batch_size")
+    algo: str = same(
+        Options, "algo", "adam", help="In place of D-Adapt Adam: sgd, cocob, adagrad (pip)."
+    )
+    variant: str = same(Options, "variant", help="paper, pip or preprint.")
+    dtype: str = same(Options, "dtype", "float32", help="float32, or float64.")
+    start: str = option("linear", "x_0: linear (random, as PyTorch's nn.Linear) or zero.")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Output:
+    """Where the results go."""
+
+    output: Literal["table", "json"] = option("table", "table or json.", "--format", "-f")
+    out: str | None = option(
+        None,
+        "Write JSON, CSV and (extra plot) figures; finished problems found there are reused.",
         metavar="DIR",
-        help="Write JSON, CSV and (extra plot) figures; finished problems found there are reused.",
-    ),
-]
-Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="Only results.")]
+    )
+    quiet: bool = option(False, "Only results.", "--quiet", "-q")
 
 
-def figure2(
-    problems: Names = None,
-    seeds: Seeds = 10,
-    epochs: Epochs = 100,
-    batch_size: BatchSize = 16,
-    algo: Algo = "adam",
-    variant: Variant = "paper",
-    grid: Grid = None,
-    dtype: DType = "float32",
-    start: Start = "linear",
-    output: Format = "table",
-    out: Out = None,
-    quiet: Quiet = False,
-) -> None:
+def figure2(problems: Names = None, *, run: Run, grid: Grid = None, output: Output) -> None:
     """D-Adapt Adam against Adam over a grid of learning rates: training accuracy."""
-    from dadapt_cli.paper import figure2 as experiment
-    from dadapt_cli.paper.protocol import GRID, Protocol
     from dadapt_cli.render import paper
 
-    protocol = Protocol(seeds, epochs, batch_size, algo, variant,
-                        _numbers("grid", grid, GRID), dtype=dtype, start=start)  # fmt: skip
-    results = _run(experiment.run, problems, protocol, output, out, quiet)
-    _warn_of_edges(results, quiet)
-    records = [result["record"] for result in results]
-    (paper.as_json if output == "json" else paper.figure2)(records, sys.stdout)
-    _write(out, "figure2", results, paper.draw_figure2, quiet)
+    _over_rates(problems, run, grid, output, paper.figure2)
 
 
-def table1(
-    problems: Names = None,
-    seeds: Seeds = 10,
-    epochs: Epochs = 100,
-    batch_size: BatchSize = 16,
-    algo: Algo = "adam",
-    variant: Variant = "paper",
-    grid: Grid = None,
-    dtype: DType = "float32",
-    start: Start = "linear",
-    output: Format = "table",
-    out: Out = None,
-    quiet: Quiet = False,
-) -> None:
+def table1(problems: Names = None, *, run: Run, grid: Grid = None, output: Output) -> None:
     """The learning rate found, mean and deviation over seeds, beside the best of the grid."""
+    from dadapt_cli.render import paper
+
+    if run.algo == "cocob":
+        raise UsageError("--algo cocob has no learning rate; adam, sgd and adagrad find one")
+    _over_rates(problems, run, grid, output, paper.table1)
+
+
+def _over_rates(
+    problems: list[str] | None, run: Run, grid: str | None, output: Output, show: Callable[..., Any]
+) -> None:
+    """The experiment of Figure 2, shown in one way or another."""
     from dadapt_cli.paper import figure2 as experiment
     from dadapt_cli.paper.protocol import GRID, Protocol
     from dadapt_cli.render import paper
 
-    if algo == "cocob":
-        raise UsageError("--algo cocob has no learning rate; adam, sgd and adagrad find one")
-    protocol = Protocol(seeds, epochs, batch_size, algo, variant,
-                        _numbers("grid", grid, GRID), dtype=dtype, start=start)  # fmt: skip
-    results = _run(experiment.run, problems, protocol, output, out, quiet)
-    _warn_of_edges(results, quiet)
-    records = [result["record"] for result in results]
-    (paper.as_json if output == "json" else paper.table1)(records, sys.stdout)
-    _write(out, "figure2", results, paper.draw_figure2, quiet)
+    protocol = Protocol(**asdict(run), grid=_numbers("grid", grid, GRID))
+    results = _run(experiment.run, problems, protocol, output)
+    _warn_of_edges(results, output.quiet)
+    _show(results, output, show)
+    _write(output, "figure2", results, paper.draw_figure2)
 
 
 def figure7(
     problems: Names = None,
-    seeds: Seeds = 10,
-    epochs: Epochs = 100,
-    batch_size: BatchSize = 16,
-    algo: Algo = "adam",
-    variant: Variant = "paper",
+    *,
+    run: Run,
     d0: Annotated[
         str | None, typer.Option(metavar="D0,D0,...", help="Default: 1e-16 to 1.")
     ] = None,
-    dtype: DType = "float32",
-    start: Start = "linear",
-    output: Format = "table",
-    out: Out = None,
-    quiet: Quiet = False,
+    output: Output,
 ) -> None:
     """Final accuracy of D-Adapt Adam against d0."""
     from dadapt_cli.paper import figure7 as experiment
     from dadapt_cli.paper.protocol import D0_GRID, Protocol
     from dadapt_cli.render import paper
 
-    if algo == "cocob":
+    if run.algo == "cocob":
         raise UsageError("--algo cocob has no d0; adam, sgd and adagrad do")
-    protocol = Protocol(seeds, epochs, batch_size, algo, variant,
-                        d0_grid=_numbers("d0", d0, D0_GRID), dtype=dtype, start=start)  # fmt: skip
-    results = _run(experiment.run, problems, protocol, output, out, quiet)
-    records = [result["record"] for result in results]
-    (paper.as_json if output == "json" else paper.figure7)(records, sys.stdout)
-    _write(out, "figure7", results, paper.draw_figure7, quiet)
+    protocol = Protocol(**asdict(run), d0_grid=_numbers("d0", d0, D0_GRID))
+    results = _run(experiment.run, problems, protocol, output)
+    _show(results, output, paper.figure7)
+    _write(output, "figure7", results, paper.draw_figure7)
 
 
 COMMANDS: dict[str, Callable[..., Any]] = {
@@ -154,29 +132,23 @@ def _numbers(name: str, text: str | None, default: tuple[float, ...]) -> tuple[f
 
 
 def _run(
-    experiment: Callable[..., Any],
-    names: list[str] | None,
-    protocol: Protocol,
-    output: str,
-    out: str | None,
-    quiet: bool,
-) -> list[dict[str, Any]]:
+    experiment: Callable[..., Any], names: list[str] | None, protocol: Protocol, output: Output
+) -> list[Record]:
     """The results of an experiment on each problem, after all options have been checked."""
-    from dadapt_cli.cli.messages import log_lines, say
+    from dadapt_cli.cli._messages import log_lines, say
     from dadapt_cli.paper.problems import choose
     from dadapt_cli.paper.results import Store
 
-    if output not in ("table", "json"):
-        raise UsageError(f"--format {output[:40]!r}; choose from table, json")
+    declared(Output)["output"].check(output.output)
     protocol.check()
-    log_lines(quiet=quiet)
+    log_lines(quiet=output.quiet)
     found, missing = choose(names or [])
-    store = Store(out)
-    if missing and not quiet:
+    store = Store(output.out)
+    if missing and not output.quiet:
         listed = ", ".join(problem.name for problem in missing)
         say(f"skipped, not on disk (dadapt datasets list): {listed}")
     results = []
-    with _progress(quiet) as progress:
+    with _progress(output.quiet) as progress:
         for problem, path in found:
             results.append(experiment(problem, path, protocol, store, progress))
     return results
@@ -192,8 +164,8 @@ def _progress(quiet: bool) -> Iterator[Callable[[str], None]]:
         yield shown.say
 
 
-def _warn_of_edges(results: list[dict[str, Any]], quiet: bool) -> None:
-    from dadapt_cli.cli.messages import say
+def _warn_of_edges(results: list[Record], quiet: bool) -> None:
+    from dadapt_cli.cli._messages import say
 
     for result in results:
         record = result["record"]
@@ -204,22 +176,23 @@ def _warn_of_edges(results: list[dict[str, Any]], quiet: bool) -> None:
             )
 
 
-def _write(
-    out: str | None,
-    stem: str,
-    results: list[dict[str, Any]],
-    draw: Callable[..., Any],
-    quiet: bool,
-) -> None:
+def _show(results: list[Record], output: Output, show: Callable[..., Any]) -> None:
+    from dadapt_cli.render import paper
+
+    records = [result["record"] for result in results]
+    (paper.as_json if output.output == "json" else show)(records, sys.stdout)
+
+
+def _write(output: Output, stem: str, results: list[Record], draw: Callable[..., Any]) -> None:
     """The files of ``--out`` beside the JSON that the store has written."""
     from pathlib import Path
 
-    from dadapt_cli.cli.messages import say
+    from dadapt_cli.cli._messages import say
     from dadapt_cli.render import paper
 
-    if out is None:
+    if output.out is None:
         return
-    folder = Path(out)
+    folder = Path(output.out)
     for result in results:
         path = folder / f"{stem}-{result['record']['problem']}.csv"
         if "curves" in result:
@@ -228,5 +201,5 @@ def _write(
             paper.write_rows(path, result["record"]["d0"])
     if paper.can_draw():
         draw(folder, results)
-    elif not quiet:
+    elif not output.quiet:
         say("no figure: it needs the extra 'plot'; pip install 'dadapt[plot]'")

@@ -4,15 +4,17 @@ from __future__ import annotations
 
 import contextlib
 import sys
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from dadapt_cli.cli import reading
+from dadapt_cli.cli._options import Quiet
+from dadapt_cli.cli._reading import Reading, require_input
 from dadapt_cli.errors import DataError, ExitCode, UsageError
+from dadapt_cli.solver.declared import same
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
     from typing import BinaryIO
 
     from dadapt_cli.model import Model, Verdict
@@ -23,6 +25,15 @@ ROWS = 10_000
 """That are formatted at once."""
 
 
+@dataclass(frozen=True, kw_only=True)
+class Strictly(Reading):
+    """Where the width of the data is known."""
+
+    strict: bool = same(
+        Reading, "strict", help="Refuse data of another width, or without a final newline."
+    )
+
+
 def main(
     data: Annotated[str, typer.Argument(metavar="DATA", help="A LIBSVM file, or - for stdin.")],
     model: Annotated[
@@ -31,58 +42,53 @@ def main(
     probability: Annotated[
         bool, typer.Option("--probability", help="A line 'labels ...', then label and all p.")
     ] = False,
+    proven: Annotated[
+        bool, typer.Option("--proven", help="A column: 1 if the label is proven the optimum's.")
+    ] = False,
     output: Annotated[
         str | None, typer.Option("--output", "-o", metavar="FILE", help="In place of stdout.")
     ] = None,
-    zero_based: reading.ZeroBased = False,
-    features: reading.Features = None,
-    lenient: reading.Lenient = False,
-    strict: Annotated[
-        bool,
-        typer.Option("--strict", help="Refuse data of another width, or without a final newline."),
-    ] = False,
-    max_bytes: reading.MaxBytes = reading.MAX_BYTES,
-    max_ratio: reading.MaxRatio = reading.MAX_RATIO,
-    quiet: Annotated[bool, typer.Option("--quiet", "-q", help="Only results.")] = False,
+    *,
+    reading: Strictly,
+    quiet: Quiet = False,
 ) -> int:
     """Predict labels, one a line, with a model of fit --save or of LIBLINEAR's train.
 
     Accuracy and log-loss against the labels in DATA go to stderr.
     """
-    how = reading.reading(
-        zero_based=zero_based,
-        features=features,
-        lenient=lenient,
-        strict=strict,
-        max_bytes=max_bytes,
-        max_ratio=max_ratio,
-    )
-    found = reading.require_input(data)
-    reading.require_input(model)
+    how = reading.arguments()
+    found = require_input(data)
+    require_input(model)
     if model == "-":
         raise UsageError("--model -: a model is read from a file; name it")
 
     from dadapt_cli import model as models
-    from dadapt_cli.cli.messages import say
+    from dadapt_cli.cli._messages import say
     from dadapt_cli.system.files import atomic_write, check_output
 
     if output is not None:
         for path in (found.path, model):
             check_output(output, path)
-    fitted = models.load(model)
+    fitted = models.load(model, reading.max_bytes)
     if probability and fitted.kind == "svm":
         raise UsageError(
             f"--probability: {model} is a support vector machine, which has none; only labels"
         )
+    if proven and fitted.ball is None:
+        raise UsageError(
+            f"--proven: {model} has no radius around the optimum; dadapt fit --l2 1/n --save "
+            "M.npz keeps one"
+        )
     loaded = found.load(**how)
     try:
-        X, lines = fitted.conform(loaded.X, strict=strict)
+        X, lines = fitted.conform(loaded.X, strict=reading.strict)
+        scores = fitted.finite_scores(X)
     except DataError as error:
         raise DataError(str(error), found.path) from None
-    scores = fitted.scores(X)
     writing: Any = atomic_write(output) if output else contextlib.nullcontext(sys.stdout.buffer)
+    marks = fitted.proven(X) if proven else None
     with writing as stream:
-        _write(stream, fitted, scores, probability)
+        _write(stream, fitted, scores, probability, marks)
         stream.flush()
     if not quiet:
         for line in (*loaded.notes, *lines, _summary(fitted.judge(scores, loaded.y))):
@@ -90,29 +96,36 @@ def main(
     return ExitCode.OK
 
 
-def _write(stream: BinaryIO, model: Model, scores: Any, probability: bool) -> None:
-    """The labels, with probabilities as LIBLINEAR's ``predict -b 1`` lays them out."""
+def _write(
+    stream: BinaryIO, model: Model, scores: Any, probability: bool, marks: Any = None
+) -> None:
+    """The labels, with probabilities as LIBLINEAR's ``predict -b 1`` lays them out.
+
+    `marks` says of each label whether it is proven: a last column of 0 and 1.
+    """
     order = range(len(model.classes))
     if scores.ndim == 1:  # the class of positive scores first, as in the model's file
         order = order[::-1]
     if probability:
         names = " ".join(str(model.classes[i]) for i in order)
-        stream.write(f"labels {names}\n".encode())
-    for line in _lines(model, scores, list(order), probability):
-        stream.write(line)
+        stream.write(f"labels {names}{'' if marks is None else ' proven'}\n".encode())
+    for start in range(0, len(scores), ROWS):
+        part = slice(start, start + ROWS)
+        rows = _rows(model, scores[part], list(order), probability)
+        if marks is not None:
+            rows = [f"{row} {mark:d}" for row, mark in zip(rows, marks[part].tolist(), strict=True)]
+        stream.write(("\n".join(rows) + "\n").encode())
 
 
-def _lines(model: Model, scores: Any, order: list[int], probability: bool) -> Iterator[bytes]:
+def _rows(model: Model, scores: Any, order: list[int], probability: bool) -> list[str]:
+    """A line a sample."""
     import numpy as np
 
-    for start in range(0, len(scores), ROWS):
-        some = scores[start : start + ROWS]
-        rows = [str(model.classes[i]) for i in model.decide(some).tolist()]
-        if probability:
-            p = np.exp(model.log_probabilities(some))[:, order].tolist()
-            rows = [" ".join([row, *(f"{v:.17g}" for v in own)])
-                    for row, own in zip(rows, p, strict=True)]  # fmt: skip
-        yield ("\n".join(rows) + "\n").encode()
+    rows = [str(model.classes[i]) for i in model.decide(scores).tolist()]
+    if not probability:
+        return rows
+    p = np.exp(model.log_probabilities(scores))[:, order].tolist()
+    return [" ".join([row, *(f"{v:.17g}" for v in own)]) for row, own in zip(rows, p, strict=True)]
 
 
 def _summary(verdict: Verdict) -> str:

@@ -6,6 +6,7 @@ from typing import Annotated
 
 import typer
 
+from dadapt_cli.cli._options import Quiet
 from dadapt_cli.errors import ExitCode
 
 NAME = "regress"
@@ -45,14 +46,14 @@ def main(
     jobs: Annotated[
         int | None, typer.Option("--jobs", "-j", min=1, help="Processes; default: the cores.")
     ] = None,
-    quiet: Annotated[bool, typer.Option("--quiet", "-q", help="Only results.")] = False,
+    quiet: Quiet = False,
 ) -> int:
     """Compare the algorithms with a stored baseline; exit 1 when something got worse."""
     import sys
     from contextlib import nullcontext
     from pathlib import Path
 
-    from dadapt_cli.cli.messages import say
+    from dadapt_cli.cli._messages import say
     from dadapt_cli.objective import cores
     from dadapt_cli.regress import baseline as stored
     from dadapt_cli.regress import gate

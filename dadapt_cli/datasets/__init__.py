@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol, TypeVar
 
 from dadapt_cli.errors import DataError, InputOutputError, UsageError
-from dadapt_cli.system.files import atomic_write, cache_folder
+from dadapt_cli.system.files import atomic_write, cache_folder, read_whole
 
 if TYPE_CHECKING:
     from dadapt_cli.libsvm import LoadedData
@@ -265,6 +265,9 @@ def _difference(dataset: Dataset, shape: Shape) -> str:
     )
 
 
+_MOST_PIN = 2**16
+
+
 def _pin_file(dataset: Dataset) -> Path:
     return downloads() / f"{dataset.name}.json"
 
@@ -272,10 +275,10 @@ def _pin_file(dataset: Dataset) -> Path:
 def pin(dataset: Dataset) -> str | None:
     """The hash of the first file that was used, where the table has none."""
     try:
-        document: Any = json.loads(_pin_file(dataset).read_bytes())
+        document: Any = json.loads(read_whole(_pin_file(dataset), _MOST_PIN, own=True))
         pinned = document["sha256"]
-    except (OSError, ValueError, KeyError, TypeError):  # none, or not one of ours
-        return None
+    except (InputOutputError, DataError, ValueError, LookupError, TypeError, RecursionError):
+        return None  # none, or not one of ours
     return pinned if isinstance(pinned, str) else None
 
 
@@ -284,7 +287,7 @@ def _write_pin(dataset: Dataset, path: str, sha256: str) -> None:
     text = json.dumps({"name": dataset.name, "sha256": sha256, "first": path}, indent=1) + "\n"
     try:
         _pin_file(dataset).parent.mkdir(parents=True, exist_ok=True)
-        with atomic_write(_pin_file(dataset)) as file:
+        with atomic_write(_pin_file(dataset), own=True) as file:
             file.write(text.encode())
     except (OSError, InputOutputError) as error:
         log.warning("the sha256 of %s is not pinned: %s", dataset.name, error)

@@ -20,7 +20,7 @@ from urllib.parse import urlsplit
 from dadapt_cli import __version__, datasets
 from dadapt_cli.datasets import Dataset
 from dadapt_cli.errors import DataError, InputOutputError, UsageError
-from dadapt_cli.system.files import atomic_write
+from dadapt_cli.system.files import atomic_write, reporting
 
 TIMEOUT = 30.0
 """Seconds without a byte."""
@@ -100,13 +100,9 @@ def fetch(dataset: Dataset, progress: Callable[[str], None] = lambda line: None)
         ``DADAPT_MIRROR`` cannot be used.
     """
     url, target = address(dataset), _target(dataset)
-    try:
+    with reporting(target.parent, "name another folder in DADAPT_CACHE"):
         target.parent.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise InputOutputError(
-            f"{target.parent}: {error.strerror}; name another folder in DADAPT_CACHE"
-        ) from error
-    with atomic_write(target) as file:
+    with atomic_write(target, own=True) as file:
         progress(f"{dataset.name}: {url}")
         with closing(_receive(url, dataset.most_bytes)) as blocks:
             for block, state in blocks:

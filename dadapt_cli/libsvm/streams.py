@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any, BinaryIO
 
 from dadapt_cli.errors import InputOutputError, UsageError
+from dadapt_cli.system.files import reporting
 
 BLOCK = 2**20
 MAX_BYTES = 8 * 2**30
@@ -59,11 +60,10 @@ def open_input(path: str) -> BinaryIO:
         if sys.stdin.isatty():
             raise UsageError("standard input is a terminal; name a file or pipe data in")
         return sys.stdin.buffer
-    try:
+    if "\0" in path:
+        raise InputOutputError(f"{path}: no file has such a name; give a readable file")
+    with reporting(path, "give a readable file"):
         return Path(path).open("rb")
-    except (OSError, ValueError) as error:
-        reason = getattr(error, "strerror", None) or error
-        raise InputOutputError(f"{path}: {reason}; give a readable file") from error
 
 
 class Source:
@@ -207,11 +207,8 @@ class Source:
             )
 
     def _read(self, file: BinaryIO, count: int) -> bytes:
-        try:
+        with reporting(self.path, "give a readable file"):
             data = file.read(count)
-        except OSError as error:
-            reason = error.strerror or error
-            raise InputOutputError(f"{self.path}: {reason}; give a readable file") from error
         self.consumed += len(data)
         return data
 

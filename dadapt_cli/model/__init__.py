@@ -8,10 +8,11 @@ from __future__ import annotations
 import os
 from pathlib import Path
 
-from dadapt_cli.errors import DataError, InputOutputError
+from dadapt_cli.errors import DataError
 from dadapt_cli.model import liblinear, npz
 from dadapt_cli.model.model import Model, Verdict
-from dadapt_cli.system.files import atomic_write
+from dadapt_cli.system import memory
+from dadapt_cli.system.files import MAX_BYTES, atomic_write, read_whole
 
 __all__ = ["Model", "Verdict", "load", "save", "text_format"]
 
@@ -36,23 +37,20 @@ def save(model: Model, path: str | os.PathLike[str]) -> None:
         handle.write(content)
 
 
-def load(path: str | os.PathLike[str]) -> Model:
+def load(path: str | os.PathLike[str], max_bytes: int = MAX_BYTES) -> Model:
     """Read a model that :func:`save` or LIBLINEAR's ``train`` wrote; what it is, its bytes say.
 
     Raises
     ------
     DataError
-        It is neither, or it is damaged; the place and the reason are named.
+        It is neither, or it is damaged, or larger than `max_bytes`; the place and the reason are
+        named.
     InputOutputError
         The file cannot be read.
     """
     name = os.fspath(path)
-    if Path(name).is_char_device():
-        raise InputOutputError(f"{name}: is a device; name the model's file")
-    try:
-        content = Path(name).read_bytes()
-    except OSError as error:
-        raise InputOutputError(f"{name}: {error.strerror or error}") from error
+    content = read_whole(name, max_bytes)
+    memory.require(3 * len(content), f"a model of {len(content)} bytes", name)
     if content.startswith(npz.MAGIC):
         return npz.loads(content, name)
     if content.startswith(b"\x80"):

@@ -33,6 +33,11 @@ class HeldOut:
     path: str | None = None
     strict: bool = False
 
+    def rows(self, problem: Problem, scaling: Scaling) -> Matrix:
+        """The samples as the weights of the problem want them, (n, p)."""
+        whole = model_of(problem, scaling, problem.zeros())
+        return whole.rows(whole.conform(self.X, strict=self.strict)[0])
+
     def judge(
         self, problem: Problem, scaling: Scaling
     ) -> tuple[Callable[[Array], Verdict], list[str]]:

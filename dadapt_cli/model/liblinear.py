@@ -15,7 +15,8 @@ from typing import Any
 import numpy as np
 
 from dadapt_cli.errors import DataError, UsageError
-from dadapt_cli.model.model import Model
+from dadapt_cli.model.model import LARGEST, Model
+from dadapt_cli.preprocessing.labels import LARGEST_LABEL
 
 LOGISTIC = ("L2R_LR", "L1R_LR", "L2R_LR_DUAL")
 
@@ -131,9 +132,12 @@ def _check(key: str, values: list[str], path: str, number: int) -> None:
             raise DataError(f"{values[0]} is no classifier; train with -s 0", path, number)
         good = len(values) == 1 and values[0] in (*LOGISTIC, *SVM)
     elif key == "label":
-        good = bool(values) and all(_integer(v) is not None for v in values)
+        labels = [_integer(v) for v in values]
+        if any(v is not None and abs(v) > LARGEST_LABEL for v in labels):
+            raise DataError("labels are integers of at most 2^53", path, number)
+        good = bool(labels) and None not in labels
     elif key == "bias":
-        good = len(values) == 1 and math.isfinite(_float(values[0]))
+        good = len(values) == 1 and abs(_float(values[0])) <= LARGEST
     else:
         count = _integer(values[0]) if len(values) == 1 else None
         good = count is not None and (key == "nr_class") <= count <= MOST_CLASSES
@@ -158,8 +162,9 @@ def _weights(
             raise DataError(f"{len(tokens)} weights in a row of {columns}", path, number)
         values = [_float(token) for token in tokens]
         for token, value in zip(tokens, values, strict=True):
-            if not math.isfinite(value):
-                raise DataError(f"{token[:40]!r} is no finite number", path, number)
+            if not abs(value) <= LARGEST:
+                what = f"is beyond {LARGEST:g}" if math.isfinite(value) else "is no finite number"
+                raise DataError(f"{token[:40]!r} {what}", path, number)
         kept.append(values)
     if len(kept) < rows:
         raise DataError(f"{len(kept)} of {rows} rows of weights; it was cut off", path, number)

@@ -9,12 +9,16 @@ from typing import Any
 import numpy as np
 import scipy.sparse as sp
 
-from dadapt_cli._typing import Array, Indices, Matrix
-from dadapt_cli.errors import DataError
+from dadapt_cli._typing import Array, Indices, Mask, Matrix
+from dadapt_cli.errors import DataError, UsageError
+from dadapt_cli.objective.ball import Ball
 from dadapt_cli.preprocessing.labels import indices
 from dadapt_cli.preprocessing.scaling import Scaling
 
 KINDS = ("logistic", "softmax", "one-vs-rest", "svm")
+
+LARGEST = 1e150
+"""Magnitude of a weight or bias in a file: the product of two is a number."""
 
 
 @dataclass(frozen=True)
@@ -63,6 +67,8 @@ class Model:
         What is done to data before.
     about
         Whatever else is known of the fit: the records, the last d. JSON.
+    ball
+        Contains a minimiser, for the scaled features; None where none is known.
     """
 
     kind: str
@@ -71,11 +77,36 @@ class Model:
     bias: float | None = None
     scaling: Scaling = field(default_factory=Scaling)
     about: Mapping[str, Any] = field(default_factory=dict)
+    ball: Ball | None = field(default=None, compare=False)
 
     @property
     def n_features(self) -> int:
         """Number of features p, without the bias."""
         return len(self.w) - (self.bias is not None)
+
+    def rows(self, X: Matrix) -> Matrix:
+        """Scaled rows with the constant feature, (n, p) for weights of p rows."""
+        X = self.scaling.apply(X)
+        if self.bias is None:
+            return X
+        constant = np.full((X.shape[0], 1), self.bias)
+        return (
+            sp.hstack([X, constant], format="csr") if sp.issparse(X) else np.hstack([X, constant])
+        )
+
+    def proven(self, X: Matrix) -> Mask:
+        """The samples whose label is proven to be the exact optimum's, (n,).
+
+        Raises
+        ------
+        UsageError
+            The model keeps no ball that contains the optimum.
+        """
+        if self.ball is None:
+            raise UsageError(
+                "the model has no radius around the optimum; fit with --l2 1/n and save an .npz"
+            )
+        return self.ball.proves(self.rows(X), self.decide(self.scores(X)))
 
     def conform(self, X: Matrix, *, strict: bool = False) -> tuple[Matrix, list[str]]:
         """Give data the model's number of features; return it with what is to be said about it.
@@ -108,6 +139,21 @@ class Model:
         X = self.scaling.apply(X)
         z: Array = X @ self.w[: self.n_features]
         return z if self.bias is None else z + self.bias * self.w[-1]
+
+    def finite_scores(self, X: Matrix) -> Array:
+        """:meth:`scores`, all of them numbers.
+
+        Raises
+        ------
+        DataError
+            One overflows, so that there is neither a label nor a probability.
+        """
+        with np.errstate(all="ignore"):
+            z = self.scores(X)
+        bad = np.flatnonzero(~np.isfinite(z).reshape(len(z), -1).all(axis=1))
+        if bad.size:
+            raise DataError(f"row {bad[0] + 1}: the score overflows; scale the features")
+        return z
 
     def decide(self, scores: Array) -> Indices:
         """The number of the class of each sample, (n,); ties go LIBLINEAR's way."""

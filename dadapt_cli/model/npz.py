@@ -3,29 +3,28 @@
 from __future__ import annotations
 
 import hashlib
-import io
 import json
-import lzma
-import struct
-import zipfile
-import zlib
+import math
 from typing import Any
 
 import numpy as np
 
 from dadapt_cli.errors import DataError
-from dadapt_cli.model.model import KINDS, Model
+from dadapt_cli.model.model import KINDS, LARGEST, Model
+from dadapt_cli.objective.ball import Ball
+from dadapt_cli.preprocessing.labels import LARGEST_LABEL
 from dadapt_cli.preprocessing.scaling import SCALES, Scaling
+from dadapt_cli.system import archive
+from dadapt_cli.system.archive import ArchiveError, words
 
-MAGIC = b"PK\x03\x04"
+MAGIC = archive.MAGIC
 
 FORMAT, VERSION = "dadapt model", 1
 
-DAMAGE = (
-    *(ValueError, KeyError, TypeError, EOFError, OSError, RuntimeError, struct.error),
-    *(NotImplementedError, zipfile.BadZipFile, zlib.error, lzma.LZMAError),
-)
-"""What NumPy and zipfile raise on bytes that are no such file."""
+KEYS = {"format", "version", "kind", "classes", "bias", "scale", "about"}
+
+ARRAYS = ("weights", "divisors", "centre")
+"""Members beside the metadata: of the ball around the optimum, its centre."""
 
 
 def dumps(model: Model) -> bytes:
@@ -39,17 +38,18 @@ def dumps(model: Model) -> bytes:
             "bias": model.bias,
             "scale": model.scaling.kind,
             "about": dict(model.about),
+            **({} if model.ball is None else {"radius": model.ball.radius}),
         },
         allow_nan=False,
     ).encode()
     arrays: dict[str, Any] = {"weights": np.ascontiguousarray(model.w, np.float64)}
     if model.scaling.divisors is not None:
         arrays["divisors"] = np.ascontiguousarray(model.scaling.divisors, np.float64)
+    if model.ball is not None:
+        arrays["centre"] = np.ascontiguousarray(model.ball.centre, np.float64)
     digest = np.frombuffer(_digest(text, arrays), np.uint8)
-    out = io.BytesIO()
     arrays |= {"metadata": np.frombuffer(text, np.uint8), "digest": digest}
-    np.savez(out, allow_pickle=False, **arrays)
-    return out.getvalue()
+    return archive.pack(arrays)
 
 
 def loads(content: bytes, path: str) -> Model:
@@ -58,50 +58,92 @@ def loads(content: bytes, path: str) -> Model:
     Raises
     ------
     DataError
-        They are damaged, of another program or version, or hold objects.
+        They are damaged, of another program or version, hold objects, or a model that cannot be.
     """
     try:
-        with np.load(io.BytesIO(content), allow_pickle=False) as archive:
-            members: dict[str, Any] = {name: archive[name] for name in archive.files}
-    except DAMAGE as error:
-        if "allow_pickle" in str(error):
-            raise DataError("holds Python objects, which are never unpickled", path) from None
-        raise DataError(f"damaged ({_words(error)}); save the model again", path) from None
+        members = archive.unpack(content)
+    except ArchiveError as error:
+        if "never unpickled" in str(error):
+            raise DataError(str(error), path) from None
+        raise DataError(f"damaged ({error}); save the model again", path) from None
     try:
-        text = members["metadata"].tobytes()
-        about = json.loads(text)
+        about, arrays = _opened(members)
         if about["format"] != FORMAT:
             raise DataError(f"of the format {str(about['format'])[:40]!r}, no {FORMAT}", path)
         if about["version"] != VERSION:
-            raise DataError(
-                f"a model of version {str(about['version'])[:40]}; this program reads {VERSION}",
-                path,
-            )
-        arrays: dict[str, Any] = {
-            name: members[name] for name in ("weights", "divisors") if name in members
-        }
-        if members["digest"].tobytes() != _digest(text, arrays):
+            shown = str(about["version"])[:40]
+            raise DataError(f"a model of version {shown}; this program reads {VERSION}", path)
+        if members["digest"].tobytes() != _digest(members["metadata"].tobytes(), arrays):
             raise DataError("damaged (its digest is another one); save the model again", path)
         return _model(about, arrays)
-    except DAMAGE as error:
-        raise DataError(f"no {FORMAT} ({_words(error)}); see dadapt fit --save", path) from None
+    except ValueError as error:
+        raise DataError(f"no {FORMAT} ({words(error)}); see dadapt fit --save", path) from None
+
+
+def _opened(members: dict[str, Any]) -> tuple[dict[str, Any], dict[str, Any]]:
+    """The metadata and the arrays of a file that has what every version has."""
+    if missing := {"metadata", "digest", "weights"} - set(members):
+        raise ValueError(f"no {min(missing)}")
+    about = archive.document(members["metadata"])
+    if not isinstance(about, dict) or not {"format", "version"} <= set(about):
+        raise ValueError("no format and version")
+    return about, {name: members[name] for name in ARRAYS if name in members}
 
 
 def _model(about: dict[str, Any], arrays: dict[str, Any]) -> Model:
     """The model, whose parts must fit; ValueError where they do not."""
+    if set(about) - {"radius"} != KEYS or not isinstance(about["about"], dict):
+        raise ValueError("other fields than a model's")
     w, divisors, bias = arrays["weights"], arrays.get("divisors"), about["bias"]
-    classes, kind, scale = tuple(about["classes"]), about["kind"], about["scale"]
-    columns = 1 if w.ndim == 1 else w.shape[1] if w.ndim == 2 else 0
-    if kind not in KINDS or columns != (1 if len(classes) == 2 and w.ndim == 1 else len(classes)):
+    kind, scale, classes = about["kind"], about["scale"], _classes(about["classes"])
+    if kind not in KINDS or scale not in SCALES:  # strings: nothing else is equal to one
+        raise ValueError(f"kind {str(kind)[:20]!r}, scale {str(scale)[:20]!r}")
+    one = w.ndim == 1 and len(classes) == 2 and kind in ("logistic", "svm")
+    many = w.ndim == 2 and w.shape[1] == len(classes) and kind != "logistic"
+    if not (one or many):
         raise ValueError(f"{kind} with weights {w.shape} for {len(classes)} classes")
-    if w.dtype != np.float64 or not np.isfinite(w).all():
+    if not _numbers(w):
         raise ValueError("weights that are not finite")
+    if bias is not None and not (type(bias) in (int, float) and abs(bias) <= LARGEST):
+        raise ValueError(f"bias {str(bias)[:20]!r}")
     p = len(w) - (bias is not None)
-    if scale not in SCALES or (divisors is not None) != (scale in ("minmax", "standard")):
-        raise ValueError(f"scale {scale!r}")
-    if divisors is not None and not (divisors.shape == (p,) and (divisors > 0).all()):
+    if p < 0 or (divisors is not None) != (scale in ("minmax", "standard")):
+        raise ValueError(f"scale {scale!r}, {len(w)} rows of weights")
+    if divisors is not None and not (
+        divisors.shape == (p,) and _numbers(divisors) and (divisors > 0).all()
+    ):
         raise ValueError("divisors that do not fit")
-    return Model(kind, classes, w, bias, Scaling(scale, divisors), about["about"])
+    value = None if bias is None else float(bias)
+    ball = _ball(about.get("radius"), arrays.get("centre"), w)
+    return Model(kind, classes, w, value, Scaling(scale, divisors), about["about"], ball)
+
+
+def _ball(radius: Any, centre: Any, w: Any) -> Ball | None:
+    """The ball around the optimum; ValueError where its parts do not fit each other."""
+    if radius is None and centre is None:
+        return None
+    if centre is None or centre.shape != w.shape or not _numbers(centre):
+        raise ValueError("a centre that does not fit the weights")
+    if type(radius) is not float or not 0.0 <= radius < math.inf:
+        raise ValueError(f"radius {str(radius)[:20]!r}")
+    return Ball(centre, radius)
+
+
+def _classes(labels: Any) -> tuple[int | str, ...]:
+    """The labels: different integers, or ``rest`` and one."""
+    if not isinstance(labels, list) or len(labels) < 2:
+        raise ValueError("fewer than two labels")
+    whole = labels[1:] if labels[0] == "rest" and len(labels) == 2 else labels
+    if not all(type(label) is int and abs(label) <= LARGEST_LABEL for label in whole):
+        raise ValueError("labels that are no integers of at most 2^53")
+    if len(set(whole)) != len(whole):
+        raise ValueError("a label twice")
+    return tuple(labels)
+
+
+def _numbers(array: Any) -> bool:
+    """Whether it is of finite numbers whose products are finite."""
+    return array.dtype == np.float64 and bool((np.abs(array) <= LARGEST).all())
 
 
 def _digest(text: bytes, arrays: dict[str, Any]) -> bytes:
@@ -110,7 +152,3 @@ def _digest(text: bytes, arrays: dict[str, Any]) -> bytes:
         digest.update(f"{name} {array.dtype} {array.shape}".encode())
         digest.update(array.tobytes())
     return digest.digest()
-
-
-def _words(error: BaseException) -> str:
-    return " ".join(str(error).split())[:80] or type(error).__name__

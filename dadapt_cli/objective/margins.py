@@ -78,6 +78,11 @@ class Margins:
         self.ones = np.ones(self.C, problem.dtype)
         self.parts = self._parts()
 
+    @property
+    def lengths(self) -> list[int]:
+        """Rows of each block."""
+        return [block.rows.stop - block.rows.start for part in self.parts for block in part]
+
     def _parts(self) -> list[list[Rows]]:
         """Blocks by thread, from the shape of the problem alone."""
         problem = self.problem

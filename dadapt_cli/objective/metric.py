@@ -15,16 +15,19 @@ dominating.
 
 from __future__ import annotations
 
+from typing import get_args
+
 import numpy as np
 
-from dadapt_cli._typing import Array
+from dadapt_cli._typing import Array, Metric
 from dadapt_cli.objective import Problem
-from dadapt_cli.objective.smoothness import column_squares
+from dadapt_cli.objective.rounding import LEAST, U, norm_bounds, norm_up, up
+from dadapt_cli.objective.smoothness import column_squares, require_size
 
 POWERS = {"identity": 0.0, "half": -0.25, "diagonal": -0.5}
 """c = h^power."""
 
-METRICS = tuple(POWERS)
+METRICS: tuple[Metric, ...] = get_args(Metric)
 
 
 def scale(problem: Problem, metric: str) -> Array | None:
@@ -32,27 +35,56 @@ def scale(problem: Problem, metric: str) -> Array | None:
 
     None for the identity. A feature that is zero in every row has h = l2; with l2 = 0 its weight
     never moves, and c is 1.
+
+    Raises
+    ------
+    DataError
+        The squares of a feature underflow or overflow: c would be no function of the data.
     """
     if metric == "identity":
         return None
     K = problem.n_classes
     c0 = (1.0 - 1.0 / K) / K if problem.softmax else 0.25
     h = c0 * column_squares(problem) / problem.n_mean + np.ravel(problem.ridge)
+    for extreme in (h[h > 0].min(initial=1.0), h.max(initial=1.0)):
+        require_size(float(extreme), "the curvature of a feature")
     c = np.where(h > 0, h, 1.0) ** POWERS[metric]
     return c.astype(problem.dtype).reshape(-1, *(1 for _ in problem.shape[1:]))
 
 
-def distances(problem: Problem, w: Array, error: float | None) -> dict[str, list[float | None]]:
-    """D, D_inf and D_error of a minimiser w, ||w - w*|| <= error, in every metric.
+def distances(
+    problem: Problem, move: Array, radius: float, each: Array | None = None
+) -> dict[str, list[float | None]]:
+    """D, D_inf and their error, in every metric, of a minimiser near x_0 + `move`.
 
-    v = w/c, so that ||v - v*|| <= error/min c. Where the minimiser is not unique, ||v|| of the
-    one that is given bounds the distance to the nearest one.
+    Parameters
+    ----------
+    problem
+        The objective.
+    move
+        The difference to x_0, shape of the weights, in the user's variables.
+    radius
+        How far the minimiser's may be from it, in the 2-norm.
+    each
+        The same for single weights, where it is known.
+
+    Returns
+    -------
+    dict
+        [D, D_inf, D_error] by metric: both true distances lie within D_error, rounding counted.
+        [None, None, None] where a number is too large.
     """
     found: dict[str, list[float | None]] = {}
     for metric in METRICS:
         c = scale(problem, metric)
-        v = w if c is None else w / c
-        least = 1.0 if c is None else float(c.min())
-        D, D_inf = float(np.linalg.norm(v)), float(np.abs(v).max(initial=0.0))
-        found[metric] = [D, D_inf, None if error is None else error / least]
+        with np.errstate(all="ignore"):
+            v = move if c is None else move / c
+            error = radius if c is None else radius / float(c.min())
+            if each is not None:
+                error = min(error, norm_up(each if c is None else each / c))
+            low, high = norm_bounds(v)
+            D_inf = float(np.abs(v).max(initial=0.0))
+            error = up(error * (1.0 + 8.0 * U) + (high - low) + 8.0 * U * high + LEAST)
+        known = [0.5 * low + 0.5 * high, D_inf, error]
+        found[metric] = [*known] if np.isfinite(known).all() else [None, None, None]
     return found

@@ -24,10 +24,6 @@ WIDEST_BATCH_BYTES = 2**26
 DROPS = (60, 80, 95)
 """Epochs (counted from 1) from which on the schedule is divided by 10 once more: the paper's."""
 
-SCHEDULES = ("paper", "constant")
-
-AVERAGES = ("none", "uniform", "weighted")
-
 
 def schedule(name: str, epoch: int) -> float:
     """Factor of the step size in an epoch, counted from 1: ``paper`` or ``constant``."""

@@ -16,6 +16,7 @@ from typing import Any
 import numpy as np
 
 from dadapt_cli._typing import Array, Matrix
+from dadapt_cli.errors import DataError
 from dadapt_cli.objective import Problem
 from dadapt_cli.objective.blocks import rows_of, sparse
 
@@ -24,6 +25,10 @@ COLLATZ_WIELANDT_ROUNDS = 3
 
 CACHED = 100_000
 """Entries of a sparse matrix that are handled at once: their squares take 0.8 MB."""
+
+SMALLEST, LARGEST = 1e-130, 1e130
+"""Sizes whose squares, and the square of their product, stay far from underflow and overflow, also
+once gradients have shrunk to their rounding."""
 
 
 @dataclass(frozen=True)
@@ -49,6 +54,16 @@ def magnitudes(X: Matrix) -> Matrix:
     if X.data.min(initial=0) >= 0:
         return X
     return sparse().csr_array((np.abs(X.data), X.indices, X.indptr), shape=X.shape)
+
+
+def require_size(value: float, what: str) -> float:
+    """Return `value`; raise DataError unless double precision can square it and products of it."""
+    if SMALLEST <= value <= LARGEST:
+        return value
+    raise DataError(
+        f"{what} is {value:.1e}, outside {SMALLEST:g} to {LARGEST:g}: double precision loses the "
+        "squares of such numbers; scale the features (--scale), or choose an l2 of their size"
+    )
 
 
 def _curvature(problem: Problem) -> float:
@@ -138,8 +153,8 @@ def frobenius(problem: Problem) -> float:
 
 
 def _rounding(problem: Problem) -> float:
-    """Factor that covers the rounding of sums of at most n + p non-negative terms."""
-    return 1.0 + (problem.n + problem.p) * float(np.finfo(problem.dtype).eps)
+    """Factor that covers the rounding of sums of at most n + p non-negative terms, and of each."""
+    return 1.0 + (problem.n + problem.p + 8) * float(np.finfo(problem.dtype).eps)
 
 
 def smoothness(problem: Problem) -> Smoothness:
@@ -191,6 +206,14 @@ def lipschitz(problem: Problem) -> float:
     return math.sqrt(2.0) * mean if problem.softmax else mean
 
 
+def lipschitz_inf(problem: Problem) -> float:
+    """A Lipschitz constant of the mean loss in the l-infinity norm: mean_i ||x_i||_1.
+
+    Twice that for softmax, where the scores of two classes may move apart.
+    """
+    return (2.0 if problem.softmax else 1.0) * _mean(problem, _row_sums(problem, 1))
+
+
 def lipschitz_coordinates(problem: Problem) -> Array:
     """Bounds on |g_j|: mean_i |x_ij|, in the shape of the weights (the same for each class)."""
     size, scale = magnitudes(problem.X), _scale(problem)
@@ -201,20 +224,36 @@ def lipschitz_coordinates(problem: Problem) -> Array:
     return np.repeat(mean[:, None], problem.n_classes, axis=1) if problem.softmax else mean
 
 
-def certified_start(problem: Problem, g0: Array, L: float | None = None) -> float:
-    """d0 = ||g_0||_2/L <= D: the gradient must fall from ||g_0|| to 0 within the distance D."""
+def _down(norm: float, a: Array) -> float:
+    """A norm of `a`, summed in float64, less what rounding may have added; and a quotient's."""
+    return norm * (1.0 - (a.size + 4) * float(np.finfo(float).eps))
+
+
+def certified_start(
+    problem: Problem, g0: Array, error: float = 0.0, L: float | None = None
+) -> float:
+    """d0 = ||g_0||_2/L <= D: the gradient must fall from ||g_0|| to 0 within the distance D.
+
+    `error` bounds what rounding has done to g_0 in that norm: it is taken off, and 0 where it is
+    all there is.
+    """
     L = smoothness(problem).L if L is None else L
-    return float(np.linalg.norm(g0.astype(np.float64))) / L
+    return max(0.0, _down(float(np.linalg.norm(g0.astype(np.float64))), g0) - error) / L
 
 
-def certified_start_inf(problem: Problem, g0: Array, L: float | None = None) -> float:
+def certified_start_inf(
+    problem: Problem, g0: Array, error: float = 0.0, L: float | None = None
+) -> float:
     r"""A lower bound on D_inf = ||x_0 - x*||_inf, in the same way.
 
     ||g_0||_1 <= L_inf D_inf (:func:`smoothness_inf`); and for two classes, entry by entry,
     |g_0j| <= D_inf sum_i |H_ji| <= D_inf ((|X|'|X| 1)_j/(4 n) + l2). The larger bound is taken.
+    `error` bounds what rounding has done to g_0, in the l1 norm.
     """
     size = np.abs(g0.astype(np.float64))
-    bound = float(size.sum()) / (smoothness_inf(problem) if L is None else L)
+    L = smoothness_inf(problem) if L is None else L
+    bound = max(0.0, _down(float(size.sum()), g0) - error) / L
+    size = np.maximum(0.0, size - error)
     if not problem.softmax:
         X, scale = magnitudes(problem.X), _scale(problem)
         sums = problem.weighted(_row_sums(problem, 1))

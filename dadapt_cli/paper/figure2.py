@@ -6,8 +6,9 @@ import math
 from collections.abc import Callable
 from pathlib import Path
 
+from dadapt_cli._typing import Record
 from dadapt_cli.paper.problems import PaperProblem, read
-from dadapt_cli.paper.protocol import Protocol, Record, curve, summary
+from dadapt_cli.paper.protocol import Protocol, curve, summary
 from dadapt_cli.paper.replicas import Samples
 from dadapt_cli.paper.results import Store
 

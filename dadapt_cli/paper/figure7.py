@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from dadapt_cli._typing import Record
 from dadapt_cli.paper.figure2 import Progress
 from dadapt_cli.paper.problems import PaperProblem, read
-from dadapt_cli.paper.protocol import Protocol, Record, summary
+from dadapt_cli.paper.protocol import Protocol, summary
 from dadapt_cli.paper.results import Store
 
 

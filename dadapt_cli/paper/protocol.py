@@ -5,19 +5,18 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
-from typing import Any, cast
+from typing import cast
 
 import numpy as np
 
 from dadapt_cli import __version__, algorithms
-from dadapt_cli._typing import Array
+from dadapt_cli._typing import Array, Record
 from dadapt_cli.algorithms import MinibatchAlgorithm
 from dadapt_cli.errors import UsageError
 from dadapt_cli.paper.replicas import STARTS, Curves, Samples, Sweep, sweep
 from dadapt_cli.solver.checks import choice
 from dadapt_cli.solver.start import DEFAULT_D0
-
-Record = dict[str, Any]
+from dadapt_cli.solver.trace import finite
 
 GRID = (3e-4, 1e-3, 3e-3, 1e-2, 3e-2, 0.1, 0.3, 1.0, 3.0, 10.0)
 """Learning rates for plain Adam; the paper does not print its grid."""
@@ -125,7 +124,7 @@ def summary(curves: Curves, setting: int = 0) -> Record:
     return {
         "accuracy": float(percent.mean()),
         "se": float(deviation(percent)) / math.sqrt(len(percent)),
-        "log_loss": finite(curves.log_loss[-1, :, setting].mean()),
+        "log_loss": finite(float(curves.log_loss[-1, :, setting].mean())),
         "d": float(d.mean()) if known else None,
         "d_std": float(deviation(d)) if known else None,
     }
@@ -138,10 +137,5 @@ def curve(curves: Curves, setting: int = 0) -> Record:
     return {
         "accuracy": percent.mean(axis=1).tolist(),
         "se": error.tolist(),
-        "log_loss": [finite(v) for v in curves.log_loss[:, :, setting].mean(axis=1)],
+        "log_loss": [finite(v) for v in curves.log_loss[:, :, setting].mean(axis=1).tolist()],
     }
-
-
-def finite(value: float) -> float | None:
-    """None in place of what JSON has no number for."""
-    return float(value) if math.isfinite(value) else None

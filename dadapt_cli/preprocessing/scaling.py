@@ -6,13 +6,14 @@ The model is then the same whether data are stored sparse or dense.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import get_args
 
 import numpy as np
 import scipy.sparse as sp
 
-from dadapt_cli._typing import Array, Matrix
+from dadapt_cli._typing import Array, Matrix, Scale
 
-SCALES = ("none", "minmax", "standard", "unit")
+SCALES: tuple[Scale, ...] = get_args(Scale)
 
 
 @dataclass(frozen=True)

@@ -1,11 +1,9 @@
-"""f*, D and their certificate.
+"""f*, D and their certificate: a solver finds a point, and enclosures prove what follows from it.
 
-With l2 > 0, f is l2-strongly convex: at any w, f(w) - f* <= ||grad f(w)||^2/(2 l2) and
-||w - w*|| <= ||grad f(w)||/l2. With an intercept that the l2 term leaves out, a point of the
-Fenchel dual takes the gradient's place (:mod:`~dadapt_cli.reference.intercept`). With l2 = 0 the
-infimum need not be attained; which loss terms can be driven to zero together is decided first
-(:mod:`~dadapt_cli.reference.recession`), the others are minimised, and a point of the Fenchel dual
-bounds f* from below.
+Solvers (:mod:`~dadapt_cli.reference.newton`, :mod:`~dadapt_cli.reference.recession`) may be as
+careless as they like: their :class:`~dadapt_cli.reference.witness.Witness` is all that is passed
+on, and kept, and :func:`certify` proves f*, D and what else is claimed from it
+(:mod:`~dadapt_cli.reference.enclosure`).
 """
 
 from __future__ import annotations
@@ -17,9 +15,10 @@ from dataclasses import replace
 import numpy as np
 
 from dadapt_cli._typing import Array
-from dadapt_cli.objective import Problem, metric
+from dadapt_cli.objective import Problem
 from dadapt_cli.reference import cache
 from dadapt_cli.reference.reference import Reference
+from dadapt_cli.reference.witness import Witness
 
 __all__ = ["Reference", "cache", "find", "given", "none"]
 
@@ -57,54 +56,67 @@ def find(problem: Problem, content: str, *, always: bool, x0: Array | None = Non
         Status ``none`` with a reason, never a guess, when it could not be computed.
     """
     key = cache.key(problem, content, x0)
-    kept = cache.read(key)
+    kept = cache.read(key, problem)
     if kept is not None:
-        return kept
+        with np.errstate(all="ignore"):
+            proven = certify(problem, kept.witness, x0)
+        if proven.status != "none":
+            return replace(proven, seconds=kept.seconds)
     estimate = estimated_seconds(problem)
     if not always and estimate > AUTO_SECONDS:
         return none(f"computing it may take {estimate:.0f} s; --reference always does it")
     begin = time.perf_counter()
     with np.errstate(all="ignore"):  # every result is checked, by its certificate
-        computed = replace(_compute(problem, x0), seconds=time.perf_counter() - begin)
-    if computed.status != "none":
-        cache.write(key, computed)
-    return computed
+        computed, witness = _compute(problem, x0)
+    seconds = time.perf_counter() - begin
+    if witness is not None:
+        cache.write(key, cache.Entry(witness, seconds))
+    return replace(computed, seconds=seconds)
+
+
+def certify(problem: Problem, witness: Witness, x0: Array | None = None) -> Reference:
+    """What is proven from a witness: distances from `x0`, by default 0.
+
+    Status ``none``, with the reason, where nothing is.
+    """
+    from dadapt_cli.reference import newton, recession
+    from dadapt_cli.reference.enclosure import enclose
+    from dadapt_cli.reference.witness import attained
+
+    x0 = problem.zeros() if x0 is None else x0
+    if problem.l2 > 0:
+        return attained(problem, enclose(problem, witness.w, x0=x0), witness, x0)
+    if math.prod(problem.shape) > newton.LARGEST_DENSE:
+        return recession.certify_wide(problem, witness)
+    return recession.certify(problem, witness, x0)
 
 
 def estimated_seconds(problem: Problem) -> float:
-    """A rough upper estimate of what the reference costs, from sizes alone."""
+    """What the reference costs, from sizes alone: with an l2 term within about a factor of two.
+
+    Without one, a linear programme may be needed, whose time is not known before.
+    """
+    from dadapt_cli.reference import hessian
     from dadapt_cli.reference.newton import LARGEST_DENSE
 
     unknowns: float = math.prod(problem.shape)
     classes = problem.shape[-1] if problem.softmax else 1
     product = 2e-9 * problem.nonzeros * classes + 2e-8 * problem.n * classes
     if unknowns > LARGEST_DENSE:
-        return 2000 * product
-    multiply = 4e-10 if isinstance(problem.X, np.ndarray) else 4e-9
-    blocks = classes * (classes + 1) / 2
-    hessian = multiply * problem.nonzeros**2 / problem.n * blocks + 1e-10 * unknowns**3
-    steps = 15 if problem.l2 > 0 else 60
-    return 300 * product + steps * hessian
+        return 500 * product
+    multiply = hessian.gram_seconds(problem.X) * classes * (classes + 1) / 2
+    step = multiply + 1e-10 * unknowns**3
+    return 100 * product + 8 * step if problem.l2 > 0 else 300 * product + 60 * step
 
 
-def _compute(problem: Problem, x0: Array | None) -> Reference:
-    from dadapt_cli.reference import intercept, newton, recession
+def _compute(problem: Problem, x0: Array | None) -> tuple[Reference, Witness | None]:
+    from dadapt_cli.reference import newton, recession
+    from dadapt_cli.reference.enclosure import structural
 
-    x0 = problem.zeros() if x0 is None else x0
     if problem.l2 == 0:
-        return recession.infimum(problem, x0)
-    if problem.intercept:
-        return intercept.minimum(problem, x0)
-    found = newton.minimise(problem, problem.zeros())
-    grad_norm = float(np.linalg.norm(found.g))
-    D_error = grad_norm / problem.l2
-    gap = grad_norm**2 / (2 * problem.l2)
-    if not math.isfinite(gap) or gap > 1e-6 * found.f:
-        return none(f"the solver stopped at a certified gap of {gap:.1e}")
-    return Reference(
-        "attained",
-        f_star=found.f,
-        gap=gap,
-        method=f"{found.method}; gap = ||g||^2/(2 l2)",
-        distances=metric.distances(problem, found.w - x0, D_error),
-    ).in_metric("identity")
+        return recession.infimum(problem, problem.zeros() if x0 is None else x0)
+    basis = structural(problem).basis if problem.intercept else None
+    found = newton.minimise(problem, problem.zeros(), basis=basis)
+    witness = Witness(found.w, found.method)
+    reference = certify(problem, witness, x0)
+    return reference, None if reference.status == "none" else witness

@@ -1,29 +1,47 @@
-"""References kept between runs, by the content of the data and the objective.
+"""Witnesses kept between runs, by the content of the data and the objective.
 
-A file holds the reference and a digest of itself; one that is damaged, of another version, or
-under another key is ignored and computed anew, never trusted.
+Nothing in a file is trusted but as a guess: what it claims is proven anew, by one evaluation,
+whenever it is read, so a crafted or damaged file costs time and nothing else. Only regular files
+are read, without following links and without waiting, and only MOST_BYTES of them; writing
+replaces the name, never what a link there points to.
 """
 
 from __future__ import annotations
 
+import base64
+import contextlib
 import hashlib
 import json
+import logging
 import math
-from dataclasses import asdict, fields
+import os
+import stat
+import tempfile
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import scipy.sparse as sp
 
-from dadapt_cli._typing import Array
-from dadapt_cli.errors import InputOutputError
+from dadapt_cli._typing import Array, Mask
 from dadapt_cli.objective import Problem
-from dadapt_cli.reference.reference import Reference
-from dadapt_cli.system.files import atomic_write, cache_folder
+from dadapt_cli.reference.witness import HOW, Witness
+from dadapt_cli.system.files import PART, cache_folder
 
-VERSION = 2
-"""Of the computation: a change that makes better references makes the old ones invalid."""
+VERSION = 3
+"""Of the files: those of another version are not read."""
+
+MOST_BYTES = 2**26
+"""Of a file that is read."""
+
+
+@dataclass(frozen=True)
+class Entry:
+    """A witness, and how many seconds it took to find."""
+
+    witness: Witness
+    seconds: float
 
 
 def content(problem: Problem) -> str:
@@ -53,43 +71,87 @@ def _path(key: str) -> Path:
     return cache_folder() / "references" / f"{key}.json"
 
 
-def read(key: str) -> Reference | None:
-    """The kept reference, or None where there is none that can be trusted."""
+def read(key: str, problem: Problem) -> Entry | None:
+    """The kept witness of a problem, or None where there is none that could be one."""
     try:
-        document = json.loads(_path(key).read_bytes())
-        body = document["reference"]
-        trusted = document["digest"] == _digest(key, body)
-        names = {field.name for field in fields(Reference)}
-        if not trusted or set(body) != names:
+        document = json.loads(_bytes(_path(key)))
+        if document["version"] != VERSION or document["how"] not in HOW:
             return None
-        lengths = [v for kept in body["distances"].values() for v in kept]
-        numbers = [v for v in (*body.values(), *lengths) if isinstance(v, float)]
-        return Reference(**body) if all(math.isfinite(v) for v in numbers) else None
-    except (
-        OSError,
-        ValueError,
-        KeyError,
-        TypeError,
-        AttributeError,
-    ):  # not there, or not one of ours
+        seconds = float(document["seconds"])
+        w = _array(document["w"], problem.shape)
+        falling = _mask(document["falling"], problem)
+        direction = None
+        if falling is not None:
+            direction = _array(document["direction"], problem.shape)
+        if not (0.0 <= seconds < math.inf):
+            return None
+        return Entry(Witness(w, document["how"], falling, direction), seconds)
+    # Not there, not a regular file, or not one of ours: a RecursionError is deep JSON.
+    except (OSError, ValueError, KeyError, TypeError, OverflowError, RecursionError):
         return None
 
 
-def write(key: str, reference: Reference) -> None:
-    """Keep `reference`; a cache that cannot be written costs time later, nothing else."""
-    body = asdict(reference)
-    text = json.dumps({"reference": body, "digest": _digest(key, body)}, indent=1)
-    try:
-        _path(key).parent.mkdir(parents=True, exist_ok=True)
-        with atomic_write(_path(key)) as handle:
-            handle.write(text.encode())
-    except (OSError, InputOutputError) as error:
-        import logging
+def _bytes(path: Path) -> bytes:
+    """A regular file's content; OSError for anything else, at once."""
+    flags = os.O_RDONLY | getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_NONBLOCK", 0)
+    handle = os.open(path, flags | getattr(os, "O_BINARY", 0))
+    with os.fdopen(handle, "rb") as file:
+        if not stat.S_ISREG(os.fstat(handle).st_mode):
+            raise OSError("not a regular file")
+        read = file.read(MOST_BYTES + 1)
+    if len(read) > MOST_BYTES:
+        raise OSError("too large")
+    return read
 
+
+def _array(text: str, shape: tuple[int, ...]) -> Array:
+    """Little-endian float64 in base64, of a shape that is known."""
+    values = np.frombuffer(base64.b64decode(text, validate=True), "<f8").astype(np.float64)
+    if values.size != math.prod(shape) or not np.isfinite(values).all():
+        raise ValueError("weights of another shape, or not finite")
+    return values.reshape(shape)
+
+
+def _mask(text: str | None, problem: Problem) -> Mask | None:
+    if text is None:
+        return None
+    count = problem.n * (problem.n_classes - 1 if problem.softmax else 1)
+    bits = np.unpackbits(np.frombuffer(base64.b64decode(text, validate=True), np.uint8))
+    if not 0 <= bits.size - count < 8:
+        raise ValueError("terms of another number")
+    return bits[:count].astype(bool)
+
+
+def write(key: str, entry: Entry) -> None:
+    """Keep `entry`; a cache that cannot be written costs time later, nothing else."""
+    witness = entry.witness
+    document = {
+        "version": VERSION,
+        "how": witness.how,
+        "seconds": entry.seconds,
+        "w": _text(witness.w.astype("<f8")),
+        "falling": None if witness.falling is None else _text(np.packbits(witness.falling)),
+        "direction": None if witness.direction is None else _text(witness.direction.astype("<f8")),
+    }
+    try:
+        _replace(_path(key), json.dumps(document, indent=1).encode())
+    except OSError as error:
         logging.getLogger("dadapt").warning("the reference is not kept: %s", error)
 
 
-def _digest(key: str, body: dict[str, Any]) -> str:
-    return hashlib.sha256(
-        f"{VERSION} {key} {json.dumps(body, sort_keys=True)}".encode()
-    ).hexdigest()
+def _text(array: Any) -> str:
+    return base64.b64encode(np.ascontiguousarray(array).tobytes()).decode()
+
+
+def _replace(path: Path, content: bytes) -> None:
+    """Write a file that appears whole; a link of that name is replaced, not followed."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    handle, made = tempfile.mkstemp(PART, f".{path.name[:100]}.", path.parent)
+    try:
+        with os.fdopen(handle, "wb") as file:
+            file.write(content)
+        Path(made).replace(path)
+    except BaseException:
+        with contextlib.suppress(OSError):  # the error on its way out says more
+            Path(made).unlink()
+        raise

@@ -13,10 +13,10 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-import scipy.sparse as sp
 
-from dadapt_cli._typing import Array
+from dadapt_cli._typing import Array, Indices
 from dadapt_cli.objective import Evaluation, Problem
+from dadapt_cli.reference.hessian import full_hessian, second_derivatives
 
 LARGEST_DENSE = 1500
 """Unknowns up to which the Hessian is formed and factored."""
@@ -41,7 +41,7 @@ class Minimum:
 
 
 def minimise(
-    problem: Problem, start: Array, *, null_space: Array | None = None, warm: bool = True
+    problem: Problem, start: Array, *, basis: Indices | None = None, warm: bool = True
 ) -> Minimum:
     """Minimise f from `start`.
 
@@ -51,9 +51,9 @@ def minimise(
         Any l2 >= 0; with l2 = 0 a minimiser must exist. float64.
     start
         Weights, shape (p,) or (p, C).
-    null_space
-        Orthonormal columns, (unknowns, r), along which f is constant (l2 = 0). Steps are
-        orthogonal to them, so a start orthogonal to them leads to the minimiser of least norm.
+    basis
+        Numbers of the unknowns that Newton's method moves, where others make up for the rest
+        (:mod:`~dadapt_cli.reference.dependences`); by default all.
     warm
         Whether L-BFGS, or ``orth``, goes first.
 
@@ -73,7 +73,7 @@ def minimise(
     grad_norm = np.linalg.norm(now.g)
     for _ in range(NEWTON_STEPS):
         if dense:
-            step = cholesky_step(problem, now.scores, now.g, null_space)
+            step = cholesky_step(problem, now.scores, now.g, basis)
         else:
             step = _conjugate_gradient_step(problem, now.scores, now.g)
         slope = float(np.vdot(now.g, step))
@@ -136,75 +136,38 @@ def _orth(problem: Problem, start: Array) -> Array:
     return state.x
 
 
-def second_derivatives(problem: Problem, scores: Array) -> Array:
-    """Of each sample's own loss: sigma(1 - sigma), or the softmax probabilities q."""
-    residual = problem.unweighted(problem.residuals(scores) * problem.n_mean)
-    if problem.softmax:
-        residual[np.arange(problem.n), problem.labels.index] += 1.0
-        return residual
-    positive = np.abs(residual)  # sigma(-m)
-    return positive * (1.0 - positive)
-
-
-def hessian(problem: Problem, scores: Array) -> Array:
-    """Hessian at given scores, (p, p) or (p C, p C) with the weights' own (row-major) order."""
-    q = second_derivatives(problem, scores)
-    X: Any = problem.X
-    p, n_classes = problem.p, problem.n_classes
-    if not problem.softmax:
-        H = _gram(X, problem.weighted(q))
-    else:
-        H4 = np.empty((p, n_classes, p, n_classes))
-        for a in range(n_classes):
-            for b in range(a + 1):
-                block = _gram(X, problem.weighted(q[:, a] * ((a == b) - q[:, b])))
-                H4[:, a, :, b] = block
-                H4[:, b, :, a] = block
-        H = H4.reshape(p * n_classes, p * n_classes)
-    H /= problem.n_mean
-    H[np.diag_indices_from(H)] += np.broadcast_to(problem.ridge, problem.shape).ravel()
-    return H
-
-
-def _gram(X: Any, weights: Array) -> Array:
-    """X' diag(weights) X as a dense matrix."""
-    if sp.issparse(X):
-        scaled = sp.csr_array(
-            (X.data * np.repeat(weights, np.diff(X.indptr)), X.indices, X.indptr), shape=X.shape
-        )
-        return np.asarray((X.T @ scaled).toarray())
-    return np.asarray(X.T @ (X * weights[:, None]))
-
-
-def cholesky_step(problem: Problem, scores: Array, g: Array, null_space: Array | None) -> Array:
-    """-H^-1 g; along `null_space`, where H is zero, H is replaced by a multiple of 1."""
+def cholesky_step(problem: Problem, scores: Array, g: Array, basis: Indices | None) -> Array:
+    """-H^-1 g in the unknowns of `basis` (None: all of them); 0 in the others."""
     from scipy.linalg import LinAlgError, cho_factor, cho_solve
 
-    H = hessian(problem, scores)
-    scale = float(H.trace()) / len(H)
+    H = full_hessian(problem, scores)
     flat = g.ravel()
-    if null_space is not None:
-        H += scale * (null_space @ null_space.T)
-        flat = flat - null_space @ (null_space.T @ flat)
+    if basis is not None:
+        H, flat = H[np.ix_(basis, basis)], flat[basis]
+    step = np.zeros(g.size)
+    if not len(H):
+        return step.reshape(g.shape)
+    scale = float(H.trace()) / len(H)
     lift = 0.0
     for _ in range(20):
         try:
             factor = cho_factor(H)
             break
-        except LinAlgError:  # numerically singular: lift the diagonal just enough
+        except (LinAlgError, ValueError):  # numerically singular: lift the diagonal just enough
             more = max(10 * lift, 1e-15 * scale)
             H[np.diag_indices_from(H)] += more - lift
             lift = more
     else:
-        return np.zeros_like(g)
-    return -np.asarray(cho_solve(factor, flat)).reshape(g.shape)
+        return step.reshape(g.shape)
+    step[slice(None) if basis is None else basis] = -np.asarray(cho_solve(factor, flat))
+    return step.reshape(g.shape)
 
 
 def _conjugate_gradient_step(problem: Problem, scores: Array, g: Array) -> Array:
     """Newton step by conjugate gradients on Hessian-vector products."""
     from scipy.sparse.linalg import LinearOperator, cg
 
-    q = second_derivatives(problem, scores)
+    q, _ = second_derivatives(problem, scores)
     X: Any = problem.X
 
     def product(flat: Array) -> Array:

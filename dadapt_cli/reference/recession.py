@@ -1,16 +1,18 @@
 """The infimum without an l2 term: which losses can be driven to zero together, and the rest.
 
-Each loss is made of terms with a margin that is linear in the weights: y_i <x_i, w> for two
-classes, <x_i, w_{y_i} - w_c> for each other class c of more. B has these as rows. A direction v
-with B v >= 0, B v != 0 lets the terms with (B v)_i > 0 fall to zero without raising any other, so
-the infimum is not attained; let I+ be all terms that can fall so together. Then
+Each loss is made of terms with a margin that is linear in the weights
+(:mod:`~dadapt_cli.reference.terms`). B has these as rows. A direction v with B v >= 0, B v != 0
+lets the terms with (B v)_i > 0 fall to zero without raising any other, so the infimum is not
+attained; let I+ be all terms that can fall so together. Then
 
     inf f = min of f without the terms of I+,
 
 which is attained (facial reduction). I+ is found from solutions with a small l2: they grow along
-v and leave it only where B v = 0. What is found is verified: v must separate I+ strictly and
-leave the kept terms alone, and a dual point with all kept terms positive must bound the minimum
-from below. Only where that is undecided is a linear programme solved, in the few directions left.
+v and leave it only where B v = 0; only where that is undecided a linear programme is solved, in
+the few directions left. Nothing that is claimed depends on this choice: losses are not negative,
+so for any terms that are left out the minimum of the others bounds f* from below, and f at any
+point bounds it from above. What is claimed is proven from the :class:`Witness` alone, whoever
+made it.
 """
 
 from __future__ import annotations
@@ -23,21 +25,30 @@ import numpy as np
 import scipy.sparse as sp
 
 from dadapt_cli._typing import Array, Mask
-from dadapt_cli.objective import Problem, metric
-from dadapt_cli.reference import newton
+from dadapt_cli.objective import Problem
+from dadapt_cli.objective.rounding import TINY, up
+from dadapt_cli.reference import dependences, newton
+from dadapt_cli.reference.dependences import Dependences
+from dadapt_cli.reference.enclosure import (
+    CURVATURE,
+    enclose,
+    of_columns,
+    structural,
+)
+from dadapt_cli.reference.evaluation import mean_of, scores_with_error
 from dadapt_cli.reference.reference import Reference
+from dadapt_cli.reference.self_concordance import exponents, scaled
+from dadapt_cli.reference.terms import Terms
+from dadapt_cli.reference.witness import SEPARATES, Witness, attained, enough
 
 LADDER = (1e-4, 1e-6, 1e-8, 1e-10, 1e-12)
 """l2 of the solutions that are looked at, each from the one before."""
 
 RELATIVE_ZERO = 1e-9
-"""A margin below this, relative to row and direction, counts as zero (data have 6-17 digits)."""
+"""A margin below this, relative to row and direction, counts as zero when terms are chosen."""
 
-CLEAR_OF_ZERO = 10.0
-"""Multiple of ||B'alpha|| that a dual variable must exceed to count as positive."""
-
-LARGEST_GAP = 1e-10
-"""Primal - dual above it, the terms were split wrongly or the solver failed."""
+NAMED = 3
+"""Features of a direction that are named."""
 
 
 @dataclass(frozen=True)
@@ -49,89 +60,116 @@ class _Split:
     method: str
 
 
-class _Terms:
-    """The terms of a problem: the matrix B of shape (m, unknowns), and which (i, c) they are."""
-
-    def __init__(self, problem: Problem) -> None:
-        self.problem = problem
-        X = sp.csr_array(problem.X).astype(np.float64)
-        index = problem.labels.index
-        if not problem.softmax:
-            self.where: Any = np.arange(problem.n)
-            self.B = sp.csr_array(X * problem.y[:, None])
-        else:
-            n_classes = problem.n_classes
-            pairs = np.ones((problem.n, n_classes), bool)
-            pairs[np.arange(problem.n), index] = False
-            self.where = np.nonzero(pairs)
-            rows, others = self.where
-            copies = X[rows]
-            length = np.diff(copies.indptr)
-            place = copies.indices.astype(np.int64) * n_classes  # weights are row-major (p, C)
-            term = np.repeat(np.arange(len(rows)), length)
-            self.B = sp.csr_array(
-                sp.coo_array(
-                    (
-                        np.concatenate([copies.data, -copies.data]),
-                        (
-                            np.concatenate([term, term]),
-                            np.concatenate(
-                                [
-                                    place + np.repeat(index[rows], length),
-                                    place + np.repeat(others, length),
-                                ]
-                            ),
-                        ),
-                    ),
-                    shape=(len(rows), problem.p * n_classes),
-                )
-            )
-        self.norms = np.sqrt(np.asarray((self.B * self.B).sum(axis=1)))
-
-    def margins(self, w: Array) -> Array:
-        return np.asarray(self.B @ w.ravel())
-
-    def dual(self, scores: Array) -> Array:
-        """alpha: minus the derivative of the summed losses in each term's margin, > 0."""
-        residual = self.problem.residuals(scores) * self.problem.n_mean
-        alpha: Array = residual[self.where] if self.problem.softmax else np.abs(residual)
-        return alpha
-
-    def mask(self, terms: Mask) -> Mask:
-        """Terms as :meth:`Problem.restrict` wants them; a row's own class is always kept."""
-        if not self.problem.softmax:
-            return terms
-        kept = np.ones((self.problem.n, self.problem.n_classes), bool)
-        kept[self.where] = terms
-        return kept
-
-    def null_space(self, terms: Mask) -> Array:
-        """Orthonormal columns spanning {v: B v = 0 on `terms`}, shape (unknowns, r)."""
-        chosen = self.B[np.flatnonzero(terms)]
-        values, vectors = np.linalg.eigh(np.asarray((chosen.T @ chosen).toarray()))
-        # Eigenvalues of B'B are squares: rounding reaches 1e-16 of the largest one.
-        return np.asarray(vectors[:, values <= 1e-13 * max(float(values[-1]), 1e-300)])
-
-
-def infimum(problem: Problem, x0: Array) -> Reference:
-    """The reference of a problem without l2 term, distances from `x0`."""
+def infimum(problem: Problem, x0: Array) -> tuple[Reference, Witness | None]:
+    """The reference of a problem without l2 term, distances from `x0`, and its witness."""
+    exponent = exponents(problem.X)
+    even = Problem(
+        scaled(problem.X, exponent), problem.labels, weights=problem.weights,
+        n_mean=problem.n_mean, threads=problem.threads,
+    )  # fmt: skip
     if math.prod(problem.shape) > newton.LARGEST_DENSE:
-        return _separable_or_none(problem)
-    terms = _Terms(problem)
+        return _separable_or_none(problem, even)
+    terms = Terms(problem)
+    level = terms.scaled(even, exponent)
+    powers = exponent.reshape(-1, *(1 for _ in problem.shape[1:]))
     w, reason = problem.zeros(), "no l2 was small enough to tell which losses fall to zero"
     for stage, l2 in enumerate(LADDER):
-        found = newton.minimise(problem.with_l2(l2), w, warm=stage == 0)
+        found = newton.minimise(even.with_l2(l2), w, warm=stage == 0)
         w = found.w
-        if _separates(terms.margins(w), terms.norms, w):
-            return _separable(terms.margins(w))
-        split = _split(terms, w, terms.dual(found.scores), l2, last=l2 == LADDER[-1])
+        if _separates(level.margins(w), level.norms, w):
+            every = np.ones(len(terms), bool)
+            split: _Split | None = _Split(every, w.ravel(), SEPARATES)
+        else:
+            split = _split(level, w, level.dual(found.scores), l2, last=l2 == LADDER[-1])
         if split is None:
             continue
-        reference = _reduced(terms, split, w, x0)
+        kept = ~split.falling
+        known = _known(terms, kept)
+        left, start = even, w
+        if not kept.all():
+            left = even.restrict(level.mask(kept))
+        if kept.any():
+            start = np.ldexp(known.reduce(np.ldexp(w, -powers)), powers)
+            start = newton.minimise(left, start, basis=known.basis, warm=False).w
+        v = np.ldexp(split.direction.reshape(problem.shape), -powers)
+        witness = Witness(np.ldexp(start, -powers), split.method, split.falling, v)
+        reference = certify(problem, witness, x0, terms, known)
         if reference.status != "none":
-            return reference
+            return reference, witness
         reason = reference.reason or reason
-    return Reference("none", reason=reason)
+    return Reference("none", reason=reason), None
+
+
+def _known(terms: Terms, kept: Mask) -> Dependences:
+    """The exact dependences of the kept terms' columns."""
+    if kept.all():
+        return of_columns(terms.problem)
+    return dependences.find(terms.B[np.flatnonzero(kept)], structural(terms.problem))
+
+
+def certify(
+    problem: Problem,
+    witness: Witness,
+    x0: Array,
+    terms: Terms | None = None,
+    known: Dependences | None = None,
+) -> Reference:
+    """Prove what follows from a witness, without an l2 term; status ``none`` where nothing does."""
+    terms = Terms(problem) if terms is None else terms
+    falling = witness.falling
+    if falling is None or len(falling) != len(terms):
+        falling = np.zeros(len(terms), bool)
+    known = _known(terms, ~falling) if known is None else known
+    if not falling.any() or witness.direction is None:
+        found = enclose(problem, witness.w, curvature=True, x0=x0, known=known)
+        return attained(problem, found, witness, x0)
+    mean, lower, upper = mean_of(problem), 0.0, 0.0
+    if not falling.all():
+        left = problem.restrict(terms.mask(~falling))
+        found = enclose(left, witness.w, curvature=True, known=known, mean=mean)
+        if found.reason is not None and found.lower <= 0.0:
+            return Reference("none", reason=found.reason)
+        lower, upper = found.lower, found.upper
+    v = witness.direction
+    with np.errstate(all="ignore"):
+        proven = terms.falls_exactly(falling, v, known)
+        if not proven:  # then f* is at most f at a point far along the direction
+            far = known.reduce(witness.w) + _far_enough(terms, falling, v, witness.w)
+            upper = enclose(problem, far, curvature=False).f_upper
+    gap = max(up(upper - lower), TINY)
+    if not enough(gap, upper, 0.0):
+        return Reference("none", reason=f"no certificate: f* is only known to {gap:.1e} at l2 = 0")
+    return Reference(
+        "not-attained",
+        f_star=upper,
+        gap=gap,
+        method=f"{witness.how}; {CURVATURE}",
+        reason=_in_words(problem, falling, v, proven),
+        witness=witness.w,
+        direction=v,
+    )
+
+
+def _in_words(problem: Problem, falling: Mask, v: Array, proven: bool) -> str:
+    """What separates the samples, and whether that is proven."""
+    count = int(falling.sum())
+    begin = "D is infinite: " if proven else "not attained, to 1e-12: "
+    if count == falling.size:
+        what = "the data are separable, and f comes as near to 0 as one likes"
+        kind = "complete separation"
+    else:
+        what = f"the losses of {count} of {falling.size} margins can be driven to 0"
+        what += ", so the infimum is not attained" if proven else ""
+        kind = "quasi-complete separation"
+    X = problem.X
+    largest = np.abs(X).max(axis=0) if isinstance(X, np.ndarray) else abs(X).max(axis=0).toarray()
+    reach = np.abs(v).reshape(problem.p, -1).max(axis=1) * np.ravel(largest)
+    order = np.argsort(-reach, kind="stable")[:NAMED]
+    order = order[reach[order] > 1e-3 * reach.max(initial=0.0)]
+    constant = problem.p if problem.bias else 0
+    names = ["the constant" if j + 1 == constant else str(j + 1) for j in order.tolist()]
+    features = f"; most along feature{'s' * (len(names) > 1)} {', '.join(names)}" if names else ""
+    return f"{begin}{what} ({kind}{features})"
 
 
 def _separates(margins: Array, norms: Array, w: Array) -> bool:
@@ -140,38 +178,46 @@ def _separates(margins: Array, norms: Array, w: Array) -> bool:
     return bool(scale > 0 and norms.min() > 0 and np.all(margins > RELATIVE_ZERO * norms * scale))
 
 
-def _separable(margins: Array) -> Reference:
+def _separable_or_none(problem: Problem, even: Problem) -> tuple[Reference, Witness | None]:
+    """For problems too wide to be factored: only separability can be decided."""
+    found = newton.minimise(even.with_l2(1e-8), problem.zeros())
+    exponent = exponents(problem.X).reshape(-1, *(1 for _ in problem.shape[1:]))
+    witness = Witness(np.ldexp(found.w, -exponent), SEPARATES)
+    reference = certify_wide(problem, witness)
+    return reference, None if reference.status == "none" else witness
+
+
+def certify_wide(problem: Problem, witness: Witness) -> Reference:
+    """Prove that the witness separates the samples; status ``none`` where it does not."""
+    with np.errstate(all="ignore"):
+        scores, error = scores_with_error(problem, witness.w)
+        if problem.softmax:
+            line, own = np.arange(problem.n), problem.labels.index
+            best = scores[line, own].copy()
+            scores[line, own] = -np.inf
+            margins = best - scores.max(axis=1)
+        else:
+            margins = problem.y * scores
+        separated = bool(np.all(margins > 4.0 * error))
+    if not separated:
+        return Reference(
+            "none",
+            reason=f"{math.prod(problem.shape)} weights are too many to certify f* without an l2 "
+            "term; --l2 1/n has a certificate",
+        )
+    every = np.ones(problem.n, bool)
     return Reference(
         "not-attained",
         f_star=0.0,
-        gap=0.0,
-        method=f"a separating direction, least margin {float(margins.min()):.3g}",
-        reason="D is infinite: the data are separable, and f comes as near to 0 as one likes",
+        gap=TINY,
+        method=f"{witness.how}, clear of rounding",
+        reason=_in_words(problem, every, witness.w, True),
+        witness=witness.w,
+        direction=witness.w,
     )
 
 
-def _separable_or_none(problem: Problem) -> Reference:
-    """For problems too wide for the dense algebra: only separability can be decided."""
-    found = newton.minimise(problem.with_l2(1e-8), problem.zeros())
-    scores = found.scores
-    if problem.softmax:
-        rows = np.arange(problem.n)
-        own = scores[rows, problem.labels.index]
-        scores[rows, problem.labels.index] = -np.inf
-        margins = own - scores.max(axis=1)
-    else:
-        margins = problem.y * scores
-    row_norms = np.sqrt(np.asarray((sp.csr_array(problem.X) ** 2).sum(axis=1)))
-    if _separates(margins, 2 * row_norms, found.w):
-        return _separable(margins)
-    return Reference(
-        "none",
-        reason=f"{math.prod(problem.shape)} weights are too many to certify f* without an l2 term; "
-        "--l2 1/n has a certificate",
-    )
-
-
-def _split(terms: _Terms, w: Array, alpha: Array, l2: float, *, last: bool) -> _Split | None:
+def _split(terms: Terms, w: Array, alpha: Array, l2: float, *, last: bool) -> _Split | None:
     """Propose I+ from the solution at a small l2; None when this l2 does not tell.
 
     The linear programme is for the last l2 only: by then few directions and terms are open.
@@ -231,133 +277,9 @@ def _linear_programme(R: Array) -> tuple[Array, Mask] | None:
     return (np.asarray(u), fall) if clear else None
 
 
-def _reduced(terms: _Terms, split: _Split, w: Array, x0: Array) -> Reference:
-    """Minimise the kept terms and certify the minimum from both sides."""
-    problem, kept = terms.problem, ~split.falling
-    if not kept.any():
-        return _separable(terms.margins(split.direction))
-    restricted = problem.restrict(terms.mask(kept)) if split.falling.any() else problem
-    N = terms.null_space(kept)
-    start = (w.ravel() - N @ (N.T @ w.ravel())).reshape(problem.shape)
-    found = newton.minimise(restricted, start, null_space=N, warm=False)
-    lower, residual, alpha = _dual_bound(restricted, found, N)
-    if _can_move(terms, kept, alpha, residual):
-        return Reference("none", reason="a loss that is kept may be one that can fall to 0")
-    upper, w_far = found.f, found.w
-    if split.falling.any():
-        w_far = found.w + _far_enough(terms, split, found.w).reshape(problem.shape)
-        upper = problem.value(problem.scores(w_far), w_far)
-    rounding = 4 * np.finfo(float).eps * upper
-    gap = max(upper - lower, 0.0) + rounding
-    if not gap <= LARGEST_GAP:
-        return Reference(
-            "none", reason=f"no certificate: primal - dual = {upper - lower:.1e} at l2 = 0"
-        )
-    n_falling = int(split.falling.sum())
-    certificate = f"dual point with ||B'alpha|| = {residual:.1e}"
-    if n_falling:
-        return Reference(
-            "not-attained",
-            f_star=upper,
-            gap=gap,
-            method=f"{split.method}, {found.method}; {certificate}",
-            reason=f"D is infinite: the losses of {n_falling} of {kept.size} margins can be "
-            "driven to 0, so the infimum is not attained",
-        )
-    D_error = distance_error(problem, found, N)
-    move = (found.w - x0).ravel()
-    move = (move - N @ (N.T @ move)).reshape(problem.shape)  # to the nearest minimiser
-    return Reference(
-        "attained",
-        f_star=upper,
-        gap=gap,
-        method=f"{split.method}, {found.method}; {certificate}",
-        distances=metric.distances(problem, move, D_error),
-    ).in_metric("identity")
-
-
-def _can_move(terms: _Terms, kept: Mask, alpha: Array, residual: float) -> bool:
-    """Whether a direction that the clearly positive alpha allow changes another kept margin.
-
-    A dual point with alpha > 0 excludes every direction of recession, but rounding makes a tiny
-    alpha of a true zero. Terms whose alpha is clear of ||B'alpha|| stay; the directions in which
-    they do must move no other kept term.
-    """
-    numbers = np.flatnonzero(kept)
-    clear = alpha * terms.norms[kept] > CLEAR_OF_ZERO * residual
-    stays = np.zeros(len(kept), bool)
-    stays[numbers[clear]] = True
-    others = numbers[~clear]
-    moved = np.linalg.norm(np.asarray(terms.B[others] @ terms.null_space(stays)), axis=1)
-    return bool(np.any(moved > RELATIVE_ZERO * terms.norms[others]))
-
-
-def _far_enough(terms: _Terms, split: _Split, w: Array) -> Array:
+def _far_enough(terms: Terms, falling: Mask, v: Array, w: Array) -> Array:
     """t v with t so large that the falling terms together add less than 1e-20 to f."""
-    slope = terms.margins(split.direction)[split.falling]
-    here = terms.margins(w)[split.falling]
+    slope, here = terms.margins(v)[falling], terms.margins(w)[falling]
     wanted = 46.0 + math.log(len(slope))
     t = float(np.max((wanted - here) / slope))
-    return max(t, 0.0) * split.direction
-
-
-def _dual_bound(problem: Problem, found: newton.Minimum, N: Array) -> tuple[float, float, Array]:
-    """A lower bound on the minimum from the Fenchel dual, and how far it is from feasible.
-
-    The dual maximises the mean entropy of (1 - sum alpha, alpha) subject to B'alpha = 0. The
-    residuals at the minimiser are almost feasible; they are projected, in the metric of the
-    Hessian, which keeps every probability positive.
-
-    Returns
-    -------
-    bound
-        Mean entropy; -inf when a probability left [0, 1].
-    residual
-        ||B'alpha||_2 = ||X' residuals||, sums over samples.
-    alpha
-        The dual point, one number a kept term; all must be positive for the minimum to exist.
-    """
-    r = problem.residuals(found.scores) * problem.n_mean
-    X: Any = problem.X
-    curvature = newton.second_derivatives(problem, found.scores)
-    for _ in range(3):
-        g = np.asarray(X.T @ r) / problem.n_mean
-        step = newton.cholesky_step(problem, found.scores, g, N)
-        z = X @ step
-        if problem.softmax:
-            z = z - (curvature * z).sum(axis=1, keepdims=True)
-        r += problem.weighted(curvature * z)
-    residual = float(np.linalg.norm(X.T @ r))
-    if problem.softmax:
-        others = np.ones(r.shape, bool) if problem.dropped is None else ~problem.dropped
-        others[np.arange(problem.n), problem.labels.index] = False
-        alpha, away = r[others], np.where(others, r, 0.0)
-    else:
-        alpha = -problem.y * r
-        away = alpha[:, None]
-    away = problem.unweighted(away)  # the probabilities of the classes that are not the own
-    total = away.sum(axis=1)
-    if alpha.min(initial=0.0) < 0 or total.max(initial=0.0) > 1:
-        return -math.inf, residual, alpha
-    from scipy.special import entr, xlog1py
-
-    entropy = problem.weighted(entr(away).sum(axis=1) - xlog1py(1.0 - total, -total))
-    return float(entropy.sum()) / problem.n_mean, residual, alpha
-
-
-def distance_error(problem: Problem, found: newton.Minimum, N: Array) -> float | None:
-    r"""Bound on the distance to the minimiser of least norm, without strong convexity.
-
-    Along the segment to it, of length r, the second derivative phi'' falls at most by
-    exp(-R r t) with R = max_i ||x_i|| (softmax sqrt(2) times that), as |phi'''| <= R r phi''.
-    Integrated, with mu the least curvature orthogonal to N: 1 - exp(-R r) <= R ||g||/mu.
-    """
-    H = newton.hessian(problem, found.scores)
-    scale = float(H.trace())
-    mu = float(np.linalg.eigvalsh(H + scale * (N @ N.T))[0])
-    rows = np.sqrt(np.asarray((sp.csr_array(problem.X) ** 2).sum(axis=1)))
-    R = float(rows.max()) * (math.sqrt(2.0) if problem.softmax else 1.0)
-    if R == 0:
-        return 0.0
-    ratio = R * float(np.linalg.norm(found.g)) / mu if mu > 0 else math.inf
-    return -math.log1p(-ratio) / R if ratio < 1 else None
+    return max(t, 0.0) * v

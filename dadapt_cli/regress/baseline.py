@@ -4,15 +4,16 @@ from __future__ import annotations
 
 import json
 import math
-from dataclasses import asdict, dataclass, fields
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, NoReturn
 
+from dadapt_cli._typing import Record
 from dadapt_cli.errors import DataError, InputOutputError, UsageError
 from dadapt_cli.reference import Reference
-from dadapt_cli.system.files import atomic_write
-
-Record = dict[str, Any]
+from dadapt_cli.reference.reference import ARRAYS
+from dadapt_cli.system.files import atomic_write, read_whole, reporting
+from dadapt_cli.system.schema import conforms, require, require_fields
 
 VERSION = 1
 """Of the file's format."""
@@ -74,6 +75,15 @@ BAD = ("changed", "missing", "worse", "wrong", "failed")
 
 VERDICTS = ("ok", "skipped", "new", "better", *BAD)
 
+PROBLEM = {
+    "sha256": str,
+    "shape": dict[str, Any],
+    "environment": dict[str, Any],
+    "references": dict[str, Any],
+    "algorithms": dict[str, dict[str, Any]],
+}
+"""What a problem in a baseline has."""
+
 ROUNDING = 1e-12
 """By which share d may exceed the certified D: its own rounding."""
 
@@ -91,21 +101,20 @@ def read(path: Path) -> Record:
         It is not a baseline, or a damaged one.
     """
     try:
-        text = path.read_bytes().decode()
-    except FileNotFoundError:
-        raise UsageError(
-            f"{path}: there is no such file; --update makes one, --baseline names another"
-        ) from None
-    except OSError as error:
-        raise InputOutputError(f"{path}: {error.strerror}; it cannot be read") from error
+        with reporting(path, "it cannot be read"):
+            if not path.exists():
+                raise UsageError(
+                    f"{path}: there is no such file; --update makes one, --baseline names another"
+                )
+        text = read_whole(path).decode()
     except UnicodeDecodeError:
         _refuse(path, "not text")
     try:
         document = json.loads(text, parse_constant=_no_number)
     except json.JSONDecodeError as error:
         raise DataError(f"not JSON: {error.msg}; {_REMEDY}", str(path), error.lineno) from error
-    except ValueError as error:
-        _refuse(path, str(error))
+    except (ValueError, RecursionError) as error:
+        _refuse(path, str(error)[:120])
     if not isinstance(document, dict) or "version" not in document:
         _refuse(path, "not a baseline: it has no version")
     if document["version"] != VERSION:
@@ -134,25 +143,27 @@ def _no_number(word: str) -> NoReturn:
 
 def _check(document: Record) -> None:
     """Raise KeyError, TypeError, AttributeError or ValueError at what a gate could not use."""
+    require({"tolerances": dict[str, dict[str, float]], "problems": dict[str, Any]}, document, "it")
     for name, stated in tolerances(document).items():
         if min(asdict(stated).values()) < 0:
             raise ValueError(f"the tolerance of {name!r} is negative")
-    names = {field.name for field in fields(Reference)} - {"seconds"}
-    for problem in document["problems"].values():
-        str.encode(problem["sha256"])
-        if not problem["shape"]["samples"] >= 1:
+    for name, problem in document["problems"].items():
+        require(PROBLEM, problem, name)
+        require({"samples": int}, problem["shape"], f"the shape of {name}")
+        if problem["shape"]["samples"] < 1:
             raise ValueError("a problem without samples")
-        dict.keys(problem["environment"])
         for known in problem["references"].values():
-            if set(known) != names or not isinstance(known["f_star"], float):
-                raise ValueError("a reference with other fields than this program's")
-        for penalties in problem["algorithms"].values():
-            for figures in penalties.values():
-                if "suboptimality_last" not in figures:
+            require_fields(Reference, known, "a reference", ["seconds", *ARRAYS])
+            require({"f_star": float}, known, "a reference")
+            for lengths in known["distances"].values():
+                if len(lengths) != 3:
+                    raise ValueError("distances that are not D, D_inf and D_error")
+        for algorithm, penalties in problem["algorithms"].items():
+            if not conforms(penalties, dict[str, dict[str, float | None]]):
+                raise ValueError(f"the runs of {algorithm} are not figures")
+            for key, figures in penalties.items():
+                if not key.startswith("l2=") or "suboptimality_last" not in figures:
                     raise ValueError("a run without figures")
-                for name, value in figures.items():
-                    if value is not None and not math.isfinite(value):
-                        raise ValueError(f"{name!r} is {value!r}")
 
 
 def tolerances(document: Record) -> dict[str, Tolerance]:
@@ -216,9 +227,15 @@ def compare(
         if name == "d" and share is not None and share > 1 + ROUNDING:
             verdict = "wrong"
         change = None if not old or new is None else (new - old) / abs(old)
-        compared.append({"figure": name, "baseline": old, "measured": new, "change": change,
-                         "allowed": allowed, "verdict": verdict})  # fmt: skip
+        compared.append({"figure": name, "baseline": old, "measured": new,
+                         "change": _number(change), "allowed": _number(allowed),
+                         "verdict": verdict})  # fmt: skip
     return compared
+
+
+def _number(value: float | None) -> float | None:
+    """None for what overflows: a baseline's figures may be as small or as large as floats are."""
+    return value if value is None or math.isfinite(value) else None
 
 
 def _verdict(name: str, old: float | None, new: float | None, now: Record) -> str:

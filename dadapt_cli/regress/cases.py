@@ -1,7 +1,7 @@
 """One gated run: an algorithm on a problem, and the figures that are compared with a baseline.
 
 The figures are deterministic, and reproducible because a run ends before rounding takes over
-(:data:`STOP`, :data:`ROUNDS`, :data:`HORIZONS`); ``benchmarks/gate_noise.py`` measures by how much
+(:data:`STOP`, :data:`BUDGETS`, :data:`HORIZONS`); ``benchmarks/gate_noise.py`` measures by how much
 they move when nothing but the rounding changes. No figure is a time.
 """
 
@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import math
 import time
-from dataclasses import asdict, dataclass, replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from dadapt_cli import reference
@@ -23,13 +23,13 @@ from dadapt_cli.preprocessing import labels
 from dadapt_cli.reference import Reference
 from dadapt_cli.solver.monitor import Monitor
 from dadapt_cli.solver.options import Options
-from dadapt_cli.solver.stages import FitResult, Samples, fit_source
-from dadapt_cli.solver.trace import Source
+from dadapt_cli.solver.samples import Samples, Source
+from dadapt_cli.solver.stages import FitResult, fit_source
 
 STOP = 1e-6
 """Relative suboptimality at which a full-batch run ends: rounding makes what comes later."""
 
-ROUNDS = {"dual-avg": 1000, "gd": 1000, "adagrad": 1000, "safe": 50, "orth": 50,
+BUDGETS = {"dual-avg": 1000, "gd": 1000, "adagrad": 1000, "safe": 50, "orth": 50,
           "sgd": 100, "adam": 100}  # fmt: skip
 """The gated algorithms; iterations at most, or epochs: all three drops of the schedule are in them.
 
@@ -62,7 +62,7 @@ class Case:
     path
         The file.
     algo
-        One of ROUNDS.
+        One of BUDGETS.
     l2
         ``1/n`` or ``0``.
     sha256
@@ -81,7 +81,7 @@ class Case:
 
 def stored(known: Reference) -> Record:
     """A reference as a baseline keeps it: all but the seconds it took."""
-    kept = asdict(known)
+    kept = known.document()
     del kept["seconds"]
     return kept
 
@@ -173,10 +173,10 @@ def _options(case: Case, known: Reference, classes: int) -> Options:
         every=1,
         threads=1,
     )
-    rounds = HORIZONS.get((case.problem, case.algo), ROUNDS[case.algo])
+    steps = HORIZONS.get((case.problem, case.algo), BUDGETS[case.algo])
     if find(case.algo).INFO.minibatch:
-        return replace(options, epochs=rounds, average="weighted")
-    return replace(options, iterations=rounds, tol=STOP * (math.log(classes) - known.f_star))
+        return replace(options, epochs=steps, average="weighted")
+    return replace(options, iterations=steps, tol=STOP * (math.log(classes) - known.f_star))
 
 
 def _figures(result: FitResult) -> Record:

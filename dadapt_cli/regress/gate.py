@@ -15,15 +15,14 @@ from pathlib import Path
 from typing import Any
 
 from dadapt_cli import __version__
+from dadapt_cli._typing import Record
 from dadapt_cli.datasets import PROBLEMS, Dataset, absent, find, pick, shipped
 from dadapt_cli.errors import InputOutputError, UsageError
 from dadapt_cli.regress import baseline
-from dadapt_cli.regress.cases import PENALTIES, ROUNDS, Case, describe, measure
+from dadapt_cli.regress.cases import BUDGETS, PENALTIES, Case, describe, measure
 from dadapt_cli.solver.checks import choice
 from dadapt_cli.solver.trace import environment
 from dadapt_cli.system.signals import SIGNALS
-
-Record = dict[str, Any]
 
 Map = Callable[[Callable[[Any], Any], Sequence[Any]], Iterator[Any]]
 """``map`` of the interpreter, or of a pool: results in the order of the work."""
@@ -61,8 +60,8 @@ def check_algorithms(algos: Sequence[str]) -> tuple[str, ...]:
         One that the gate does not cover.
     """
     for algo in algos:
-        choice("algo", algo, tuple(ROUNDS))
-    return tuple(dict.fromkeys(algos)) or tuple(ROUNDS)
+        choice("algo", algo, tuple(BUDGETS))
+    return tuple(dict.fromkeys(algos)) or tuple(BUDGETS)
 
 
 def run(
@@ -119,7 +118,7 @@ def run(
             kept = {
                 algo: penalties
                 for algo, penalties in (old["algorithms"].items() if same else ())
-                if algo in ROUNDS and algo not in algos
+                if algo in BUDGETS and algo not in algos
             }
             entries[name] = {**new, "algorithms": kept, "environment": _environment()}
     cases = {
@@ -191,7 +190,7 @@ def _judge(
 def _missing(name: str, algos: Sequence[str], before: Record, cases: list[Case]) -> list[Record]:
     """Reports of the runs that the baseline has of these algorithms and nobody made."""
     made = {(case.algo, f"l2={case.l2}") for case in cases}
-    asked = before.get("algorithms", {}) if len(algos) == len(ROUNDS) else algos
+    asked = before.get("algorithms", {}) if len(algos) == len(BUDGETS) else algos
     return [
         _report(name, "missing", algo=algo, l2=key.removeprefix("l2="),
                 message="in the baseline, but the gate has no such run")

@@ -4,7 +4,12 @@ from __future__ import annotations
 
 from typing import TextIO
 
-from dadapt_cli.render.machine import Record
+from dadapt_cli._typing import Record
+from dadapt_cli.render.screen import columns
+from dadapt_cli.system.terminal import printable
+
+HEADER = ("fold", "samples", "accuracy", "log-loss", "status")
+WIDTHS = (4, 7, 9, 8, len("interrupted"))
 
 
 class FoldTable:
@@ -18,20 +23,19 @@ class FoldTable:
         """Print what the next record says."""
         if record["event"] == "start":
             self.folds, data = record["folds"], record["data"]
-            path = data["path"] or "data"
             self._print(
-                f"{path if path.isprintable() else repr(path)}: {data['samples']} samples, "
+                f"{data['path'] or 'data'}: {data['samples']} samples, "
                 f"{data['features']} features, {data['classes']} classes; {record['folds']} folds, "
                 f"{record['algorithm']}"
             )
             self._print("")
-            self._print("fold  samples  accuracy  log-loss  status")
+            self._print_row(HEADER)
         elif record["event"] == "fold":
             self.done += 1
-            self._print(
-                f"{record['fold']:4d}  {record['samples']:7d}  {100 * record['accuracy']:7.2f} %  "
-                f"{_number(record['log_loss']):>8}  {record['status']}"
-            )
+            self._print_row((
+                str(record["fold"]), str(record["samples"]), f"{100 * record['accuracy']:.2f} %",
+                _number(record["log_loss"]), record["status"],
+            ))  # fmt: skip
         elif record["accuracy"] is not None:
             self._print("")
             se = record["accuracy_se"]
@@ -43,8 +47,11 @@ class FoldTable:
                 f"log-loss {_number(record['log_loss'])} (SE {_number(record['log_loss_se'])})"
             )
 
+    def _print_row(self, cells: tuple[str, ...]) -> None:
+        self._print(columns([cells], 0, widths=WIDTHS)[0])
+
     def _print(self, line: str) -> None:
-        self.stream.write(line + "\n")
+        self.stream.write(printable(line, self.stream) + "\n")
         self.stream.flush()
 
 

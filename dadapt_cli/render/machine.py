@@ -8,9 +8,8 @@ import os
 from pathlib import Path
 from typing import Any, TextIO
 
-from dadapt_cli.errors import InputOutputError
-
-Record = dict[str, Any]
+from dadapt_cli._typing import Record
+from dadapt_cli.system.files import open_to_grow, reporting
 
 
 def line(record: Record) -> str:
@@ -85,21 +84,19 @@ class Trace:
 
     def record(self, record: Record) -> None:
         """Append one line; the file is begun anew with the first."""
-        try:
+        with reporting(self.path, "the trace ends there"):
             if self.descriptor is None:
-                flags = os.O_WRONLY | os.O_CREAT | os.O_TRUNC
-                self.descriptor = os.open(self.path, flags, 0o666)
+                self.descriptor = open_to_grow(self.path)
             left = memoryview(line(record).encode())
             whole = self.size + len(left)
-            while left:
-                left = left[os.write(self.descriptor, left) :]
+            try:
+                while left:
+                    left = left[os.write(self.descriptor, left) :]
+            except OSError:
+                if Path(self.path).is_file():
+                    os.ftruncate(self.descriptor, self.size)
+                raise
             self.size = whole
-        except OSError as error:
-            if self.descriptor is not None and Path(self.path).is_file():
-                os.ftruncate(self.descriptor, self.size)
-            raise InputOutputError(
-                f"{self.path}: {error.strerror}; the trace ends there"
-            ) from error
 
     def close(self) -> None:
         """Close the file."""

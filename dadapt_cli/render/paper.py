@@ -10,43 +10,28 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, TextIO
 
-from rich.console import Console
-from rich.table import Table
-from rich.text import Text
-
+from dadapt_cli._typing import Record
+from dadapt_cli.render import screen
 from dadapt_cli.system.files import atomic_write
-
-Record = dict[str, Any]
 
 PARTS = ("dadapt_adam", "dadapt_sgd", "dadapt_adagrad", "cocob")
 
 
-def _console(stream: TextIO) -> Console:
-    console = Console(file=stream, highlight=False, markup=False, emoji=False)
-    if not console.is_terminal:
-        console.width = 200  # a file has no edge to wrap at
-    return console
-
-
-def _table(columns: Sequence[tuple[str, Sequence[str]]]) -> Table:
-    table = Table(box=None, pad_edge=False, padding=(0, 1), header_style="bold")
-    for i, (header, _) in enumerate(columns):
-        table.add_column(header, justify="right" if i else "left", no_wrap=True)
-    for row in zip(*(cells for _, cells in columns), strict=True):
-        table.add_row(*row)
-    return table
+def _rows(columns: Sequence[tuple[str, Sequence[str]]]) -> list[Sequence[str]]:
+    """The header and the rows of columns."""
+    header = [name for name, _ in columns]
+    return [header, *zip(*(cells for _, cells in columns), strict=True)]
 
 
 def _fitting(
     columns: list[tuple[str, Sequence[str]]], dispensable: Sequence[str], width: int
-) -> Table:
-    """The table without as many of the dispensable columns as it takes to fit the screen."""
+) -> list[Sequence[str]]:
+    """The rows without as many of the dispensable columns as it takes to fit the screen."""
     for name in dispensable:
-        needed = sum(max(map(len, (header, *cells))) + 2 for header, cells in columns)
-        if needed <= width:
+        if screen.width(_rows(columns)) <= width:
             break
         columns = [column for column in columns if column[0] != name]
-    return _table(columns)
+    return _rows(columns)
 
 
 def own_part(record: Record) -> Record:
@@ -101,8 +86,9 @@ def figure2(records: Sequence[Record], stream: TextIO) -> None:
         ("Adam's", [_known(adam["log_loss"], ".4g") for _, adam, _ in parts]),
         ("d (SD)", [_found(own) for own, _, _ in parts]),
     ]
-    console = _console(stream)
-    console.print(_fitting(columns, ("SE", "Adam", "Adam's", "points", "d (SD)"), console.width))
+    console = screen.console(stream)
+    dispensable = ("SE", "Adam", "Adam's", "points", "d (SD)")
+    screen.put_columns(console, _fitting(columns, dispensable, console.width))
     for line in (
         f"Training accuracy in percent at the end of epoch {first['epochs']}, mean over "
         f"{first['seeds']} seeds (standard error); mean log-loss.",
@@ -112,7 +98,7 @@ def figure2(records: Sequence[Record], stream: TextIO) -> None:
         "deviation); * at the edge of the grid.",
         "Adam's grid of learning rates: " + ", ".join(f"{row['lr']:g}" for row in first["grid"]),
     ):
-        console.print(Text(line), soft_wrap=True)
+        screen.put(console, line)
 
 
 def table1(records: Sequence[Record], stream: TextIO) -> None:
@@ -120,7 +106,7 @@ def table1(records: Sequence[Record], stream: TextIO) -> None:
     if not records:
         return
     first = records[0]
-    console = _console(stream)
+    console = screen.console(stream)
     parts = [(own_part(record), record["adam"]) for record in records]
     columns: list[tuple[str, Sequence[str]]] = [
         ("problem", [_name(record) for record in records]),
@@ -130,14 +116,12 @@ def table1(records: Sequence[Record], stream: TextIO) -> None:
         ("accuracy with d", [_with_error(own["accuracy"], own["se"]) for own, _ in parts]),
         ("with that lr", [_with_error(adam["accuracy"], adam["se"]) for _, adam in parts]),
     ]
-    console.print(_table(columns))
-    console.print(
-        Text(
-            f"d at the end of epoch {first['epochs']}, mean and standard deviation (SD) over "
-            f"{first['seeds']} seeds; training accuracy in percent (standard error); * at the "
-            "edge of the grid " + ", ".join(f"{row['lr']:g}" for row in first["grid"])
-        ),
-        soft_wrap=True,
+    screen.put_columns(console, _rows(columns))
+    screen.put(
+        console,
+        f"d at the end of epoch {first['epochs']}, mean and standard deviation (SD) over "
+        f"{first['seeds']} seeds; training accuracy in percent (standard error); * at the "
+        "edge of the grid " + ", ".join(f"{row['lr']:g}" for row in first["grid"]),
     )
 
 
@@ -146,7 +130,7 @@ def figure7(records: Sequence[Record], stream: TextIO) -> None:
     if not records:
         return
     first = records[0]
-    console = _console(stream)
+    console = screen.console(stream)
     starts = ("d0", [f"{row['d0']:g}" for row in first["d0"]])
     columns = [
         (_name(record), [_with_error(row["accuracy"], row["se"]) for row in record["d0"]])
@@ -154,13 +138,11 @@ def figure7(records: Sequence[Record], stream: TextIO) -> None:
     ]
     at_once = max(1, (console.width - 8) // 16)
     for i in range(0, len(columns), at_once):
-        console.print(_table([starts, *columns[i : i + at_once]]))
-    console.print(
-        Text(
-            f"Training accuracy in percent at the end of epoch {first['epochs']}, mean over "
-            f"{first['seeds']} seeds and its standard error."
-        ),
-        soft_wrap=True,
+        screen.put_columns(console, _rows([starts, *columns[i : i + at_once]]))
+    screen.put(
+        console,
+        f"Training accuracy in percent at the end of epoch {first['epochs']}, mean over "
+        f"{first['seeds']} seeds and its standard error.",
     )
 
 
@@ -179,7 +161,7 @@ def write_curves(path: Path, curves: Record) -> None:
         columns = (curve["accuracy"], curve["se"], curve["log_loss"])
         for epoch, row in enumerate(zip(*columns, strict=True), 1):
             writer.writerow((epoch, name, *row))
-    with atomic_write(path) as handle:
+    with atomic_write(path, own=True) as handle:
         handle.write(text.getvalue().encode())
 
 
@@ -189,7 +171,7 @@ def write_rows(path: Path, rows: Sequence[Record]) -> None:
     writer = csv.DictWriter(text, list(rows[0]), lineterminator="\n")
     writer.writeheader()
     writer.writerows(rows)
-    with atomic_write(path) as handle:
+    with atomic_write(path, own=True) as handle:
         handle.write(text.getvalue().encode())
 
 
@@ -249,7 +231,7 @@ def _save(figure: Any, panels: list[Any], stem: Path) -> list[Path]:
     with matplotlib.rc_context({"svg.hashsalt": "dadapt"}):
         for kind, metadata in (("png", {"Software": None}), ("svg", {"Date": None})):
             path = stem.with_suffix(f".{kind}")
-            with atomic_write(path) as handle:
+            with atomic_write(path, own=True) as handle:
                 figure.savefig(handle, format=kind, dpi=150, metadata=metadata)
             paths.append(path)
     return paths

@@ -7,10 +7,10 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+from dadapt_cli._typing import Record
 from dadapt_cli.errors import MissingExtraError, UsageError
 from dadapt_cli.system.files import atomic_write
-
-Record = dict[str, Any]
+from dadapt_cli.system.terminal import printable
 
 FORMATS = (".png", ".svg")
 
@@ -68,7 +68,8 @@ def draw(path: str, start: Record, steps: Sequence[Record], distance: str, meani
         if axes.lines:
             axes.legend()
     data = start["data"]
-    figure.suptitle(f"{Path(data['path'] or 'data').name}, {start['algorithm']}", parse_math=False)
+    name = printable(Path(data["path"] or "data").name)
+    figure.suptitle(f"{name}, {start['algorithm']}", parse_math=False)
     suffix = Path(path).suffix.lower()[1:]
     # Fixed ids and no date: the same run gives the same file.
     with matplotlib.rc_context({"svg.hashsalt": "dadapt"}), atomic_write(path) as handle:

@@ -10,6 +10,8 @@ from types import TracebackType
 from rich.console import Console
 from rich.status import Status
 
+from dadapt_cli.system.terminal import printable
+
 
 class Progress:
     """Shows k, d and f; nothing at all unless standard error is a terminal."""
@@ -24,7 +26,7 @@ class Progress:
     def say(self, what: str) -> None:
         """Show what is being done."""
         if self.status is not None:
-            self.status.update(what)
+            self.status.update(printable(what))
 
     @contextlib.contextmanager
     def hidden(self) -> Iterator[None]:

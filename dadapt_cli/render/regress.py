@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import json
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from typing import Any
 from xml.etree import ElementTree as ET
 
-Record = dict[str, Any]
+from dadapt_cli._typing import Record
+from dadapt_cli.render.screen import columns
+from dadapt_cli.system.terminal import printable
 
 COLUMNS = (
     ("d", "d", "#.4g"),
@@ -20,6 +22,19 @@ COLUMNS = (
     ("accuracy", "accuracy", ".4f"),
 )
 """Header, figure, format."""
+
+
+MARKUP = str.maketrans({"|": r"\|", "<": "&lt;", "`": r"\`"})
+"""What Markdown would take for its own, escaped."""
+
+
+def _escaped(value: Any, escape: Callable[[str], str]) -> Any:
+    """The report with all its strings escaped: a baseline's names are anybody's."""
+    if isinstance(value, str):
+        return escape(value)
+    if isinstance(value, dict):
+        return {name: _escaped(item, escape) for name, item in value.items()}
+    return [_escaped(item, escape) for item in value] if isinstance(value, list) else value
 
 
 def summary(report: Record) -> str:
@@ -73,20 +88,9 @@ def _cells(run: Record) -> list[str]:
     ]
 
 
-def _columns(rows: Sequence[Sequence[str]]) -> list[str]:
-    """The rows with the first three cells flush left and all others flush right."""
-    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
-    return [
-        "  ".join(
-            cell.ljust(width) if i < 3 else cell.rjust(width)
-            for i, (cell, width) in enumerate(zip(row, widths, strict=True))
-        ).rstrip()
-        for row in rows
-    ]
-
-
 def table(report: Record) -> str:
     """A row a run, then a line for each figure that is not as it was."""
+    report = _escaped(report, printable)
     rows = [["problem", "algorithm", "l2", *(header for header, _, _ in COLUMNS), ""]]
     for run in report["runs"]:
         if run["algo"] is not None:
@@ -102,7 +106,7 @@ def table(report: Record) -> str:
         for run in report["runs"]
         if run["algo"] is None
     ]
-    blocks = [_columns(rows) if len(rows) > 1 else [], notes, others, [summary(report)]]
+    blocks = [columns(rows, 3) if len(rows) > 1 else [], notes, others, [summary(report)]]
     return "\n\n".join("\n".join(block) for block in blocks if block) + "\n"
 
 
@@ -113,6 +117,7 @@ def document(report: Record) -> str:
 
 def junit(report: Record) -> str:
     """JUnit XML: a test case a run, or a problem that did not run."""
+    report = _escaped(report, printable)  # XML has no place for control characters
     suite = ET.Element("testsuite", name="dadapt regress")
     for run in report["runs"]:
         case = ET.SubElement(suite, "testcase", classname=run["problem"], name=_name(run),
@@ -137,6 +142,7 @@ def junit(report: Record) -> str:
 
 def markdown(report: Record) -> str:
     """A summary a problem, then each figure that is not as it was."""
+    report = _escaped(report, lambda text: printable(text).translate(MARKUP))
     lines = [f"### dadapt regress {summary(report)}", "", "| problem | runs | verdicts |",
              "|---|---:|---|"]  # fmt: skip
     for problem in dict.fromkeys(run["problem"] for run in report["runs"]):

@@ -2,17 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import Any, TextIO
+import math
+from collections.abc import Callable, Sequence
+from typing import Any, TextIO, TypeAlias
 
 from rich.console import Console
 from rich.table import Table as RichTable
 from rich.text import Text
 
-from dadapt_cli.algorithms import Info, find
+from dadapt_cli._typing import Record
+from dadapt_cli.render import screen
+from dadapt_cli.render.digits import digits
 from dadapt_cli.render.spark import BARS, sparkline
 
-Record = dict[str, Any]
+Info: TypeAlias = Any
+"""What is known about an algorithm: an object with the fields of ``algorithms.Info``."""
 
 # header, record key, format; what is dropped first when the screen is narrow comes last here
 COLUMNS = (
@@ -39,6 +43,7 @@ STATUS = {
     "tolerance": "tolerance reached",
     "time": "time limit reached",
     "optimal": "the gradient is zero",
+    "proven": "enough labels proven",
     "precision": "f can be lowered no further in this precision",
     "interrupted": "interrupted",
     "failed": "failed",
@@ -56,22 +61,27 @@ def _columns(steps: Sequence[Record], width: int) -> list[tuple[str, str, str]]:
         f = [(n, f"f_{n}", ".6f") for n in ("last", "average", "best")]
         f[0] = ("f last", "f_last", ".6f")
         used[2:2] = [c for c in f if any(step.get(c[1]) is not None for step in steps)]
-    while len(used) > 3 and _needed(used, steps) > width:
+    while len(used) > 3 and screen.width(_cells(used, steps)) > width:
         used.pop()
     return sorted(used, key=lambda c: ORDER.index(c[1]))
 
 
-def _needed(columns: Sequence[tuple[str, str, str]], steps: Sequence[Record]) -> int:
-    cells = [[name, *(_number(s.get(key), form) for s in steps)] for name, key, form in columns]
-    return sum(max(map(len, column)) for column in cells) + 2 * len(cells)
+def _cells(columns: Sequence[tuple[str, str, str]], steps: Sequence[Record]) -> list[list[str]]:
+    """The header and a row a step."""
+    rows = [[_number(step.get(key), form) for _, key, form in columns] for step in steps]
+    return [[name for name, _, _ in columns], *rows]
 
 
 class Table:
-    """Prints the problem at the start and everything else with the end record."""
+    """Prints the problem at the start and everything else with the end record.
 
-    def __init__(self, stream: TextIO, info: Info) -> None:
-        self.console = Console(file=stream, highlight=False, markup=False, emoji=False)
-        self.info = info
+    `describe` gives the Info of an algorithm by its name and variant.
+    """
+
+    def __init__(self, stream: TextIO, describe: Callable[[str, str], Info]) -> None:
+        self.console = screen.console(stream, file_width=None)
+        self.describe = describe
+        self.info: Info = None
         self.start: Record = {}
         self.steps: list[Record] = []
 
@@ -79,7 +89,7 @@ class Table:
         """Take the next record."""
         if record["event"] == "start":
             self.start = record
-            self.info = find(record["algorithm"], record["options"]["variant"]).INFO  # --algo auto
+            self.info = self.describe(record["algorithm"], record["options"]["variant"])
             for text in self._heading():
                 self._print(text)
         elif record["event"] == "step":
@@ -89,16 +99,15 @@ class Table:
             self._print_steps()
             self._print_summary(record)
 
-    def _print(self, text: str | Text, style: str = "") -> None:
-        self.console.print(text, style=style, soft_wrap=not self.console.is_terminal)
+    def _print(self, text: str | Text) -> None:
+        screen.put(self.console, text)
 
     def _heading(self) -> list[Text]:
         start = self.start
         data, objective, known = start["data"], start["objective"], start["reference"]
         labels = ", ".join(str(label) for label in data["labels"][:8])
         more = ", ..." if len(data["labels"]) > 8 else ""
-        path = data["path"] or "data"
-        name = path if path.isprintable() else repr(path)
+        name = data["path"] or "data"
         positive = f" ({data['labels'][1]} is the positive one)" if data["classes"] == 2 else ""
         lines = [
             Text.assemble(
@@ -119,13 +128,13 @@ class Table:
             lines.append(Text(f"f* unknown: {known['reason']}"))
         else:
             D = known[self.info.distance]
-            certified = (
-                "given" if known["status"] == "given" else f"certified to {known['gap']:.1e}"
-            )
+            value = f"{known['f_star']:.15g} (given)"
+            if known["status"] != "given":
+                value = f"{digits(known['f_star'], known['gap'])} (certified)"
             distance = "" if D is None else f", {self.info.distance} = {D:.6g}"
             if known["status"] == "not-attained":
                 distance = f" (an infimum, not attained), {self.info.distance} = infinity"
-            lines.append(Text(f"f* = {known['f_star']:.15g} ({certified}){distance}"))
+            lines.append(Text(f"f* = {value}{distance}"))
         if start["d0"] is None:
             rate = start["options"]["lr"]
             text = "" if rate is None else f"learning rate {rate:g} (given with --lr); "
@@ -140,14 +149,9 @@ class Table:
         return lines
 
     def _print_steps(self) -> None:
-        table = RichTable(box=None, pad_edge=False, padding=(0, 1), header_style="bold")
         columns = _columns(self.steps, self.console.width)
-        for name, _, _ in columns:
-            table.add_column(name, justify="right", no_wrap=True)
-        for step in self.steps:
-            table.add_row(*(_number(step.get(key), form) for _, key, form in columns))
         self._print("")
-        self.console.print(table)
+        screen.put_columns(self.console, _cells(columns, self.steps), left=0)
         self._print("")
         if self.console.is_terminal and len(self.steps) > 2 and self._can_draw():
             for name, key in (("d_k ", "d"), ("f-f*", "suboptimality_last")):
@@ -181,6 +185,9 @@ class Table:
                 f"held-out accuracy {100 * end['test_accuracy']:.2f} %, log-loss "
                 + ("unknown" if loss is None else f"{loss:.6f}")
             )
+        if end["labels_proven"] is not None:
+            share = math.floor(1000 * end["labels_proven"]) / 10  # never more than is proven
+            self._print(f"{share:.1f} % of the labels are proven to be those of the exact optimum")
         if end["theorem2_k"] is not None:
             self._print(f"Theorem 2 returns the average of x_0..x_{end['theorem2_k']}")
         for line in end["diagnosis"]:

@@ -58,7 +58,8 @@ def fit(
     from dadapt_cli.solver import resume
     from dadapt_cli.solver.monitor import Monitor
     from dadapt_cli.solver.options import Options
-    from dadapt_cli.solver.stages import Samples, fit_source
+    from dadapt_cli.solver.samples import Samples
+    from dadapt_cli.solver.stages import fit_source
 
     known = set(Options.__dataclass_fields__) - {"init"}
     if unknown := sorted(set(options) - known):

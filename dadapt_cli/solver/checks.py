@@ -3,40 +3,55 @@
 from __future__ import annotations
 
 import math
-from typing import Any
-
-import numpy as np
+from numbers import Real
+from typing import Any, NamedTuple
 
 from dadapt_cli.errors import UsageError
+
+LARGEST = 2**63 - 1
+"""Of integers: what an array can count."""
 
 
 def choice(name: str, value: Any, choices: tuple[str, ...]) -> None:
     """Raise UsageError unless `value` is one of `choices`."""
     if value not in choices:
-        raise UsageError(f"--{name} {value!r}; choose from {', '.join(choices)}")
+        shown = value[:40] if isinstance(value, str) else value
+        raise UsageError(f"--{name} {shown!r}; choose from {', '.join(choices)}")
 
 
-def number(
-    name: str,
-    value: Any,
-    *,
-    at_least: float | None = None,
-    above: float | None = None,
-    words: tuple[str, ...] = (),
-) -> None:
-    """Raise UsageError unless `value` is one of `words` or a finite number in range."""
+class Range(NamedTuple):
+    """The finite numbers within limits; NumPy's numbers are some, truth values are not."""
+
+    at_least: float | None = None
+    above: float | None = None
+    below: float | None = None
+
+    def __contains__(self, value: Any) -> bool:
+        known = isinstance(value, Real) and not isinstance(value, bool)
+        if isinstance(value, int) and abs(value) > LARGEST:
+            return False
+        return (
+            known
+            and math.isfinite(value)
+            and (self.at_least is None or value >= self.at_least)
+            and (self.above is None or value > self.above)
+            and (self.below is None or value < self.below)
+        )
+
+    def __str__(self) -> str:
+        if self.at_least is not None and self.below is not None:
+            return f"number in [{self.at_least:g}, {self.below:g})"
+        if self.above is not None:
+            return f"number above {self.above:g}"
+        if self.below is not None:
+            return f"number below {self.below:g}"
+        return "finite number" if self.at_least is None else f"number of at least {self.at_least:g}"
+
+
+def number(name: str, value: Any, *, words: tuple[str, ...] = (), **limits: float) -> None:
+    """Raise UsageError unless `value` is one of `words` or a number in :class:`Range`."""
     if isinstance(value, str) and value in words:
         return
-    wanted = "a finite number"
-    if at_least is not None:
-        wanted = f"a number of at least {at_least:g}"
-    if above is not None:
-        wanted = f"a number above {above:g}"
-    given = isinstance(value, (int, float, np.integer, np.floating)) and not isinstance(value, bool)
-    if (
-        not given
-        or not math.isfinite(value)
-        or (at_least is not None and value < at_least)
-        or (above is not None and value <= above)
-    ):
-        raise UsageError(f"--{name} {str(value)[:40]!r}; give {' or '.join([*words, wanted])}")
+    if value not in (numbers := Range(**limits)):
+        wanted = " or ".join([*words, f"a {numbers}"])
+        raise UsageError(f"--{name} {str(value)[:40]!r}; give {wanted}")

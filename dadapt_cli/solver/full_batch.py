@@ -42,7 +42,7 @@ def iterate(
     trace
         Takes the rows. Its monitor's checkpoint is given the loop's variables before the row of
         their iteration, so that a row that only the end of this run makes is none of the run
-        that goes on from there.
+        that is resumed from it.
 
     Returns
     -------

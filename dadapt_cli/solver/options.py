@@ -1,81 +1,151 @@
-"""The options of a fit, what they may be, and which belong to which algorithm.
+"""The options of a fit: each declared once, here.
 
-An option that an algorithm would ignore is refused.
+An option that an algorithm would ignore is refused. Imports no NumPy: ``--help`` needs this.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field, replace
-from typing import Any
+from dataclasses import dataclass, replace
+from functools import partial
+from typing import TYPE_CHECKING, Any, Literal
 
-from dadapt_cli import algorithms
-from dadapt_cli.algorithms import Algorithm, Info
+from dadapt_cli._typing import Metric, Scale
 from dadapt_cli.errors import UsageError
-from dadapt_cli.objective.metric import METRICS
-from dadapt_cli.objective.minibatches import AVERAGES, SCHEDULES
-from dadapt_cli.preprocessing.scaling import SCALES
 from dadapt_cli.solver.checks import choice, number
+from dadapt_cli.solver.declared import FULL_BATCH, MINIBATCH, NAMED, declared, option
+
+if TYPE_CHECKING:
+    from dadapt_cli.algorithms import Algorithm, Info
 
 SMALLEST_D0 = {"float64": 1e-100, "float32": 1e-30}
 """Below it the entries of s = d0 g underflow and d would stay at d0 without a word."""
 
-
-FULL_BATCH = ("iterations", "bound", "metric")
-
-MINIBATCH = ("epochs", "batch_size", "seed", "average")
-
-SETTINGS = (
-    *("gradient_bound", "memory", "inner", "lbfgs_pairs"),
-    *("d0", "lr", "momentum", "betas", "schedule"),
+_data, _objective, _algorithm, _output = (
+    partial(option, group=name) for name in ("Data", "Objective", "Algorithm", "Output")
 )
-"""Taken by the algorithms that say so in ``Info.settings``; d0 by all full-batch ones."""
+_budget = partial(option, group="Budget", budget=True)
+_durability = partial(option, group="Durability", folds=False)
 
-INNER = ("exact", "newton")
 
-
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class Options:
-    """The options of a fit, as on the command line; see INTERFACE and ``dadapt fit -h``.
+    """The options of a fit, as on the command line (:func:`.declared.option` says what is what).
 
     ``bound`` and ``metric`` are None for the algorithm's own default.
     """
 
-    algo: str = "dual-avg"
-    iterations: int = 1000
-    d0: str | float = "auto"
-    bound: str | None = None
-    gradient_bound: str | float = "auto"
-    metric: str | None = None
-    memory: int = 1
-    inner: str = "exact"
-    lbfgs_pairs: int = 0
-    epochs: int = 100
-    batch_size: int = 16
-    schedule: str = "paper"
-    seed: int = 0
-    average: str = "none"
-    momentum: float = 0.0
-    betas: tuple[float, float] = (0.9, 0.999)
-    lr: float | None = None
-    variant: str = "paper"
-    l2: str | float = 0.0
-    bias: bool = False
-    intercept: bool = False
-    weight: Mapping[int, float] = field(default_factory=dict)
-    scale: str = "none"
-    init: str | None = None
-    positive: int | None = None
-    reference: str | float = "auto"
-    tol: float | None = None
-    time_limit: float | None = None
-    every: str | int = "log"
-    dtype: str = "float64"
-    threads: int | None = None
-    checkpoint: str | None = None
-    resume: str | None = None
-    restart: bool = False
-    checkpoint_every: float = 30.0
+    scale: Scale = _data(  # noqa: RUF009
+        "none", "Divide: features by minmax or standard (deviation), rows to unit."
+    )
+    weight: Mapping[int, float] = _data(
+        dict, "A label's samples count W times; repeatable.", at_least=0.0, metavar="LABEL=W"
+    )
+    positive: int | None = _data(None, "This label against the rest.", metavar="LABEL")
+    dtype: Literal["float64", "float32"] = _data("float64", "float64, or float32 for the arrays.")
+
+    l2: str | float = _objective(
+        0.0, "Weight of (l2/2)||w||^2: a number or 1/n.", words=("1/n",), at_least=0.0
+    )
+    bias: bool = _objective(False, "Append a constant feature 1.")
+    intercept: bool = _objective(False, "Append one that the l2 term leaves out.", "--intercept")
+    reference: str | float = _objective(
+        "auto",
+        "f* and its certificate: auto, always, none or a number.",
+        folds=False,
+        words=("auto", "always", "none"),
+    )
+
+    algo: str = _algorithm(
+        "dual-avg",
+        "dual-avg, gd, adagrad, safe, orth, sgd, ... (dadapt algorithms).",
+        "--algo",
+        "-a",
+    )
+    variant: str = _algorithm("paper", "paper, pip (package dadaptation) or preprint.")
+    init: str | None = _algorithm(None, "Start x_0; D is measured from there.", metavar="MODEL")
+    d0: str | float = _algorithm(
+        "auto", "Initial lower bound on D: auto (certified) or a number.", takers=FULL_BATCH + NAMED
+    )
+    bound: str | None = _algorithm(
+        None, "d-hat: I (default), II or certified; safe and orth: certified.", takers=FULL_BATCH
+    )
+    metric: Metric | None = _algorithm(  # noqa: RUF009
+        None, "identity (default), half (default of safe, orth) or diagonal.", takers=FULL_BATCH
+    )
+    gradient_bound: str | float = _algorithm(
+        "auto",
+        "G: auto, initial, lipschitz or a number.",
+        takers=NAMED,
+        words=("auto", "initial", "lipschitz"),
+        above=0.0,
+    )
+    memory: int = _algorithm(1, "Last steps that orth searches along.", takers=NAMED, at_least=0)
+    inner: Literal["exact", "newton"] = _algorithm(
+        "exact", "Search of orth: exact, or newton (one Newton step).", takers=NAMED
+    )
+    lbfgs_pairs: int = _algorithm(
+        0, "Pairs of the L-BFGS direction that orth adds; 0: none.", takers=NAMED, at_least=0
+    )
+    batch_size: int = _algorithm(16, "Samples in a minibatch.", takers=MINIBATCH, at_least=1)
+    schedule: Literal["paper", "constant"] = _algorithm(
+        "paper", "paper (a tenth from epochs 60, 80, 95 on) or constant.", takers=NAMED
+    )
+    average: Literal["none", "uniform", "weighted"] = _algorithm(
+        "none", "Also average the iterates: none, uniform or weighted by d.", takers=MINIBATCH
+    )
+    seed: int = _algorithm(0, "Of the minibatches, or of the folds.", takers=MINIBATCH, at_least=0)
+    momentum: float = _algorithm(
+        0.0, "Of sgd and sgd-plain.", takers=NAMED, at_least=0.0, below=1.0
+    )
+    betas: tuple[float, float] = _algorithm(
+        (0.9, 0.999), "Of adam and adam-plain.", takers=NAMED, at_least=0.0, below=1.0
+    )
+    lr: float | None = _algorithm(
+        None, "Learning rate of sgd-plain and adam-plain.", takers=NAMED, above=0.0
+    )
+
+    iterations: int = _budget(1000, "Steps.", "--iterations", "-n", takers=FULL_BATCH, at_least=1)
+    epochs: int = _budget(
+        100, "Of a minibatch algorithm (sgd, adam, ...).", takers=MINIBATCH, at_least=1
+    )
+    tol: float | None = _budget(
+        None, "Stop at this certified suboptimality; else exit 1.", above=0.0
+    )
+    stop_when_proven: float | None = _budget(
+        None,
+        "Stop once this share of the labels is proven the optimum's; else exit 1.",
+        metavar="SHARE",
+        above=0.0,
+    )
+    time_limit: float | None = _budget(None, "Seconds.", above=0.0)
+    threads: int | None = _budget(
+        None, "Row blocks computed at once; default: the cores.", at_least=1
+    )
+
+    every: str | int = _output(
+        "log",
+        "Reported iterations: log (1, 2, 5, 10, ...) or each K-th.",
+        budget=True,
+        words=("log",),
+        at_least=1,
+    )
+    certificate: str | None = _output(
+        None,
+        "Write a proof of f*, D and each d_k, for dadapt verify.",
+        budget=True,
+        folds=False,
+        metavar="FILE",
+    )
+
+    checkpoint: str | None = _durability(
+        None, "Keep the run there, to --resume it.", metavar="FILE"
+    )
+    resume: str | None = _durability(None, "Go on with the run kept there.", metavar="FILE")
+    restart: bool = _durability(False, "--checkpoint may replace the run in its FILE.", "--restart")
+    checkpoint_every: float = _durability(
+        30.0, "Between checkpoints; 0: each iteration.", at_least=0.0, metavar="SECONDS"
+    )
 
     def check(self, given: Iterable[str] = ()) -> Algorithm:
         """Return the algorithm; raise UsageError at the first option that cannot be used.
@@ -83,31 +153,32 @@ class Options:
         `given` names the options that the user gave, with underscores: one that the algorithm
         does not take is refused, not ignored.
         """
+        from dadapt_cli import algorithms
+
+        own: type = type(self)
         algorithm = algorithms.find(self.algo, self.variant)
-        refuse(algorithm.INFO, self.algo, given)
-        if algorithm.INFO.minibatch:
-            _check_minibatch(self, algorithm.INFO)
-        else:
-            _check_full_batch(self, algorithm.INFO)
-        choice("scale", self.scale, SCALES)
-        choice("dtype", self.dtype, tuple(SMALLEST_D0))
+        info = algorithm.INFO
+        refuse(info, self.algo, given, own)
+        for name, one in declared(own).items():
+            if one.taken_by(info):
+                one.check(getattr(self, name))
+        if not info.minibatch:
+            choice("bound", self.bound or info.bounds[0], info.bounds)
         number("d0", self.d0, at_least=SMALLEST_D0[self.dtype], words=("auto",))
-        number("l2", self.l2, at_least=0.0, words=("1/n",))
+        if "lr" in info.settings and self.lr is None:
+            raise UsageError(f"--algo {self.algo} needs --lr, a learning rate")
         if self.bias and self.intercept:
             raise UsageError(
                 "--bias and --intercept: one constant feature is enough; leave one out"
             )
-        for label, factor in self.weight.items():
-            number(f"weight {label}=", factor, at_least=0.0)
-        number("reference", self.reference, words=("auto", "always", "none"))
-        number("every", self.every, at_least=1, words=("log",))
-        if self.tol is not None:
-            number("tol", self.tol, above=0.0)
-        if self.time_limit is not None:
-            number("time-limit", self.time_limit, above=0.0)
-        if self.threads is not None:
-            number("threads", self.threads, at_least=1)
-        if self.checkpoint is not None and not algorithm.INFO.resumable:
+        for label in self.weight:
+            number("weight", label)
+        if self.stop_when_proven is not None:
+            if self.stop_when_proven > 1:
+                raise UsageError(f"--stop-when-proven {self.stop_when_proven:g}; give at most 1")
+            if self.l2 in ("0", 0):
+                raise UsageError("--stop-when-proven needs an l2 term: --l2 1/n, or a number")
+        if self.checkpoint is not None and not info.resumable:
             raise UsageError(
                 f"--checkpoint: the state of --algo {self.algo} is inside another library and "
                 "cannot be kept; --algo orth can"
@@ -118,65 +189,34 @@ class Options:
         """With the algorithm's defaults of ``bound`` and ``metric`` filled in."""
         if info.minibatch:
             return self
-        return replace(self, bound=self.bound or info.bounds[0], metric=self.metric or info.metric)
+        defaults: dict[str, Any] = {"bound": info.bounds[0], "metric": info.metric}
+        return replace(self, **{name: getattr(self, name) or defaults[name] for name in defaults})
+
+    def met(self, status: str) -> bool:
+        """Whether a fit that ended with this status did what ``tol`` or a share asks for."""
+        asked = {"tolerance": self.tol, "proven": self.stop_when_proven}
+        reached = asked.get(status) is not None or status == "optimal"
+        return reached or not any(value is not None for value in asked.values())
 
 
-def not_for(info: Info) -> tuple[str, ...]:
+BUDGETS = tuple(name for name, one in declared(Options).items() if one.budget)
+"""Options that may be others than those of the run that is gone on with."""
+
+OWN = tuple(name for name, one in declared(Options).items() if one.group == "Durability")
+"""Options that are about the checkpoint and not about the run."""
+
+
+def not_for(info: Info, options: type = Options) -> tuple[str, ...]:
     """Options, with underscores, that mean nothing to an algorithm."""
-    others = FULL_BATCH if info.minibatch else MINIBATCH
-    if not (info.minibatch or info.takes_metric):
-        others = (*others, "metric")
-    taken = info.settings if info.minibatch else (*info.settings, "d0")
-    return (*others, *(name for name in SETTINGS if name not in taken))
+    return tuple(name for name, one in declared(options).items() if not one.taken_by(info))
 
 
-def refuse(info: Info, algo: str, given: Iterable[str]) -> None:
+def refuse(info: Info, algo: str, given: Iterable[str], options: type = Options) -> None:
     """Raise UsageError at the first option given that the algorithm does not take."""
-    foreign = not_for(info)
+    foreign = not_for(info, options)
     for name in given:
         if name in foreign:
             raise UsageError(
                 f"--{name.replace('_', '-')} is not an option of --algo {algo}; "
                 f"it takes {info.options}"
             )
-
-
-def _check_full_batch(options: Options, info: Info) -> None:
-    """Raise UsageError at the first option of full-batch algorithms that cannot be used."""
-    number("iterations", options.iterations, at_least=1)
-    choice("bound", options.bound or info.bounds[0], info.bounds)
-    choice("metric", options.metric or info.metric, METRICS)
-    choice("inner", options.inner, INNER)
-    number("gradient-bound", options.gradient_bound, above=0.0,
-           words=("auto", "initial", "lipschitz"))  # fmt: skip
-    _integer("memory", options.memory, 0)
-    _integer("lbfgs-pairs", options.lbfgs_pairs, 0)
-
-
-def _integer(name: str, count: int, least: int) -> None:
-    number(name, count, at_least=least)
-    if count != int(count):
-        raise UsageError(f"--{name} {count}; give an integer")
-
-
-def _check_minibatch(options: Options, info: Info) -> None:
-    """Raise UsageError at the first minibatch option that cannot be used as given."""
-    choice("schedule", options.schedule, SCHEDULES)
-    choice("average", options.average, AVERAGES)
-    _integer("epochs", options.epochs, 1)
-    _integer("batch-size", options.batch_size, 1)
-    _integer("seed", options.seed, 0)
-    if not _share(options.momentum):
-        raise UsageError(f"--momentum {str(options.momentum)[:40]!r}; give a number in [0, 1)")
-    betas = options.betas
-    if not isinstance(betas, (tuple, list)) or len(betas) != 2 or not all(map(_share, betas)):
-        raise UsageError(f"--betas {str(betas)[:40]!r}; give two numbers in [0, 1) as 0.9,0.999")
-    if "lr" not in info.settings:
-        return
-    if options.lr is None:
-        raise UsageError(f"--algo {options.algo} needs --lr, a learning rate")
-    number("lr", options.lr, above=0.0)
-
-
-def _share(value: Any) -> bool:
-    return isinstance(value, (int, float)) and not isinstance(value, bool) and 0 <= value < 1

@@ -1,4 +1,4 @@
-"""``--checkpoint`` and ``--resume``: which run a file holds, and whether this one goes on."""
+"""``--checkpoint`` and ``--resume``: which run a file holds, and whether this one resumes it."""
 
 from __future__ import annotations
 
@@ -20,17 +20,12 @@ from dadapt_cli.checkpoint.file import HINT, Checkpoint
 from dadapt_cli.checkpoint.writer import NoCheckpoint, Writer
 from dadapt_cli.errors import InputOutputError, UsageError
 from dadapt_cli.objective import Problem
-from dadapt_cli.reference import cache
+from dadapt_cli.reference import Reference, cache
+from dadapt_cli.reference.reference import ARRAYS
 from dadapt_cli.solver.checks import number
-from dadapt_cli.solver.options import Options
+from dadapt_cli.solver.options import BUDGETS, OWN, Options
 from dadapt_cli.system import lock
 from dadapt_cli.system.files import remove_leftovers
-
-BUDGETS = ("iterations", "epochs", "tol", "time_limit", "every", "threads")
-"""Options that may be others than those of the run that is resumed."""
-
-OWN = ("checkpoint", "resume", "restart", "checkpoint_every")
-"""Options that are about the file and not about the run."""
 
 
 def resumed(options: Options, given: Collection[str]) -> Options:
@@ -81,13 +76,26 @@ def opened(
             locks.enter_context(lock.held(target))
             _refuse_to_lose(target, restart=options.restart)
         remove_leftovers(target)
+        if origin is not None:
+            locks.enter_context(file.usable(origin))
         yield options, Writer(target, options.checkpoint_every, saved, origin or "")
 
 
 def _read(path: str) -> Checkpoint:
     if not Path(path).exists():
         raise UsageError(f"{path}: there is no such checkpoint; --checkpoint {path} begins one")
-    return file.read(path)
+    saved = file.read(path, Options, Reference, (*OWN, *ARRAYS))
+    try:
+        _of(saved).check()
+    except UsageError as error:
+        hint = HINT.format(path=path)
+        raise InputOutputError(f"{path}: holds options that no run has: {error}; {hint}") from error
+    return saved
+
+
+def _of(saved: Checkpoint) -> Options:
+    """The options of the run in a file."""
+    return Options(**{name: _plain(value) for name, value in saved.head["options"].items()})
 
 
 def _refuse_to_lose(path: str, *, restart: bool) -> None:
@@ -105,8 +113,7 @@ def _refuse_to_lose(path: str, *, restart: bool) -> None:
 
 def _merged(options: Options, given: set[str], saved: Checkpoint) -> Options:
     """The saved options, with the budgets given; any other one given must be the same."""
-    kept = {name: _plain(value) for name, value in saved.head["options"].items()}
-    before = Options(**kept)
+    kept, before = saved.head["options"], _of(saved)
     after = replace(before, **{n: _plain(getattr(options, n)) for n in kept if n in given})
     meant_before, meant_after = asdict(_meant(before)), asdict(_meant(after))
     for name in kept:

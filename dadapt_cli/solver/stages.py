@@ -5,52 +5,33 @@ from __future__ import annotations
 import logging
 import time
 from collections.abc import Callable
-from dataclasses import asdict, dataclass, field, replace
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
 from threadpoolctl import threadpool_limits
 
 from dadapt_cli import reference
-from dadapt_cli._typing import Array, Record
+from dadapt_cli._typing import Array, Matrix, Record
 from dadapt_cli.algorithms import Algorithm, auto
-from dadapt_cli.errors import DataError, NumericalError
+from dadapt_cli.errors import CertificateError, DataError, NumericalError
 from dadapt_cli.model import Model
 from dadapt_cli.model.held_out import HeldOut, model_of
 from dadapt_cli.objective import Evaluation, Problem, metric
 from dadapt_cli.objective.deduplicate import PAYS_FROM, collapse
 from dadapt_cli.preprocessing.prepare import Preparation, Prepared, prepare
 from dadapt_cli.reference import Reference
-from dadapt_cli.solver import resume, start, trace
+from dadapt_cli.solver import certify, resume, start, trace
 from dadapt_cli.solver.monitor import Monitor
 from dadapt_cli.solver.options import Options
+from dadapt_cli.solver.samples import Samples
 from dadapt_cli.solver.stopping import Budget, Stopping
-from dadapt_cli.solver.trace import Outcome, Source, Trace, finite
+from dadapt_cli.solver.trace import Outcome, Trace, finite
 
 log = logging.getLogger("dadapt")
 
 TESTED = ("test_accuracy", "test_log_loss")
 """Of held-out samples, in the records of a fit that has some."""
-
-
-@dataclass(frozen=True)
-class Samples:
-    """What is fitted.
-
-    Attributes
-    ----------
-    X, y
-        As of :func:`dadapt_cli.fit`; arrays.
-    sample_weight
-        How much each counts, or None.
-    source
-        Where they came from.
-    """
-
-    X: Any
-    y: Array
-    sample_weight: Any = None
-    source: Source = field(default_factory=Source)
 
 
 @dataclass
@@ -79,6 +60,8 @@ class FitResult:
         The same weights as a :class:`~dadapt_cli.model.Model`, to predict with or to save.
     signal
         The signal that interrupted the run, or None.
+    proof
+        The proof file that was written, or None.
     """
 
     w: Array
@@ -91,6 +74,7 @@ class FitResult:
     classes: tuple[int | str, ...]
     model: Model
     signal: int | None
+    proof: str | None = None
 
     @property
     def status(self) -> str:
@@ -132,6 +116,7 @@ class _Setup:
     problem: Problem  # in the user's variables
     w0: Array | None  # the weights to start from, if not 0
     judge: Callable[[Array | None], Record]
+    tested: Matrix | None  # held-out rows, scaled, with the constant feature
     monitor: Monitor
     begin: float
 
@@ -153,18 +138,19 @@ def _prepare(
     log.info("%s, %d x %d, %d non-zeros, %d thread(s)",
              kind, problem.n, problem.p, problem.nonzeros, len(problem.blocks))  # fmt: skip
     judge, about_test = _judge(held_out, problem, data)
+    tested = held_out.rows(problem, data.scaling) if held_out and options.stop_when_proven else None
     more = start.notes(options, algorithm.INFO)
     for line in (*start.unusual(data, problem), *more, *about_test):
         monitor.note(line)
     w0 = None if init is None else start.x0_weights(problem, data.scaling, init)
     resume.identify(monitor.checkpoint, options, problem, source.sha256, w0)
     if options.algo == auto.INFO.name:
-        picked, reason = auto.choose(problem)
-        options = replace(options, **picked)
+        picked, reason = auto.choose(problem, resumable=monitor.checkpoint.keeps)
+        options = replace(options, **{**picked, "metric": options.metric or picked.get("metric")})
         algorithm = options.check()
         monitor.note(f"auto picked {reason}")
     resolved = options.resolved(algorithm.INFO)
-    return _Setup(samples, resolved, algorithm, data, problem, w0, judge, monitor, begin)
+    return _Setup(samples, resolved, algorithm, data, problem, w0, judge, tested, monitor, begin)
 
 
 def _judge(
@@ -189,6 +175,7 @@ class _Known:
     """What the second stage leaves: the reference in the metric of the run, and when it did."""
 
     reference: Reference
+    exact: Problem  # the float64 objective that it speaks of
     sha256: str | None  # of the data
     time: float
 
@@ -205,19 +192,23 @@ def _reference(setup: _Setup) -> _Known:
     if options.reference in ("auto", "always"):
         content = reference.cache.content(problem)
 
-    def find() -> Record:
+    def find() -> Reference:
         if not isinstance(options.reference, str):
-            return asdict(reference.given(float(options.reference)))
+            return reference.given(float(options.reference))
         if options.reference == "none":
-            return asdict(reference.none("not asked for"))
+            return reference.none("not asked for")
         always = options.reference == "always"
-        return asdict(reference.find(problem, content, always=always, x0=setup.w0))
+        return reference.find(problem, content, always=always, x0=setup.w0)
 
-    known = Reference(**setup.monitor.checkpoint.remember("reference", find))
+    checkpoint = setup.monitor.checkpoint
+    if checkpoint.keeps:
+        known = Reference(**checkpoint.remember("reference", lambda: find().document()))
+    else:
+        known = find()
     now = time.perf_counter()
     log.info("f*: %s, %s (%.2f s)", known.status, known.method or known.reason, now - setup.begin)
     in_metric = known.in_metric(options.metric or "identity")
-    return _Known(in_metric, sha256 or content or None, now)
+    return _Known(in_metric, problem, sha256 or content or None, now)
 
 
 @dataclass(frozen=True)
@@ -247,7 +238,7 @@ def _start(setup: _Setup, known: _Known) -> _Run:
         problem = collapse(problem)
     first = problem.value_and_gradient(problem.rescaled(x0))
     whole = setup.problem.in_metric(scale)
-    state = start.start(whole, setup.algorithm, options, x0, problem.rescaled(first.g))
+    state = start.start(problem, setup.algorithm, options, x0, problem.rescaled(first.g))
     source = replace(setup.samples.source, sha256=known.sha256)
     labels = setup.data.labels.classes
     data = trace.describe(setup.samples.X, whole.n, labels, source)
@@ -260,7 +251,9 @@ def _start(setup: _Setup, known: _Known) -> _Run:
         monitor.note(f"{checkpoint.origin}: resumed from k = {checkpoint.saved.k}")
         rows.resume(checkpoint.saved.rows)
     limit = float("inf") if options.time_limit is None else options.time_limit
-    stopping = Stopping(problem, Budget(count, options.tol, limit, options.every), known.reference)
+    budget = Budget(count, options.tol, limit, options.every, options.stop_when_proven)
+    judged = known.exact.X if setup.tested is None else setup.tested
+    stopping = Stopping(problem, budget, known.reference, known.exact, judged)
     return _Run(loop, state, first, stopping, rows, began, known)
 
 
@@ -268,11 +261,18 @@ def _finish(setup: _Setup, run: _Run, outcome: Outcome) -> FitResult:
     """The end record and the result; NumericalError with it where the run failed."""
     options, source, known = setup.options, setup.samples.source, run.known
     now = time.perf_counter() + setup.monitor.checkpoint.seconds
+    believed, withdrawn = known.reference, _refuted(known, outcome)
+    if withdrawn:
+        claim = f"f* = {believed.f_star!r}, certified to {believed.gap:.1e}"
+        believed = reference.none(f"f fell below {claim}: that was false and is withdrawn")
+        rows = {name: None for name in outcome.row if name.startswith(("suboptimality", "bound"))}
+        outcome = replace(outcome, row={**outcome.row, **rows})
+    ball = None if outcome.reason else certify.ball_at(known.exact, believed, outcome.w)
     end = trace.end(
         outcome,
         theorem2_k=getattr(run.state, "theorem2_k", None),
         tested=setup.judge(outcome.w),
-        diagnosis=trace.diagnose(outcome, setup.algorithm.INFO, known.reference, options.tol),
+        diagnosis=trace.diagnose(outcome, setup.algorithm.INFO, believed, options.tol),
         seconds={
             "load": source.load_seconds,
             "reference": known.time - setup.begin,
@@ -280,7 +280,11 @@ def _finish(setup: _Setup, run: _Run, outcome: Outcome) -> FitResult:
             "total": source.load_seconds + now - setup.begin,
         },
         threads=setup.problem.threads,
+        labels_proven=certify.share_proven(run.stopping.rows, ball, outcome.w),
     )
+    unproven = _proof(setup, run, believed)
+    if unproven is not None:
+        end["diagnosis"].append(f"{options.certificate}: no proof is written: {unproven}")
     setup.monitor.record(end)
     average = getattr(run.state, "theorem2_average", None)
     about = {"start": run.start, "steps": run.trace.rows, "end": end, "d": run.state.d}
@@ -288,17 +292,45 @@ def _finish(setup: _Setup, run: _Run, outcome: Outcome) -> FitResult:
         w=outcome.w,
         d=run.state.d,
         trace=run.trace.rows,
-        reference=run.start["reference"],
+        reference=believed.record() if withdrawn else run.start["reference"],
         start=run.start,
         end=end,
         theorem2_w=None if average is None else run.trace.problem.rescaled(average),
         classes=setup.data.labels.classes,
-        model=replace(model_of(setup.problem, setup.data.scaling, outcome.w), about=about),
+        model=replace(
+            model_of(setup.problem, setup.data.scaling, outcome.w), about=about, ball=ball
+        ),
         signal=outcome.signal,
+        proof=None if unproven is not None else options.certificate,
     )
+    if withdrawn:
+        raise CertificateError(f"{believed.reason}; please report it with the data", result=result)
     if outcome.reason is not None:
         smaller = "--lr" if options.lr else "--d0"
         raise NumericalError(
             f"{outcome.reason}; scale the features or take a smaller {smaller}", result=result
         )
     return result
+
+
+def _refuted(known: _Known, outcome: Outcome) -> bool:
+    """Whether f at the outcome is proven to be below what the reference claims f* to be."""
+    f_star, gap = known.reference.f_star, known.reference.gap
+    f_best = outcome.row.get("f_best")
+    if known.reference.status == "given" or f_star is None or gap is None or f_best is None:
+        return False
+    if f_best >= f_star - gap:
+        return False
+    from dadapt_cli.reference.enclosure import enclose
+
+    return enclose(known.exact, outcome.w.astype(np.float64)).f_upper < f_star - gap
+
+
+def _proof(setup: _Setup, run: _Run, believed: Reference) -> str | None:
+    """Write ``--certificate``'s file, if it is asked for; say why where that is not possible."""
+    options, info = setup.options, setup.algorithm.INFO
+    if options.certificate is None:
+        return None
+    rows = [] if info.minibatch else run.trace.rows
+    exact, w0 = run.known.exact, setup.w0
+    return certify.write_proof(setup.samples, options, setup.data, exact, believed, rows, w0)

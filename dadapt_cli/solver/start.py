@@ -11,6 +11,7 @@ import numpy as np
 
 from dadapt_cli._typing import Array
 from dadapt_cli.algorithms import Algorithm, Info, State
+from dadapt_cli.algorithms._rounding import Rounding
 from dadapt_cli.errors import UsageError
 from dadapt_cli.model import Model
 from dadapt_cli.objective import Problem, smoothness
@@ -64,6 +65,11 @@ def start(problem: Problem, algorithm: Algorithm, options: Options, x0: Array, g
         In the metric of the run, as `x0` and `g0`, the gradient there, are.
     options
         With the algorithm's own defaults filled in.
+
+    Raises
+    ------
+    DataError
+        The problem's numbers are so small or so large that their squares are lost.
     """
     info = algorithm.INFO
     if info.minibatch:
@@ -73,18 +79,26 @@ def start(problem: Problem, algorithm: Algorithm, options: Options, x0: Array, g
         return State(x0=x0, x=x0, s=np.zeros_like(x0), average=x0, d=d0)
     inf = info.distance == "D_inf"
     L = math.inf
+    rounding = Rounding.of(problem, x0, inf=inf)
+    smoothness.require_size(rounding.L, "the curvature of f")
     if options.d0 == "auto" or options.bound == "certified":
         if inf:
-            L = smoothness.smoothness_inf(problem)
+            L = rounding.L
         elif "L" in info.wants:
             L = smoothness.smoothness(problem).L
         else:  # d is only reported: not worth six products
-            L = smoothness.frobenius(problem)
+            L = rounding.L
     if options.d0 == "auto":
         certify = smoothness.certified_start_inf if inf else smoothness.certified_start
-        d0 = certify(problem, g0, L)
+        d0 = certify(problem, *rounding.first_gradient(problem, x0, g0), L)
     else:
         d0 = float(options.d0)
+    if options.d0 == "auto" and d0 > 0:
+        size = float(np.linalg.norm(g0.astype(np.float64)))
+        smoothness.require_size(d0, "the distance to begin with, ||g_0||/L,")
+        smoothness.require_size(d0 * size, "the distance to begin with times the gradient")
+    if d0 == 0 and "G" in info.wants:  # their steps are multiples of d
+        return State(x0=x0, x=x0, s=np.zeros_like(x0), average=x0, d=0.0, stalled=True)
     own = {n: getattr(options, n) for n in info.settings if n != "gradient_bound"}
     bundled = hasattr(algorithm, "Settings")
     more: dict[str, Any] = {"settings": algorithm.Settings(**own)} if bundled else own
@@ -94,7 +108,9 @@ def start(problem: Problem, algorithm: Algorithm, options: Options, x0: Array, g
         more["L"] = L
     if "problem" in info.wants:
         more["problem"] = problem
-    return algorithm.start(x0, g0, d0=d0, bound=str(options.bound), **more)
+    state = algorithm.start(x0, g0, d0=d0, bound=str(options.bound), **more)
+    state.rounding = rounding
+    return state
 
 
 def _minibatch(algorithm: Algorithm, options: Options, x0: Array) -> Any:
@@ -119,7 +135,7 @@ def plan(options: Options, info: Info) -> Plan:
 
 
 def loop(options: Options, info: Info) -> tuple[Callable[..., Outcome], int]:
-    """The loop for an algorithm, and its number of rounds: iterations or epochs."""
+    """The loop for an algorithm, and how many iterations or epochs it makes."""
     if info.minibatch:
         return partial(minibatch.iterate, plan=plan(options, info)), options.epochs
     return full_batch.iterate, options.iterations

@@ -5,8 +5,11 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass
 
-from dadapt_cli._typing import Array
+import numpy as np
+
+from dadapt_cli._typing import Array, Matrix
 from dadapt_cli.objective import Problem
+from dadapt_cli.objective.rounding import down, up
 from dadapt_cli.reference import Reference
 
 
@@ -19,17 +22,21 @@ class Budget:
     iterations
         Steps (or epochs): rows 0..iterations, one gradient more.
     tolerance
-        Absolute, in units of f: stop once f_best - f* + gap, or ||g||^2/(2 l2), is at most this.
+        Absolute, in units of f: stop once f is proven to be within this of f*, by the reference
+        or by ||g||^2/(2 l2).
     seconds
         Of the loop.
     every
         ``log`` (1, 2, 5, 10, 20, 50, ...) or K for each K-th; row 0 and the last one always.
+    share
+        Of the labels: stop once so many are proven to be those of the optimum.
     """
 
     iterations: int
     tolerance: float | None = None
     seconds: float = math.inf
     every: str | int = "log"
+    share: float | None = None
 
     def reports(self, k: int) -> bool:
         """Whether iteration k is a row."""
@@ -67,7 +74,7 @@ class Iterate:
     epoch: int | None = None
 
 
-@dataclass(frozen=True)
+@dataclass
 class Stopping:
     """The rule by which a run stops.
 
@@ -79,11 +86,23 @@ class Stopping:
         What the user allows.
     reference
         f* and its gap.
+    exact
+        The float64 objective in the user's variables, of which a certificate speaks.
+    rows
+        Whose labels ``share`` is about: scaled, with the constant feature where there is one.
+    refused
+        ||g||^2 when rounding last hid what the tolerance asks for: not worth asking again soon.
+    ask_at
+        The k from which on the labels are looked at again: it costs a few products.
     """
 
     problem: Problem
     budget: Budget
     reference: Reference
+    exact: Problem
+    rows: Matrix = None
+    refused: float = math.inf
+    ask_at: int = 0
 
     def status(self, now: Iterate) -> str | None:
         """The status with which to stop before the next step (or epoch), or None."""
@@ -91,17 +110,23 @@ class Stopping:
             return "optimal"
         if self.budget.tolerance is not None and self._within(now, self.budget.tolerance):
             return "tolerance"
+        if self.budget.share is not None and now.k >= self.ask_at and self._labels(now):
+            return "proven"
         if (now.k if now.epoch is None else now.epoch) >= self.budget.iterations:
             return "iterations"
         return "time" if now.elapsed >= self.budget.seconds else None
 
     def _within(self, now: Iterate, tolerance: float) -> bool:
-        """Whether f_best, or f at x_k, is certified to be within `tolerance` of f*."""
-        gap = self.reference.certified(now.f_best)
-        return (gap is not None and gap <= tolerance) or self._certified(now, tolerance)
+        """Whether f at x_k is proven to be within `tolerance` of f*; a given f* is believed."""
+        if self.reference.status == "given":
+            gap = self.reference.certified(now.f_best)
+            return gap is not None and gap <= tolerance
+        gap = self.reference.certified(now.f)
+        seems = (gap is not None and gap <= tolerance) or self._seems(now, tolerance)
+        return seems and now.grad_square <= self.refused and self._proven(now, tolerance)
 
-    def _certified(self, now: Iterate, tolerance: float) -> bool:
-        """Whether the l2 term proves that f at x_k is within `tolerance` of its minimum.
+    def _seems(self, now: Iterate, tolerance: float) -> bool:
+        """Whether the l2 term says so, but for rounding: ||g||^2/(2 l2) in the user's variables.
 
         With an intercept, which it leaves out, the gradient proves nothing: it only tells when the
         dual point, which costs as much as a gradient, is worth making.
@@ -115,3 +140,26 @@ class Stopping:
 
         w = problem.rescaled(now.x)
         return now.f - lower_bound(problem, w, problem.scores(w)) <= tolerance
+
+    def _proven(self, now: Iterate, tolerance: float) -> bool:
+        """The same with all rounding counted, in float64; costs a few evaluations."""
+        from dadapt_cli.reference.enclosure import enclose
+
+        w = self.problem.rescaled(now.x).astype(np.float64)
+        at = enclose(self.exact, w)
+        lower = at.lower
+        if self.reference.f_star is not None and self.reference.gap is not None:
+            lower = max(lower, down(self.reference.f_star - self.reference.gap))
+        if up(at.f_upper - lower) <= tolerance:
+            return True
+        self.refused = now.grad_square / 4
+        return False
+
+    def _labels(self, now: Iterate) -> bool:
+        """Whether enough labels are proven; asked again after an eighth more steps."""
+        from dadapt_cli.solver.certify import ball_at, share_proven
+
+        w = self.problem.rescaled(now.x)
+        share = share_proven(self.rows, ball_at(self.exact, self.reference, w), w)
+        self.ask_at = now.k + max(1, now.k // 8)
+        return share is not None and self.budget.share is not None and share >= self.budget.share

@@ -19,6 +19,7 @@ from dadapt_cli.objective import Problem
 from dadapt_cli.reference import Reference
 from dadapt_cli.solver.monitor import Monitor
 from dadapt_cli.solver.options import Options, not_for
+from dadapt_cli.solver.samples import Source
 from dadapt_cli.solver.stopping import Iterate
 
 SCHEMA = 1
@@ -26,26 +27,6 @@ SCHEMA = 1
 
 SLACK = 1e-9
 """Relative rounding allowed before d > D is called so."""
-
-
-@dataclass(frozen=True)
-class Source:
-    """Where the data came from.
-
-    Attributes
-    ----------
-    path, sha256
-        The file, and the hash of its text.
-    load_seconds
-        What reading took.
-    problem
-        LIBSVM's file name, where it is one of the paper's problems.
-    """
-
-    path: str | None = None
-    sha256: str | None = None
-    load_seconds: float = 0.0
-    problem: str | None = None
 
 
 @dataclass
@@ -114,7 +95,7 @@ class Trace:
     rows: list[Record] = field(default_factory=list)
 
     def resume(self, rows: list[Record]) -> None:
-        """Begin with the rows of the run that is gone on with."""
+        """Begin with the rows of the run that is resumed."""
         tested = self.judge(None)
         kept_out = {name for row in rows for name in row if name.startswith("test_")}
         if kept_out and not tested:
@@ -289,6 +270,7 @@ def end(
     diagnosis: list[str],
     seconds: Record,
     threads: int,
+    labels_proven: float | None,
 ) -> Record:
     """The end record; `tested` is what held-out samples say of the outcome's weights."""
     row = {name: value for name, value in outcome.row.items() if name not in ("event", "seconds")}
@@ -301,6 +283,7 @@ def end(
         "accuracy": outcome.accuracy,
         "log_loss": finite(outcome.log_loss),
         **tested,
+        "labels_proven": labels_proven,
         "diagnosis": diagnosis,
         "seconds": seconds,
         "environment": environment(threads),
@@ -328,7 +311,7 @@ def diagnose(outcome: Outcome, info: Info, reference: Reference, tol: float | No
         lines.append("already optimal: the gradient at x_0 is zero")
     elif row:
         lines += _growth(outcome, info, reference)
-    if outcome.status not in ("tolerance", "optimal") and tol is not None:
+    if outcome.status not in ("tolerance", "proven", "optimal") and tol is not None:
         lines.append(f"the tolerance {tol:g} was not reached")
     if reference.status == "given" and row and row["suboptimality_best"] < 0:
         lines.append("f fell below the given f*: that value is not the minimum")

@@ -13,6 +13,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from dadapt_cli.errors import InputOutputError, UsageError
+from dadapt_cli.system.files import open_own, reporting
 
 
 @contextmanager
@@ -22,7 +23,8 @@ def held(path: str) -> Iterator[None]:
     Raises
     ------
     InputOutputError
-        Another process holds it, or it cannot be made.
+        Another process holds it, or it cannot be made, or what lies in its place is no file of
+        the user's own (:func:`~dadapt_cli.system.files.open_own`); that is left as it is.
     UsageError
         The system has no such locks (Windows).
     """
@@ -30,11 +32,9 @@ def held(path: str) -> Iterator[None]:
     beside = target.with_name(f".{target.name}.lock")
     descriptor = _claimed(path, beside)
     try:
-        try:
+        with reporting(path, "it cannot be locked"):
             os.ftruncate(descriptor, 0)
             os.write(descriptor, f"{os.getpid()}\n".encode())
-        except OSError as error:
-            raise InputOutputError(f"{path}: {error.strerror}; it cannot be locked") from error
         yield
     finally:
         beside.unlink(missing_ok=True)  # while it is held: no one else's is removed
@@ -48,18 +48,20 @@ def _claimed(path: str, beside: Path) -> int:
     except ImportError:
         raise UsageError("--checkpoint needs file locks, which this system lacks") from None
     while True:
-        descriptor = None
+        with reporting(path, "it cannot be locked"):
+            descriptor = open_own(beside)
         try:
-            descriptor = os.open(beside, os.O_RDWR | os.O_CREAT, 0o666)
-            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except OSError as error:
-            why = f"{error.strerror}; it cannot be locked"
-            if descriptor is not None:
-                holder = os.read(descriptor, 20).decode(errors="replace").strip() or "unknown"
-                os.close(descriptor)
-                if isinstance(error, BlockingIOError):
-                    why = f"in use by process {holder}; wait for it, or name another file"
-            raise InputOutputError(f"{path}: {why}") from error
+            with reporting(path, "it cannot be locked"):
+                fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except InputOutputError as error:
+            holder = os.read(descriptor, 20).decode(errors="replace").strip()
+            os.close(descriptor)
+            if isinstance(error.__cause__, BlockingIOError):
+                who = holder if holder.isdigit() else "unknown"
+                raise InputOutputError(
+                    f"{path}: in use by process {who}; wait for it, or name another file"
+                ) from error
+            raise
         if _is(descriptor, beside):
             return descriptor
         os.close(descriptor)  # its holder removed it between our opening and our locking

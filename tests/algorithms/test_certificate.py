@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 from dadapt_cli import fit
 from dadapt_cli.algorithms import find
 from dadapt_cli.algorithms._certificate import Certificate
+from dadapt_cli.algorithms._rounding import Rounding
 from dadapt_cli.errors import NumericalError
 from dadapt_cli.libsvm import read_libsvm
 from dadapt_cli.objective.metric import METRICS
@@ -79,36 +80,45 @@ def test_d_stays_below_D_without_smoothness(
         x = state.x
 
 
+def included(
+    certificate: Certificate, f: float, g: np.ndarray, move: np.ndarray, at: Rounding
+) -> float:
+    at.at(f, g, move)
+    return certificate.include(f, g, move, 1.0, at)
+
+
 def test_the_certificate_is_tight_on_one_absolute_value() -> None:
     """|x| from x_0 = 1: one point decides, f_0 - f_b over the slope, once f_b is f*."""
-    certificate = Certificate(L=np.inf)
-    one = np.array([1.0])
-    assert certificate.include(1.0, one, np.zeros(1), 1.0) == pytest.approx(-9 * 2.2e-16, abs=1e-16)
-    certificate.include(0.0, np.zeros(1), -one, 1.0)
-    assert certificate.bound(1.0) == pytest.approx(1.0, rel=1e-14)
-    assert certificate.bound(1.0) < 1.0, "the guard takes rounding off"
+    certificate, one = Certificate(L=np.inf), np.array([1.0])
+    at = Rounding.plain(one)
+    assert included(certificate, 1.0, one, np.zeros(1), at) == pytest.approx(0.0, abs=1e-14)
+    included(certificate, 0.0, np.zeros(1), -one, at)
+    assert certificate.bound(1.0, 0.0, at) == pytest.approx(1.0, rel=1e-14)
+    assert certificate.bound(1.0, 0.0, at) < 1.0, "the errors are taken off"
+    assert certificate.bound(1.0, 1.0, at) < 0.5, "and added to ||s||"
 
 
-def test_the_guard_keeps_d_below_D_after_convergence() -> None:
-    """Unguarded, d/D reaches 1.74 on diabetes: f_i - f_b and <g, x> are rounding, ||g|| is less."""
+def test_errors_keep_d_below_D_after_convergence() -> None:
+    """Without them d/D reaches 1.74 on diabetes: f_i - f_b and <g, x> are rounding, ||g|| less."""
     rng = np.random.default_rng(0)
     H = np.diag([1.0, 0.1])
     x_star = np.array([3.0, -2.0])
     D = float(np.linalg.norm(x_star))
-    certificates = {guard: Certificate(L=1.0) for guard in (True, False)}
-    worst = {True: 0.0, False: 0.0}
-    for certificate in certificates.values():  # as a run would begin
-        certificate.include(0.5 * float(x_star @ H @ x_star) + 1, -H @ x_star, np.zeros(2), 1.0)
+    ats = {charged: Rounding.plain(x_star) for charged in (True, False)}
+    ats[True].sums, ats[True].G = 2.2e-16, 1.0  # what is put into g below
+    ats[True].value_relative = 8e-16
+    ats[False].inner = ats[False].u = ats[False].value_relative = 0.0
+    certificates = {charged: Certificate(L=1.0) for charged in ats}
+    worst = {True: -np.inf, False: -np.inf}
+    for charged, at in ats.items():  # as a run would begin
+        f0 = 0.5 * float(x_star @ H @ x_star) + 1
+        included(certificates[charged], f0, -H @ x_star, np.zeros(2), at)
     for _ in range(2000):
         x = x_star + rng.normal(size=2) * 1e-16
-        g = rng.normal(size=2) * 1e-16  # what is left of it is rounding
+        g = rng.uniform(-1, 1, size=2) * 1.5e-16  # what is left of it is rounding
         f = 1.0 + float(rng.integers(-2, 3)) * 2.2e-16
-        for guard, certificate in certificates.items():
-            bound = certificate.include(f, g, x, 1.0)
-            if not guard:
-                size = abs(f) + float(np.linalg.norm(x)) * certificate.g0_norm
-                bound += 9 * float(np.finfo(float).eps) * size / float(np.linalg.norm(g))
-            worst[guard] = max(worst[guard], bound)
+        for charged, at in ats.items():
+            worst[charged] = max(worst[charged], included(certificates[charged], f, g, x, at))
     assert worst[False] > 1.5 * D, "or the test shows nothing"
     assert worst[True] <= D
 

@@ -8,12 +8,14 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from dadapt_cli import fit, reference
-from dadapt_cli.libsvm import read_libsvm
+from dadapt_cli.algorithms import find, table
 from dadapt_cli.objective import Problem, metric, smoothness
 from dadapt_cli.preprocessing.labels import encode
 from dadapt_cli.reference import newton
 
-from ..conftest import DATA, load_problem, random_problem
+from ..conftest import DATA, load_problem, random_problem, read, vehicle
+
+FULL_BATCH = [name for name, module in table().items() if not module.INFO.minibatch]
 
 
 def hessian_norm(problem: Problem, w: np.ndarray) -> float:
@@ -77,34 +79,12 @@ def test_columns_of_zeros_have_a_finite_scale() -> None:
         scale = metric.scale(problem, name)
         assert scale is not None
         assert np.isfinite(scale).all()
-        for algo in ("dual-avg", "safe", "orth"):
-            result = fit(X, [0, 1, 1], algo=algo, metric=name, iterations=5, reference="none")
-            assert result.w[1] == 0.0
-
-
-@pytest.mark.parametrize("name", ["half", "diagonal"])
-@pytest.mark.parametrize("algo", ["dual-avg", "gd", "adagrad", "safe", "orth", "lbfgs"])
-def test_algorithms_run_as_on_scaled_data(algo: str, name: str) -> None:
-    """Without l2, the same d, f and predictions as on data scaled by hand; weights unscaled."""
-    X, y = read_libsvm(DATA / "vehicle.scale")
-    X = X.toarray()
-    problem = Problem(X, encode(y))
-    c = metric.scale(problem, name)
-    assert c is not None
-    common = {"algo": algo, "iterations": 8, "every": 1, "reference": "none"}
-    here = fit(X, y, metric=name, **common)
-    there = fit(X * c.ravel(), y, metric="identity", **common)
-    for key in ("d", "f_last"):
-        np.testing.assert_allclose(
-            [row[key] for row in here.trace], [row[key] for row in there.trace], rtol=1e-7
-        )
-    np.testing.assert_allclose(here.w, there.w * c, rtol=1e-5, atol=1e-7)
 
 
 def test_records_keep_to_the_users_variables() -> None:
-    X, y = read_libsvm(DATA / "wdbc.scale.xz")
+    X, y = read("wdbc.scale.xz")
     problem = load_problem(DATA / "wdbc.scale.xz", "1/n")
-    for algo in ("dual-avg", "safe", "orth"):
+    for algo in FULL_BATCH:
         result = fit(X, y, algo=algo, metric="half", l2="1/n", iterations=30, every=1)
         at = problem.value_and_gradient(result.w)
         iterate = result.end["iterate"]
@@ -117,7 +97,7 @@ def test_records_keep_to_the_users_variables() -> None:
 
 @pytest.mark.parametrize("l2", ["1/n", 0.0])
 def test_the_reference_knows_D_in_each_metric(l2: float | str) -> None:
-    X, y = read_libsvm(DATA / "vowel.scale")
+    X, y = read("vowel.scale")
     problem = load_problem(DATA / "vowel.scale", l2)
     known = {}
     for name in metric.METRICS:  # the second and third from the cache
@@ -134,9 +114,9 @@ def test_the_reference_knows_D_in_each_metric(l2: float | str) -> None:
     assert known["half"]["D_error"] != known["identity"]["D_error"]
 
 
-@pytest.mark.parametrize("algo", ["safe", "orth", "lbfgs"])
+@pytest.mark.parametrize("algo", [a for a in FULL_BATCH if not find(a).INFO.averages])  # fast ones
 def test_tol_is_on_the_gradient_in_the_users_variables(algo: str) -> None:
-    X, y = read_libsvm(DATA / "vehicle.scale")
+    X, y = vehicle()
     n = X.shape[0]
     result = fit(X, y, algo=algo, metric="diagonal", l2="1/n", tol=1e-4, reference="none", every=1)
     assert result.status == "tolerance"

@@ -16,7 +16,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from dadapt_cli import fit
-from dadapt_cli.algorithms import _factor, _plan, auto, find, newton
+from dadapt_cli.algorithms import _factor, _plan, newton
 from dadapt_cli.errors import UsageError
 from dadapt_cli.libsvm import read_libsvm
 from dadapt_cli.objective import Problem, smoothness
@@ -275,23 +275,13 @@ def test_separable_data_without_an_l2_term() -> None:
     assert np.isfinite(result.w).all()
 
 
-@pytest.mark.parametrize("algo", ["newton", "auto"])
-def test_a_metric_is_refused_with_a_word(algo: str, cli: Any) -> None:
-    ran: Ran = cli("fit", DATA / "iris.scale", "-a", algo, "--metric", "half")
+def test_a_metric_is_refused_with_a_word(cli: Any) -> None:
+    ran: Ran = cli("fit", DATA / "iris.scale", "-a", "newton", "--metric", "half")
     assert ran.code == 2
-    assert f"--metric is not an option of --algo {algo}" in ran.err
+    assert "--metric is not an option of --algo newton" in ran.err
     X, y = scaled("iris.scale")
     with pytest.raises(UsageError, match="its curvature is its own"):
-        fit(X, y, algo=algo, metric="half")
-
-
-def test_auto_says_what_it_picked_and_runs_it(cli: Any) -> None:
-    ran: Ran = cli("fit", DATA / "vehicle.scale", "-a", "auto", "-n", "5", "--l2", "1/n")
-    assert ran.code == 0
-    assert "auto picked newton: a factor of 72 unknowns from" in ran.err
-    assert "Newton's method" in ran.out
-    result = fit(*scaled("vowel.scale"), algo="auto", iterations=3)
-    assert result.start["algorithm"] == result.start["options"]["algo"] == "newton"
+        fit(X, y, algo="newton", metric="half")
 
 
 def shaped(n: int, p: int, n_classes: int = 2, per_row: int | None = None) -> _plan.Plan:
@@ -320,4 +310,3 @@ def test_the_plan_follows_the_shape() -> None:
         plan = shaped(*shape)  # type: ignore[arg-type]
         assert (plan.form, plan.later) == (form, later), (shape, plan)
     assert "too large" in shaped(10**6, 50_000, 2, 39).reason
-    assert auto.choose(random_problem(0))[0] == {"algo": find("newton").INFO.name}

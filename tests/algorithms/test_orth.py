@@ -10,15 +10,15 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from dadapt_cli import fit
+from dadapt_cli import FitResult, fit
 from dadapt_cli.algorithms import find, orth
 from dadapt_cli.algorithms._subspace import Subspace, pseudo_inverse
-from dadapt_cli.libsvm import read_libsvm
 from dadapt_cli.objective import Problem, metric, smoothness
 from dadapt_cli.objective.losses import Softmax, softmax_columns
-from dadapt_cli.solver.stages import FitResult
 
-from ..conftest import DATA, SMALL, load_problem, random_problem
+from ..conftest import DATA, SMALL, load_problem, random_problem, read
+
+pytestmark = pytest.mark.usefixtures("one_cache")
 
 ALL = (*SMALL, "letter-uci.scale.xz", "digits.scale.xz", "dna.scale.xz")
 OPTIONS: tuple[dict[str, object], ...] = (
@@ -33,8 +33,9 @@ OPTIONS: tuple[dict[str, object], ...] = (
 
 
 def fitted(path: str, **options: object) -> FitResult:
-    X, y = read_libsvm(DATA / path)
-    return fit(X, y, **{"algo": "orth", "iterations": 100, "every": 1, "l2": "1/n", **options})
+    return fit(
+        *read(path), **{"algo": "orth", "iterations": 100, "every": 1, "l2": "1/n", **options}
+    )
 
 
 def check(result: FitResult, problem: Problem, *, exact: bool) -> None:

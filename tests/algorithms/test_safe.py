@@ -7,20 +7,21 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from dadapt_cli import fit
+from dadapt_cli import FitResult, fit
 from dadapt_cli.algorithms import safe
-from dadapt_cli.libsvm import read_libsvm
 from dadapt_cli.objective import Problem, metric, smoothness
-from dadapt_cli.solver.stages import FitResult
 
-from ..conftest import DATA, SMALL, load_problem, random_problem
+from ..conftest import DATA, SMALL, load_problem, random_problem, read
+
+pytestmark = pytest.mark.usefixtures("one_cache")
 
 SLACK = 1 + 1e-9
 
 
 def fitted(path: str, **options: object) -> FitResult:
-    X, y = read_libsvm(DATA / path)
-    return fit(X, y, **{"algo": "safe", "iterations": 200, "every": 1, "l2": "1/n", **options})
+    return fit(
+        *read(path), **{"algo": "safe", "iterations": 200, "every": 1, "l2": "1/n", **options}
+    )
 
 
 def check(result: FitResult, problem: Problem) -> None:

@@ -48,8 +48,8 @@ def test_scalars_of_numpy_stay_such_and_arrays_keep_their_order() -> None:
 def test_a_deque_keeps_its_length_limit() -> None:
     pairs = Pairs(2)
     for i in range(4):
-        pairs.direction(np.full(3, float(i * i)), np.ones(2))
-        pairs.moved(np.full(3, 1.0 + i), np.ones(2))
+        pairs.direction(np.full(3, float(i * i)), np.ones(2), 0.0)
+        pairs.moved(np.full(3, 1.0 + i), np.ones(2), 0.0)
     back = through(Pairs(2), pairs)
     assert isinstance(back.pairs, deque)
     assert back.pairs.maxlen == 2

@@ -18,8 +18,9 @@ import pytest
 
 from dadapt_cli.checkpoint import file as checkpoint
 
-from ..conftest import DATA, Ran
-from .test_fit import DADAPT, lines, listening
+from ..conftest import DATA, Ran, listening
+from ..conftest import timeless as without_times
+from .test_fit import DADAPT, lines
 
 VEHICLE = DATA / "vehicle.scale"
 Cli = Callable[..., Ran]
@@ -34,7 +35,7 @@ RUNS: dict[str, tuple[Any, ...]] = {
 
 
 def timeless(records: list[dict[str, Any]]) -> list[dict[str, Any]]:
-    return [{k: v for k, v in r.items() if k not in ("seconds", "environment")} for r in records]
+    return [without_times(record) for record in records]
 
 
 def until(condition: Callable[[], bool], process: subprocess.Popen[Any]) -> None:
@@ -54,15 +55,16 @@ def stamp(path: Path) -> tuple[int, int] | None:
 def survives(tmp_path: Path, options: tuple[Any, ...], kills: int) -> dict[str, int]:
     """Kill a run again and again and let it end; count what the kills hit.
 
-    A quarter of them fall anywhere after the start of the process, the others within 50 ms of
-    work after its first checkpoint.
+    A quarter of them fall anywhere after the start of the process. The others are made once three
+    checkpoints have been seen, the later ones of a further iteration however slow the machine is.
     """
     moments = random.Random(20230601)
     run, whole = tmp_path / "run", tmp_path / "whole"
     args = [str(arg) for arg in ("fit", VEHICLE, "-q", "-f", "jsonl")]
     chosen = [str(option) for option in options]
     trace = tmp_path / "trace"
-    counts = {"kills": 0, "during a write": 0, "before the first": 0, "moved": 0}
+    counts = {"kills": 0, "during a write": 0, "before the first": 0, "moved": 0,
+              "seen to move": 0}  # fmt: skip
     reached = -1
     for _ in range(kills):
         before = stamp(run)
@@ -73,8 +75,10 @@ def survives(tmp_path: Path, options: tuple[Any, ...], kills: int) -> dict[str, 
         if moments.random() < 0.25:
             time.sleep(moments.uniform(0.0, 1.0))
         else:
-            until(lambda before=before: stamp(run) != before, process)
-            time.sleep(moments.uniform(0.0, 0.05))
+            seen = {before}
+            until(lambda seen=seen: seen.add(stamp(run)) or len(seen) > 3, process)
+            counts["seen to move"] += 1
+            time.sleep(moments.uniform(0.0, 0.02))
         process.kill()
         assert process.wait() == -signal.SIGKILL, "the run ended before all kills were made"
         counts["kills"] += 1
@@ -113,7 +117,7 @@ def survives(tmp_path: Path, options: tuple[Any, ...], kills: int) -> dict[str, 
 def test_a_run_survives_being_killed(kind: str, tmp_path: Path) -> None:
     counts = survives(tmp_path, RUNS[kind], KILLS)
     assert counts["kills"] == KILLS
-    assert counts["moved"] > KILLS // 4
+    assert counts["moved"] >= counts["seen to move"] > KILLS // 4
     print(kind, counts)
 
 
@@ -146,7 +150,7 @@ def test_a_signal_keeps_the_iteration_it_ends_with(
     assert sorted(path.name for path in tmp_path.iterdir()) == ["run", "trace"]
     resumed = cli("fit", VEHICLE, "--resume", run, "-n", end["k"] + 9, "-f", "jsonl")
     alone = cli("fit", VEHICLE, "--reference", "none", "-n", end["k"] + 9, "-f", "jsonl")
-    assert (resumed.code, resumed.err) == (0, f"dadapt: {run}: going on from k = {end['k']}\n")
+    assert (resumed.code, resumed.err) == (0, f"dadapt: {run}: resumed from k = {end['k']}\n")
     assert timeless(lines(resumed.out)[1:]) == timeless(lines(alone.out)[1:])
 
 
@@ -254,7 +258,7 @@ def test_places_that_take_no_checkpoint(cli: Cli, tmp_path: Path) -> None:
 
 
 REFUSED = [
-    (("--checkpoint", "RUN"), 4, "holds a run at k = 5; --resume RUN goes on with it, "
+    (("--checkpoint", "RUN"), 4, "holds a run at k = 5; --resume RUN resumes it, "
      "--checkpoint RUN --restart begins anew"),
     (("--resume", "RUN", "--restart"), 2, "--restart"),
     (("--resume", "gone"), 2, "gone: there is no such checkpoint"),

@@ -16,7 +16,9 @@ from typing import Any
 
 import pytest
 
-from ..conftest import DATA, Ran
+from dadapt_cli.algorithms import table
+
+from ..conftest import DATA, Ran, listening
 
 IRIS = DATA / "iris.scale"
 Cli = Callable[..., Ran]
@@ -98,7 +100,9 @@ def test_labels_are_mapped_and_shown(cli: Cli, tmp_path: Path) -> None:
     assert lines(ran.out)[0]["data"]["labels"] == ["rest", 2]
 
 
-@pytest.mark.parametrize("name", ["gd", "adagrad", "dual-avg"])
+@pytest.mark.parametrize(
+    "name", [name for name, module in table().items() if "gradient_bound" in module.INFO.settings]
+)
 def test_every_algorithm_runs_with_every_option(name: str, cli: Cli) -> None:
     ran = cli("fit", IRIS, "-a", name, "--bound", "II", "--gradient-bound", "0.7", "--d0", "1e-3",
               "--bias", "--dtype", "float32", "--threads", 1, "-n", 9, "--every", 4,
@@ -279,12 +283,6 @@ def test_closed_pipe_is_quiet(tmp_path: Path) -> None:
     assert ran.stdout == "141\n"
     assert ran.stderr == ""
     assert lines(trace.read_text())[0]["event"] == "start"  # whole lines, however many
-
-
-def listening() -> None:
-    """In a child: obey INT and HUP even where the tests run in the background or under nohup."""
-    for signum in (signal.SIGINT, signal.SIGHUP):
-        signal.signal(signum, signal.SIG_DFL)
 
 
 def running(tmp_path: Path, *more: str) -> tuple[subprocess.Popen[str], Path]:

@@ -8,6 +8,8 @@ from typing import Any
 
 import pytest
 
+from dadapt_cli.algorithms import table
+
 from ..conftest import DATA
 
 Cli = Callable[..., Any]
@@ -53,16 +55,23 @@ def test_values_that_cannot_be_used(cli: Cli, arguments: tuple[str, ...], messag
     assert message in ran.err
 
 
-@pytest.mark.parametrize("algo", ["dual-avg", "gd", "adagrad", "safe", "orth", "lbfgs"])
+FULL_BATCH = {
+    name: module.INFO
+    for name, module in table().items()
+    if not module.INFO.minibatch and name != "auto"  # which says what it picked in its place
+}
+
+
+@pytest.mark.parametrize("algo", FULL_BATCH)
 def test_records_say_metric_bound_and_what_was_not_taken(cli: Cli, algo: str) -> None:
     ran = cli("fit", WINE, "-a", algo, "-n", 5, "--l2", "1/n", "-f", "json")
     assert ran.code == 0
     start = json.loads(ran.out)["start"]
-    free = algo in ("safe", "orth")
-    assert start["metric"] == start["options"]["metric"] == ("half" if free else "identity")
-    expected = "I" if algo in ("dual-avg", "gd", "adagrad") else "certified"
-    assert start["options"]["bound"] == expected
-    assert (start["options"]["memory"] is None) == (algo != "orth")
+    info = FULL_BATCH[algo]
+    assert start["metric"] == start["options"]["metric"] == info.metric
+    assert start["options"]["bound"] == (info.bounds[0] if info.bounds else None)
+    for name in ("memory", "inner", "lbfgs_pairs", "gradient_bound"):
+        assert (start["options"][name] is None) == (name not in info.settings)
     assert set(start["reference"]) == {
         "status", "f_star", "gap", "D", "D_inf", "D_error", "method", "seconds", "reason",
     }  # fmt: skip

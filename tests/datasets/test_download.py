@@ -22,7 +22,7 @@ from dadapt_cli import datasets
 from dadapt_cli.datasets import download, named
 from dadapt_cli.errors import DataError, InputOutputError, UsageError
 
-from ..conftest import DATA, Ran
+from ..conftest import DATA, Ran, listening
 
 IRIS = (DATA / "iris.scale").read_bytes()
 OTHER = IRIS.replace(b"0.25", b"0.26", 1)
@@ -360,7 +360,7 @@ def test_a_disk_that_is_full(server: Server) -> None:
 @pytest.mark.parametrize("signum", [signal.SIGINT, signal.SIGTERM])
 def test_a_signal_leaves_no_temporary_file(server: Server, signum: signal.Signals) -> None:
     server.answers["/usps.bz2"] = stall
-    running = _fetch_usps()
+    running = _fetch_usps(preexec_fn=listening)
     assert server.stalled.wait(60)
     running.send_signal(signum)
     out, error = running.communicate(timeout=60)

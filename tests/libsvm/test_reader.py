@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 
 import dadapt_cli
-from dadapt_cli.cli import reading
+from dadapt_cli.cli import _reading as reading
 from dadapt_cli.errors import DataError, InputOutputError
 from dadapt_cli.libsvm import load, read_libsvm, streams, write_libsvm
 

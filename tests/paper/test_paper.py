@@ -61,17 +61,9 @@ def test_figure2_as_a_table(cli: Any) -> None:
 
 
 def test_narrow_screens_lose_columns_not_digits(cli: Any, monkeypatch: pytest.MonkeyPatch) -> None:
-    from dadapt_cli.render import paper
-
+    monkeypatch.delenv("COLUMNS", raising=False)
     wide = cli("paper", "figure2", "iris", *QUICK).out.splitlines()
-    real = paper._console
-
-    def narrow(stream: Any) -> Any:
-        console = real(stream)
-        console.width = 80
-        return console
-
-    monkeypatch.setattr(paper, "_console", narrow)
+    monkeypatch.setenv("COLUMNS", "80")
     short = cli("paper", "figure2", "iris", *QUICK).out.splitlines()
     assert max(map(len, wide[:2])) > 80
     assert max(map(len, short[:2])) <= 80

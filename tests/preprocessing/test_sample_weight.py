@@ -33,7 +33,7 @@ def data(n_classes: int, density: float = 1.0) -> tuple[Any, np.ndarray, np.ndar
     return sp.csr_array(X) if density < 1 else X, y, rng.integers(4, size=70)
 
 
-PLANNED = ("auto", "newton")
+PLANNED = ("newton",)
 """Whose curvature is from sampled rows, as many as their number suggests: they meet at the end."""
 
 
@@ -168,17 +168,17 @@ def test_intercept_has_a_dual_certificate(n_classes: int) -> None:
     rng = np.random.default_rng(2)
     known = reference.find(problem, cache.content(problem), always=True)
     assert known.gap <= 1e-13
-    best = newton.minimise(problem, problem.zeros(), null_space=intercept._null_space(problem))
+    best = known.witness
     for size in (1e-3, 1e-1, 3.0):  # far from the minimiser too, a bound from below it must be
-        w = best.w + size * rng.normal(size=problem.shape)
+        w = best + size * rng.normal(size=problem.shape)
         lower = intercept.lower_bound(problem, w, problem.scores(w))
         assert lower <= known.f_star
         if size < 1e-2:
             assert lower >= known.f_star - 1e-2
-    assert problem.l2_term(best.w) == pytest.approx(0.005 * np.sum(best.w[:-1] ** 2), rel=1e-12)
+    assert problem.l2_term(best) == pytest.approx(0.005 * np.sum(best[:-1] ** 2), rel=1e-12)
 
 
-def test_intercept_distance_is_covered_or_not_claimed(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_intercept_distance_is_covered(monkeypatch: pytest.MonkeyPatch) -> None:
     X, y = read_libsvm(DATA / "vehicle.scale")
     options: dict[str, Any] = {"l2": "1/n", "intercept": True, "iterations": 20}
     known = fit(X, y, **options)
@@ -188,9 +188,9 @@ def test_intercept_distance_is_covered_or_not_claimed(monkeypatch: pytest.Monkey
     monkeypatch.setenv("DADAPT_CACHE", "/dev/null/none")
     wide = fit(X, y, **options)
     assert wide.reference["f_star"] == pytest.approx(known.reference["f_star"], rel=1e-7)
-    assert wide.reference["D_error"] is None
-    assert "D is not" in wide.reference["reason"]
-    assert wide.trace[-1]["bound"] is None
+    apart = abs(wide.reference["D"] - known.reference["D"])
+    assert apart <= wide.reference["D_error"] + known.reference["D_error"]
+    assert wide.trace[-1]["bound"] >= wide.trace[-1]["suboptimality_average"]
 
 
 def test_the_gradient_proves_nothing_of_an_intercept() -> None:
@@ -259,7 +259,7 @@ def test_a_start_near_the_optimum_has_a_tiny_D(name: str) -> None:
     X, y = read_libsvm(DATA / "vehicle.scale")
     best = fit(X, y, l2="1/n", algo="lbfgs", iterations=2000).w
     near = best + 1e-5 * np.random.default_rng(0).normal(size=best.shape)
-    more = {"metric": "identity"} if find(name).INFO.takes_metric else {}
+    more = {"metric": "identity"} if "metric" not in find(name).INFO.without else {}
     result = fit(X, y, l2="1/n", init=near, algo=name, iterations=50, **more)
     D = result.reference["D_inf" if name == "adagrad" else "D"]
     assert D <= 2e-4

@@ -11,58 +11,36 @@ import pytest
 import scipy.sparse as sp
 
 import dadapt_cli as dadapt
-from dadapt_cli import fit
-from dadapt_cli.errors import DataError, NumericalError, UsageError
-from dadapt_cli.libsvm import read_libsvm
+from dadapt_cli import fit, reference
+from dadapt_cli.algorithms import find, table
+from dadapt_cli.errors import CertificateError, DataError, NumericalError, UsageError
 from dadapt_cli.objective import Problem
 from dadapt_cli.preprocessing.labels import encode
+from dadapt_cli.reference import Reference
 from dadapt_cli.solver.monitor import Monitor
 from dadapt_cli.solver.options import Options
-from dadapt_cli.solver.stages import Samples, fit_source
+from dadapt_cli.solver.samples import Samples
+from dadapt_cli.solver.stages import fit_source
 from dadapt_cli.solver.stopping import Budget
 from dadapt_cli.system.signals import Interrupts
 
-from ..conftest import DATA, random_problem
+from ..conftest import read, vehicle
 
-STEP_KEYS = [
-    *("event", "k", "d", "d_hat", "step_size", "f_last", "f_average", "f_best"),
-    *("suboptimality_last", "suboptimality_average", "suboptimality_best"),
-    *("bound", "grad_norm", "seconds"),
-]
-START_KEYS = [
-    *("event", "version", "algorithm", "data", "objective", "options"),
-    *("d0", "d0_certified", "schema", "metric", "reference"),
-]
 DATA_KEYS = [
     *("path", "problem", "sha256", "samples", "features", "nonzeros", "classes", "labels"),
 ]
-REFERENCE_KEYS = {"status", "f_star", "gap", "D", "D_inf", "D_error", "method", "seconds"}
-
-
-def vehicle() -> tuple[Any, Any]:
-    return dadapt.read_libsvm(DATA / "vehicle.scale")
 
 
 def test_records_are_those_of_the_interface() -> None:
     result = dadapt.fit(*vehicle(), l2="1/n", iterations=7)
     start = result.start
-    assert list(start) == START_KEYS
     assert list(start["data"]) == DATA_KEYS
     assert start["objective"] == {
         "loss": "softmax", "l2": 1 / 846, "bias": False, "intercept": False, "weighted": False
     }  # fmt: skip
-    assert set(start["reference"]) >= REFERENCE_KEYS
     assert [row["k"] for row in result.trace] == [0, 1, 2, 5, 7]
-    assert all(list(row) == STEP_KEYS for row in result.trace)
     assert result.trace[0]["d_hat"] is None
-    end = result.end
-    assert {*STEP_KEYS, "status", "theorem2_k", "iterate", "accuracy", "log_loss", "diagnosis",
-            "environment"} <= set(end)  # fmt: skip
-    assert {key: end[key] for key in STEP_KEYS[1:-1]} == {
-        key: result.trace[-1][key] for key in STEP_KEYS[1:-1]
-    }
-    assert set(end["seconds"]) == {"load", "reference", "solve", "total"}
-    json.dumps([start, *result.trace, end], allow_nan=False)
+    assert set(result.end["seconds"]) == {"load", "reference", "solve", "total"}
 
 
 def test_row_k_describes_the_point_after_k_steps() -> None:
@@ -118,18 +96,6 @@ def test_time_limit() -> None:
     assert 0.05 <= result.end["seconds"]["solve"] < 5
 
 
-def test_optimal_start_ends_at_once() -> None:
-    X = sp.csr_array((4, 2))
-    for name in ("dual-avg", "gd", "adagrad"):
-        result = fit(X, np.array([0, 1, 0, 1]), algo=name)
-        assert result.status == "optimal"
-        assert [row["k"] for row in result.trace] == [0]
-        assert result.d == 0.0
-        assert "already optimal" in result.end["diagnosis"][0]
-        assert fit(X, np.array([0, 1, 0, 1]), algo=name, d0=0.5).d == 0.5
-        assert np.array_equal(result.w, [0.0, 0.0])
-
-
 def test_numbers_that_overflow_stop_the_run() -> None:
     with pytest.raises(NumericalError, match=r"iteration 1: .*nan.*--d0") as caught:
         fit(*vehicle(), d0=1e300)
@@ -183,11 +149,11 @@ def test_diagnosis_speaks_of_what_the_numbers_show() -> None:
     slow = fit([[1.0], [-1.0]], [1, 0], iterations=12, reference="none").end["diagnosis"]
     assert any("since the start" in s for s in slow)
     assert any("not asked for" in s for s in slow)
-    separable = dadapt.read_libsvm(DATA / "wine.scale")
+    separable = read("wine.scale")
     assert any("separable" in s for s in fit(*separable, iterations=3).end["diagnosis"])
     wrong = fit(X, y, reference=1.3, iterations=50).end["diagnosis"]
     assert any("given f*" in s for s in wrong)
-    near = fit(*dadapt.read_libsvm(DATA / "iris.scale"), l2=0.1, iterations=3000).end["diagnosis"]
+    near = fit(*read("iris.scale"), l2=0.1, iterations=3000).end["diagnosis"]
     assert any("d_hat < d is normal" in s for s in near)
 
 
@@ -236,21 +202,6 @@ def test_float32_follows_float64() -> None:
     assert tiny.trace[-1]["d_hat"] > 0, "float32 scalars would underflow"
 
 
-@pytest.mark.parametrize("n_classes", [2, 3])
-def test_threads_do_not_change_the_course(n_classes: int, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("dadapt_cli.objective.blocks.THREADS_FROM", 1)
-    monkeypatch.setattr("dadapt_cli.objective.blocks.BLOCK", 1000)
-    monkeypatch.setattr("dadapt_cli.objective.blocks.DENSE_FROM", 2.0)
-    problem = random_problem(0, n=500, p=20, n_classes=n_classes)
-    y = problem.labels.index
-    runs = [
-        fit(problem.X, y, iterations=1000, threads=threads, reference="none", every=100)
-        for threads in (1, 2, 2, 3)
-    ]
-    one, two, again, three = ([row["d"] for row in r.trace] for r in runs)
-    assert one == two == again == three
-
-
 def test_notes_and_log(caplog: pytest.LogCaptureFixture) -> None:
     notes: list[str] = []
     X = sp.csr_array(np.array([[1.0, 0], [0, 0], [0, 2], [1, 1]]))
@@ -275,14 +226,31 @@ def test_every_budget_reports_row_zero() -> None:
     assert [k for k in range(7) if Budget(60, every=3).reports(k)] == [0, 3, 6]
 
 
-@pytest.mark.parametrize("algo", ["orth", "lbfgs", "safe", "dual-avg"])
+FULL_BATCH = [name for name, module in table().items() if not module.INFO.minibatch]
+
+
+@pytest.mark.parametrize("algo", FULL_BATCH)
 @pytest.mark.parametrize("path", ["wine.scale", "wdbc.scale.xz"])
 def test_a_tolerance_is_certified_with_an_intercept(algo: str, path: str) -> None:
     """Without a reference, by the dual point; the reference only judges it, to its own gap."""
-    X, y = read_libsvm(DATA / path)
+    X, y = read(path)
     options = {"l2": "1/n", "intercept": True, "iterations": 3000}
-    tol = 1e-4 if algo == "dual-avg" else 1e-8
+    tol = 1e-2 if find(algo).INFO.averages else 1e-8
     result = fit(X, y, algo=algo, tol=tol, reference="none", **options)
     assert result.status == "tolerance"
     known = fit(X, y, algo="orth", **options).reference
     assert result.end["f_best"] - known["f_star"] + known["gap"] <= tol
+
+
+def test_a_false_certificate_is_withdrawn(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A run that goes below f* - gap must not end as if nothing had happened."""
+    X, y = vehicle()
+    false = Reference("attained", f_star=1.0, gap=1e-15, D=1.0, D_inf=1.0, D_error=1e-9)
+    monkeypatch.setattr(reference, "find", lambda *_, **__: false)
+    with pytest.raises(CertificateError, match="withdrawn") as caught:
+        fit(X, y, l2="1/n", iterations=300)
+    assert caught.value.exit_code == 70
+    assert caught.value.result.reference["status"] == "none"
+    end = caught.value.result.end
+    assert end["suboptimality_best"] is None
+    assert any("false" in line for line in end["diagnosis"])

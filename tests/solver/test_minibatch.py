@@ -13,7 +13,7 @@ import pytest
 import scipy.sparse as sp
 
 from dadapt_cli import fit
-from dadapt_cli.algorithms import find
+from dadapt_cli.algorithms import find, table
 from dadapt_cli.errors import NumericalError, UsageError
 from dadapt_cli.libsvm import read_libsvm
 from dadapt_cli.objective import Problem, minibatches
@@ -21,6 +21,7 @@ from dadapt_cli.objective.minibatches import Batches, schedule
 from dadapt_cli.preprocessing.labels import encode
 from dadapt_cli.solver import stages
 from dadapt_cli.solver.monitor import Monitor
+from dadapt_cli.solver.samples import Samples
 
 from ..conftest import DATA, random_problem
 
@@ -94,20 +95,18 @@ def test_rows_are_epochs() -> None:
     assert min(row["f_last"] for row in result.trace) == result.end["f_best"]
 
 
-@pytest.mark.parametrize("algo", ["sgd", "adam", "adam-plain", "sgd-plain", "cocob"])
+@pytest.mark.parametrize("algo", [n for n, m in table().items() if m.INFO.minibatch])
 @pytest.mark.parametrize("path", [IRIS, WDBC])
 def test_every_algorithm_lowers_the_loss(algo: str, path: Any) -> None:
-    lr = {"lr": 0.1} if algo.endswith("plain") else {}
+    info = find(algo).INFO
+    lr = {"lr": 0.1} if "lr" in info.settings else {}
     result = fitted(path, algo=algo, epochs=100, bias=True, **lr)
     assert result.end["f_best"] < 0.4 * result.trace[0]["f_last"]
     assert result.end["accuracy"] > 0.9
-    if algo in ("sgd", "adam"):
+    if info.has_d:
         assert result.d is not None
         assert result.d > 1e-3
         assert "no lower bound" in result.end["diagnosis"][0]
-    else:
-        assert result.d is None
-        assert all(row["d"] is None for row in result.trace)
 
 
 def test_seeds() -> None:
@@ -147,7 +146,7 @@ def notes_of(**options: Any) -> list[str]:
     X, y = read_libsvm(IRIS)
     notes: list[str] = []
     chosen = stages.Options(**{"algo": "adam", "reference": "none", "epochs": 2, **options})
-    stages.fit_source(stages.Samples(X, y), chosen, Monitor(note=notes.append))
+    stages.fit_source(Samples(X, y), chosen, Monitor(note=notes.append))
     return [note for note in notes if "converge" in note]
 
 
@@ -191,7 +190,7 @@ def test_signal_stops_within_an_epoch() -> None:
     X, y = read_libsvm(IRIS)
     monitor = Monitor(interrupts=Caught())  # type: ignore[arg-type]
     options = stages.Options(algo="adam", reference="none")
-    result = stages.fit_source(stages.Samples(X, y), options, monitor)
+    result = stages.fit_source(Samples(X, y), options, monitor)
     assert result.status == "interrupted"
     assert 0 < result.end["k"] < 10
     assert result.end["epoch"] == 0

@@ -1,4 +1,4 @@
-"""Runs that are interrupted and gone on with, against runs that are not: equal to the last bit."""
+"""Runs that are interrupted and resumed, against runs that are not: equal to the last bit."""
 
 from __future__ import annotations
 
@@ -12,19 +12,16 @@ from dadapt_cli import algorithms, fit
 from dadapt_cli.algorithms import _subspace
 from dadapt_cli.checkpoint import file
 from dadapt_cli.errors import InputOutputError, NumericalError, UsageError
-from dadapt_cli.libsvm import read_libsvm
 from dadapt_cli.objective import Problem
 from dadapt_cli.solver import resume as durable
 from dadapt_cli.solver import stages
 from dadapt_cli.solver.monitor import Monitor
 from dadapt_cli.solver.options import Options
-from dadapt_cli.solver.stages import FitResult, Samples, fit_source
-from dadapt_cli.solver.trace import Source
+from dadapt_cli.solver.samples import Samples, Source
+from dadapt_cli.solver.stages import FitResult, fit_source
 from dadapt_cli.system.signals import Interrupts
 
-from ..conftest import DATA
-
-RESUMABLE = [name for name, module in algorithms.table().items() if module.INFO.resumable]
+from ..conftest import timeless, vehicle
 
 EXTRA: list[dict[str, Any]] = [
     {"algo": "dual-avg", "bound": "certified", "gradient_bound": "lipschitz", "bias": True},
@@ -39,19 +36,6 @@ EXTRA: list[dict[str, Any]] = [
     {"algo": "adagrad", "variant": "pip", "batch_size": 7},
     {"algo": "sgd-plain", "lr": 0.5, "momentum": 0.9},
 ]
-
-
-def options_of(name: str) -> dict[str, Any]:
-    info = algorithms.find(name).INFO
-    return {"algo": name, **({"lr": 0.1} if "lr" in info.settings else {})}
-
-
-def vehicle() -> tuple[Any, Any]:
-    return read_libsvm(DATA / "vehicle.scale")
-
-
-def timeless(record: dict[str, Any]) -> dict[str, Any]:
-    return {key: value for key, value in record.items() if key not in ("seconds", "environment")}
 
 
 def assert_equal(one: FitResult, other: FitResult) -> None:
@@ -87,17 +71,17 @@ class Stops:
             return fit_source(Samples(*data), chosen, monitor)
 
 
-@pytest.mark.parametrize("given", [*map(options_of, RESUMABLE), *EXTRA], ids=str)
-def test_a_run_in_pieces_is_the_run_in_one(
-    given: dict[str, Any], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """Pieces end before the first step, between rows, at rows, and within epochs (of 53 steps)."""
+def in_pieces(given: dict[str, Any], tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Run with the options `given` in pieces, and compare with the run in one.
+
+    Pieces end before the first step, between rows, at rows, and within epochs (of 53 steps).
+    """
     path, data = str(tmp_path / "run"), vehicle()
     variant = given.get("variant", "paper")
     minibatch = algorithms.find(given["algo"], variant).INFO.minibatch
     common = {**given, **({"epochs": 3} if minibatch else {"iterations": 110})}
     common |= {"l2": "1/n", "reference": 0.5}
-    picked = {**common, "algo": "newton"} if given["algo"] == "auto" else common
+    picked = {**common, "algo": "orth", "inner": "newton"} if given["algo"] == "auto" else common
     whole = fit(*data, **picked)
     stops = Stops(picked["algo"], variant, monkeypatch)
     made = stops.run(data, 0, checkpoint=path, checkpoint_every=0, **common)
@@ -112,6 +96,14 @@ def test_a_run_in_pieces_is_the_run_in_one(
         made = fit(*data, resume=path)
         assert_equal(made, whole)
         assert stops.made == whole.end["k"]
+
+
+@pytest.mark.parametrize("given", EXTRA, ids=str)
+def test_a_run_in_pieces_is_the_run_in_one(
+    given: dict[str, Any], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Beside the defaults of each algorithm, which are in the table."""
+    in_pieces(given, tmp_path, monkeypatch)
 
 
 def test_a_finished_run_goes_on_when_its_budget_grows(tmp_path: Path) -> None:

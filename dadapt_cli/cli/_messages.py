@@ -6,12 +6,7 @@ import contextlib
 import logging
 import sys
 
-
-def printable(text: str) -> str:
-    """Escape what a terminal would obey (control characters) and what it cannot show."""
-    encoding = sys.stderr.encoding or "ascii"
-    shown = "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in text)
-    return shown.encode(encoding, "backslashreplace").decode(encoding)
+from dadapt_cli.system.terminal import printable as printable
 
 
 def say(message: str) -> None:

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import math
 import os
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
+from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
-
-import typer
+from typing import TYPE_CHECKING, Any
 
 from dadapt_cli.errors import UsageError
+from dadapt_cli.solver.declared import option
 
 if TYPE_CHECKING:
     from dadapt_cli.datasets import Dataset
@@ -21,55 +21,42 @@ if TYPE_CHECKING:
 MAX_BYTES = 8 * 2**30
 MAX_RATIO = 200.0
 
-ZeroBased = Annotated[
-    bool, typer.Option("--zero-based", help="The first feature has index 0; never guessed.")
-]
-Features = Annotated[
-    int | None,
-    typer.Option(
-        "--features", metavar="P", min=1, max=2**31 - 1, help="Number of columns; default: as read."
-    ),
-]
-Lenient = Annotated[
-    bool, typer.Option("--lenient", help="Accept '63: .50' and sort the indices of a row.")
-]
-Strict = Annotated[bool, typer.Option("--strict", help="A missing final newline is an error.")]
-MaxBytes = Annotated[
-    int,
-    typer.Option("--max-bytes", metavar="N", min=1, help="Most bytes of decompressed text."),
-]
-MaxRatio = Annotated[
-    float,
-    typer.Option("--max-ratio", metavar="R", help="Most bytes of text for a compressed byte."),
-]
+_reading = partial(option, group="Reading")
 
 
-def reading(
-    *,
-    zero_based: bool,
-    features: int | None,
-    lenient: bool,
-    strict: bool,
-    max_bytes: int,
-    max_ratio: float,
-) -> dict[str, Any]:
-    """Turn the options into arguments of :func:`dadapt_cli.libsvm.load`.
+@dataclass(frozen=True, kw_only=True)
+class Reading:
+    """How LIBSVM's text is read."""
 
-    Raises
-    ------
-    UsageError
-        An option has a value that means nothing.
-    """
-    if not (math.isfinite(max_ratio) and max_ratio >= 1):
-        raise UsageError(f"--max-ratio {max_ratio}: give a finite number of at least 1")
-    return {
-        "zero_based": zero_based,
-        "n_features": features,
-        "lenient": lenient,
-        "strict": strict,
-        "max_bytes": max_bytes,
-        "max_ratio": max_ratio,
-    }
+    zero_based: bool = _reading(
+        False, "The first feature has index 0; never guessed.", "--zero-based"
+    )
+    features: int | None = _reading(
+        None,
+        "Number of columns; default: as read.",
+        metavar="P",
+        parser={"min": 1, "max": 2**31 - 1},
+    )
+    lenient: bool = _reading(False, "Accept '63: .50' and sort the indices of a row.", "--lenient")
+    strict: bool = _reading(False, "A missing final newline is an error.", "--strict")
+    max_bytes: int = _reading(
+        MAX_BYTES, "Most bytes of decompressed text.", metavar="N", parser={"min": 1}
+    )
+    max_ratio: float = _reading(MAX_RATIO, "Most bytes of text for a compressed byte.", metavar="R")
+
+    def arguments(self) -> dict[str, Any]:
+        """The options as arguments of :func:`dadapt_cli.libsvm.load`.
+
+        Raises
+        ------
+        UsageError
+            An option has a value that means nothing.
+        """
+        if not (math.isfinite(self.max_ratio) and self.max_ratio >= 1):
+            raise UsageError(f"--max-ratio {self.max_ratio}: give a finite number of at least 1")
+        arguments = asdict(self)
+        arguments["n_features"] = arguments.pop("features")
+        return arguments
 
 
 @dataclass(frozen=True)

@@ -1,4 +1,4 @@
-"""What ``dadapt fit`` does about models: label weights, files, folds."""
+"""What ``dadapt fit`` does about models: files, folds."""
 
 from __future__ import annotations
 
@@ -7,31 +7,13 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
 from dadapt_cli.errors import ExitCode, NumericalError, UsageError
+from dadapt_cli.solver.declared import declared
 
 if TYPE_CHECKING:
     from dadapt_cli.solver.monitor import Monitor
     from dadapt_cli.solver.options import Options
-    from dadapt_cli.solver.stages import FitResult, Samples
-
-NOT_WITH_FOLDS = (
-    *("save", "trace", "plot", "test", "reference"),
-    *("checkpoint", "resume", "restart", "checkpoint_every"),
-)
-"""Options of a single fit: no fold's model is kept, as with LIBLINEAR's -v."""
-
-
-def weights(texts: list[str]) -> dict[int, float]:
-    """The weights of labels; their range is for the options to check."""
-    found: dict[int, float] = {}
-    for text in texts:
-        label, _, factor = text.partition("=")
-        try:
-            if int(label) in found:
-                raise UsageError(f"--weight {text[:40]!r}: label {label} has a weight already")
-            found[int(label)] = float(factor)
-        except ValueError:
-            raise UsageError(f"--weight {text[:40]!r}; give LABEL=W, as -1=0.5") from None
-    return found
+    from dadapt_cli.solver.samples import Samples
+    from dadapt_cli.solver.stages import FitResult
 
 
 def check_savable(path: str, scale: str, positive: int | None = None, y: Any = ()) -> None:
@@ -68,13 +50,17 @@ def saving(path: str | None, note: Callable[[str], None]) -> Iterator[Callable[.
         raise
 
 
-def check_folds(given: list[str]) -> list[str]:
-    """Options for the algorithm to check; UsageError for those that folds have no use for."""
+def check_folds(given: list[str], *declarations: type) -> list[str]:
+    """Options for the algorithm to check; UsageError for those that folds have no use for.
+
+    No fold's model is kept, as with LIBLINEAR's -v.
+    """
     for name in given:
-        if name in NOT_WITH_FOLDS:
-            raise UsageError(
-                f"--{name.replace('_', '-')} is for a single fit; leave it or --cross-validate out"
-            )
+        for one in (declared(cls).get(name) for cls in declarations):
+            if one is not None and not one.folds:
+                raise UsageError(
+                    f"--{one.typed} is for a single fit; leave it or --cross-validate out"
+                )
     return [name for name in given if name != "seed"]  # here it is that of the folds too
 
 
@@ -85,5 +71,4 @@ def folds(samples: Samples, options: Options, count: int, monitor: Monitor) -> i
     done, signal = cross_validate(samples, options, count, monitor)
     if signal is not None:
         return 128 + signal
-    met = options.tol is None or all(r["status"] in ("tolerance", "optimal") for r in done)
-    return ExitCode.OK if met else ExitCode.CHECK
+    return ExitCode.OK if all(options.met(r["status"]) for r in done) else ExitCode.CHECK

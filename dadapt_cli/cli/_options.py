@@ -1,0 +1,132 @@
+"""Commands from declarations: parameters of a dataclass's type become its options."""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Callable, Iterator, Mapping
+from functools import partial, wraps
+from typing import Annotated, Any
+
+import typer
+from typer.core import TyperCommand
+
+from dadapt_cli.errors import UsageError
+from dadapt_cli.solver.declared import Declared, declared
+
+Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="Only results.")]
+
+
+class Command(TyperCommand):
+    """A command whose ``-h`` has a section for each group of options."""
+
+    def format_options(self, ctx: Any, formatter: Any) -> None:
+        """Write the arguments and the groups, in the order in which they come."""
+        sections: dict[str, list[tuple[str, str]]] = {}
+        for parameter in self.get_params(ctx):
+            if (shown := parameter.get_help_record(ctx)) is not None:
+                own = "Arguments" if parameter.param_type_name == "argument" else "Options"
+                group = getattr(parameter, "rich_help_panel", None) or own
+                sections.setdefault(group, []).append(shown)
+        width = max(len(names) for rows in sections.values() for names, _ in rows)
+        for title, rows in sections.items():
+            with formatter.section(title):
+                formatter.write_dl([(names.ljust(width), text) for names, text in rows])
+
+
+def deferred(main: Callable[..., Any]) -> Callable[..., Any]:
+    """The function that the parser calls for a command: it returns the call, ready to be made.
+
+    A closed pipe inside a command would be turned into exit code 1 by the parser. A parameter of
+    `main` whose type is a dataclass of declared options stands for all of these.
+    """
+    wanted = inspect.signature(main, eval_str=True).parameters.values()
+    made = {p.name: p.annotation for p in wanted if hasattr(p.annotation, "__dataclass_fields__")}
+
+    @wraps(main)
+    def parsed(**arguments: Any) -> Callable[[], Any]:
+        return partial(_call, main, made, arguments)
+
+    parameters = [
+        own.replace(kind=inspect.Parameter.KEYWORD_ONLY)
+        for p in wanted
+        for own in (_parameters(made[p.name]) if p.name in made else [p])
+    ]
+    vars(parsed)["__signature__"] = inspect.Signature(parameters)
+    parsed.__annotations__ = {}
+    return parsed
+
+
+def _call(main: Callable[..., Any], made: Mapping[str, type], arguments: dict[str, Any]) -> Any:
+    """Make the dataclasses out of what was typed, and run the command."""
+    for name, cls in made.items():
+        values = {n: _value(one, arguments.pop(n)) for n, one in declared(cls).items()}
+        arguments[name] = cls(**values)
+    return main(**arguments)
+
+
+def _parameters(cls: type) -> Iterator[inspect.Parameter]:
+    """What the parser reads: words where an option takes words or numbers, and for pairs."""
+    for name, one in declared(cls).items():
+        kind: Any = one.kinds[0]
+        default = one.default
+        if one.holds(Mapping):
+            kind = list[str]
+        elif kind not in (bool, int, float) or len(one.kinds) > 1:
+            kind, default = str, None if default is None else one.shown
+        info = typer.Option(
+            *one.flags,
+            help=one.help,
+            metavar=one.metavar,
+            rich_help_panel=one.group,
+            **one.parser,
+        )
+        yield inspect.Parameter(
+            name,
+            inspect.Parameter.KEYWORD_ONLY,
+            default=default,
+            annotation=Annotated[kind if default is not None else kind | None, info],
+        )
+
+
+def _value(one: Declared, given: Any) -> Any:
+    """The value that was meant; its range is for the option to check."""
+    if one.holds(Mapping):
+        return factors(one.typed, given or [])
+    if not isinstance(given, str):
+        return given
+    if one.holds(tuple):
+        return _pair(one, given)
+    if one.holds(float):
+        return number_or_word(given)
+    return int(given) if one.holds(int) and given.isascii() and given.isdigit() else given
+
+
+def factors(name: str, texts: list[str]) -> dict[int, float]:
+    """Factors of labels, none twice."""
+    found: dict[int, float] = {}
+    for text in texts:
+        label, _, factor = text.partition("=")
+        try:
+            if int(label) in found:
+                raise UsageError(f"--{name} {text[:40]!r}: label {label} has a weight already")
+            found[int(label)] = float(factor)
+        except ValueError:
+            raise UsageError(f"--{name} {text[:40]!r}; give LABEL=W, as -1=0.5") from None
+    return found
+
+
+def _pair(one: Declared, text: str) -> tuple[float, float]:
+    """Two numbers with a comma between."""
+    try:
+        first, second = map(float, text.split(","))
+    except ValueError:
+        raise UsageError(f"--{one.typed} {text[:40]!r}; give two numbers, as {one.shown}") from None
+    return first, second
+
+
+def number_or_word(text: str) -> str | float:
+    """A float where Python reads one."""
+    try:
+        return float(text) if "_" not in text else text
+    except ValueError:
+        return text

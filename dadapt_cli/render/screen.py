@@ -1,0 +1,78 @@
+"""What every view for people is made of: safe lines, and columns side by side."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Sequence
+from typing import TextIO
+
+from rich.console import Console
+from rich.text import Text
+
+from dadapt_cli.system.terminal import printable
+
+GAP = "  "
+
+FILE_WIDTH = 200
+"""A file has no edge to wrap at."""
+
+
+def console(stream: TextIO, file_width: int | None = FILE_WIDTH) -> Console:
+    """A console that takes no string for markup; `file_width` is that of no terminal."""
+    made = Console(file=stream, highlight=False, markup=False, emoji=False)
+    if not made.is_terminal and file_width is not None and "COLUMNS" not in os.environ:
+        made.width = file_width
+    return made
+
+
+def put(where: Console, text: str | Text, style: str = "") -> None:
+    """Print one line, whole: it is wrapped by a terminal only."""
+    plain = text.plain if isinstance(text, Text) else text
+    safe = printable(plain, where)
+    if safe != plain or isinstance(text, str):
+        text = Text(safe)
+    where.print(text, style=style, soft_wrap=not where.is_terminal)
+
+
+def put_columns(where: Console, rows: Sequence[Sequence[str]], left: int = 1) -> None:
+    """Print :func:`columns`, the first line in bold."""
+    for i, line in enumerate(columns(rows, left, stream=where)):
+        where.print(Text(line), style="" if i else "bold", soft_wrap=True)
+
+
+def columns(
+    rows: Sequence[Sequence[str]],
+    left: int = 1,
+    *,
+    widths: Sequence[int] | None = None,
+    stream: Console | TextIO | None = None,
+) -> list[str]:
+    """The rows of a table as lines of text.
+
+    Parameters
+    ----------
+    rows
+        Cells; all rows have as many.
+    left
+        That many columns stand flush left, the others right.
+    widths
+        At least; a table that is printed row by row gives them.
+    stream
+        Where they go, for what it cannot show.
+    """
+    safe = [[printable(cell, stream) for cell in row] for row in rows]
+    least = widths or [0] * len(safe[0])
+    cells = zip(*safe, strict=True)
+    wide = [max(n, *map(len, column)) for n, column in zip(least, cells, strict=True)]
+    return [
+        GAP.join(
+            cell.ljust(width) if i < left else cell.rjust(width)
+            for i, (cell, width) in enumerate(zip(row, wide, strict=True))
+        ).rstrip()
+        for row in safe
+    ]
+
+
+def width(rows: Sequence[Sequence[str]]) -> int:
+    """Characters that the widest line of :func:`columns` takes."""
+    return sum(max(map(len, column)) + len(GAP) for column in zip(*rows, strict=True)) - len(GAP)

@@ -1,0 +1,115 @@
+"""What a fit proves beyond its records: labels that are the optimum's, and the proof file."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from dadapt_cli._typing import Array, Matrix, Record
+from dadapt_cli.certificate import proof
+from dadapt_cli.certificate.proof import Claim
+from dadapt_cli.errors import UsageError
+from dadapt_cli.objective import Problem, metric
+from dadapt_cli.objective.ball import Ball
+from dadapt_cli.objective.rounding import down
+from dadapt_cli.preprocessing.prepare import Prepared
+from dadapt_cli.preprocessing.sample_weight import sample_weights
+from dadapt_cli.reference import Reference
+from dadapt_cli.reference.enclosure import enclose
+from dadapt_cli.solver.options import Options
+from dadapt_cli.solver.samples import Samples
+
+
+def ball_at(exact: Problem, known: Reference, w: Array) -> Ball | None:
+    """A ball that contains a minimiser: the reference's, or what the weights w prove themselves.
+
+    None where nothing does: without an l2 term, when there is no reference.
+    """
+    if known.ball is not None or exact.l2 == 0:
+        return known.ball
+    return enclose(exact, w.astype(np.float64)).ball
+
+
+def share_proven(X: Matrix, ball: Ball | None, w: Array) -> float | None:
+    """Share of the rows whose label by the weights w is proven to be that of the exact optimum.
+
+    Parameters
+    ----------
+    X
+        Scaled rows, (n, p), with the constant feature where the weights have one.
+    ball
+        Contains a minimiser; None: nothing is known, and so is the share.
+    """
+    if ball is None:
+        return None
+    scores = np.asarray(X @ w.astype(np.float64))
+    chosen = scores.argmax(axis=1) if scores.ndim > 1 else (scores > 0).astype(np.intp)
+    return float(np.mean(ball.proves(X, chosen)))
+
+
+def write_proof(
+    samples: Samples,
+    options: Options,
+    data: Prepared,
+    exact: Problem,
+    known: Reference,
+    rows: list[Record],
+    w0: Array | None,
+) -> str | None:
+    """Write ``--certificate``'s file: f*, D, D_inf, and each d_k of the run.
+
+    Parameters
+    ----------
+    exact
+        The float64 objective in the user's variables.
+    known
+        In the metric of the run.
+    rows
+        The step records, where their d is a lower bound on D.
+    w0
+        The weights that the run started from, if not 0.
+
+    Returns
+    -------
+    str | None
+        Why there is no proof; None where it is written.
+
+    Raises
+    ------
+    UsageError
+        The data are no file.
+    InputOutputError
+        The file cannot be written; an old one is as it was.
+    """
+    assert options.certificate is not None
+    if samples.source.sha256 is None:
+        raise UsageError("certificate: a proof names its data by their text; use dadapt fit FILE")
+    if known.status != "attained" or known.witness is None or known.f_star is None:
+        return known.reason or "there is no certified f*"
+    scale = metric.scale(exact, options.metric or "identity")
+    claims = [Claim("f_star", down(known.f_star - (known.gap or 0.0)), known.f_star)]
+    for name in ("D", "D_inf"):
+        least, most = known.least_distance(name), known.distance(name)
+        if least is not None and most is not None:
+            claims.append(Claim(name, least, most))
+    claims += [Claim("d", row["d"], k=row["k"]) for row in rows if row["d"] is not None]
+    weights = sample_weights(samples.y, samples.sample_weight, options.weight)
+    proof.write(
+        options.certificate,
+        proof.Data(
+            samples.source.sha256,
+            samples.X.shape[0],
+            samples.X.shape[1],
+            data.labels.classes,
+            samples.source.zero_based,
+        ),
+        proof.Objective(
+            exact.l2,
+            options.bias,
+            options.intercept,
+            "unit" if options.scale == "unit" else data.scaling.divisors,
+            weights,
+        ),
+        proof.Witness(known.witness, w0, None if scale is None else scale.ravel()),
+        claims,
+    )
+    return None

@@ -1,0 +1,51 @@
+"""What is fitted, and where it came from."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Any
+
+from dadapt_cli._typing import Array
+
+
+@dataclass(frozen=True)
+class Source:
+    """Where the data came from.
+
+    Attributes
+    ----------
+    path, sha256
+        The file, and the hash of its text.
+    load_seconds
+        What reading took.
+    problem
+        LIBSVM's file name, where it is one of the paper's problems.
+    zero_based
+        The first feature has index 0 in the file.
+    """
+
+    path: str | None = None
+    sha256: str | None = None
+    load_seconds: float = 0.0
+    problem: str | None = None
+    zero_based: bool = False
+
+
+@dataclass(frozen=True)
+class Samples:
+    """What is fitted.
+
+    Attributes
+    ----------
+    X, y
+        As of :func:`dadapt_cli.fit`; arrays.
+    sample_weight
+        How much each counts, or None.
+    source
+        Where they came from.
+    """
+
+    X: Any
+    y: Array
+    sample_weight: Any = None
+    source: Source = field(default_factory=Source)

@@ -1,0 +1,38 @@
+"""The standard streams: text made safe for a terminal, and streams that were closed."""
+
+from __future__ import annotations
+
+import os
+import sys
+from typing import Any
+
+
+def printable(text: str, stream: Any = None) -> str:
+    """Escape what a terminal would obey (control characters, newlines) or cannot show.
+
+    Every string that comes from a file or a name passes here on its way to a person.
+
+    Parameters
+    ----------
+    stream
+        Where it goes; by default standard error.
+    """
+    encoding = getattr(sys.stderr if stream is None else stream, "encoding", None) or "utf-8"
+    shown = "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in text)
+    return shown.encode(encoding, "backslashreplace").decode(encoding)
+
+
+def replace_closed_streams() -> None:
+    """Let closed standard streams swallow what is written to them.
+
+    To be called before a file is opened: its descriptor would be the number of the closed stream,
+    and what is printed would go into it. A closed standard input can still not be read.
+    """
+    for number in range(3):
+        try:
+            os.fstat(number)
+        except OSError:
+            os.set_inheritable(os.open(os.devnull, os.O_WRONLY), True)  # the lowest free number
+    for name in ("stdout", "stderr"):
+        if getattr(sys, name) is None:
+            setattr(sys, name, open(os.devnull, "w", encoding="utf-8"))  # noqa: PTH123, SIM115

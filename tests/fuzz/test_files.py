@@ -1,0 +1,277 @@
+"""Hostile files of each kind: a documented exit code, one line, nothing else written, no memory.
+
+``DADAPT_CASES=N`` makes N files of each kind in place of a few; ``DADAPT_SEED`` begins elsewhere.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import random
+import re
+import resource
+import shutil
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from dadapt_cli import model as models
+from dadapt_cli.checkpoint import file as checkpoint
+from dadapt_cli.datasets import named
+from dadapt_cli.errors import DataError, InputOutputError
+from dadapt_cli.model import npz
+from dadapt_cli.regress import baseline, cases, gate
+from dadapt_cli.render.regress import FORMATS
+from dadapt_cli.system import archive, envelope
+from dadapt_cli.system.terminal import printable
+
+from ..conftest import DATA, Ran
+from . import generators
+
+CASES = int(os.environ.get("DADAPT_CASES", "60"))
+"""Files of each kind, and combinations of options; thousands where it is not for a pipeline."""
+
+SEED = int(os.environ.get("DADAPT_SEED", "0"))
+
+MEGABYTES = 200
+"""That reading hostile files of at most a few megabytes may add to this process."""
+
+IRIS = DATA / "iris.scale"
+Cli = Callable[..., Ran]
+
+CODES = {0, 1, 2, 3, 4, 5}
+ODD = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f\u202a-\u202e]")
+"""What a terminal would obey; a newline ends a line."""
+
+
+def sound(ran: Ran, case: str) -> None:
+    """What holds whatever the file was."""
+    assert ran.code in CODES, (case, ran)
+    assert "Traceback" not in ran.err, (case, ran)
+    assert not ODD.search(ran.out + ran.err), (case, ran)
+    lines = ran.err.splitlines()
+    assert all(line.startswith("dadapt: ") for line in lines), (case, ran)
+    if ran.code in (3, 4):
+        assert "internal error" not in ran.err
+        assert lines, case
+
+
+@contextlib.contextmanager
+def watched(folder: Path, *named: str) -> Iterator[None]:
+    """Nothing appears in, changes in or leaves a folder, but the files named."""
+
+    def content() -> dict[str, bytes]:
+        return {str(p.relative_to(folder)): p.read_bytes() for p in folder.rglob("*")
+                if p.is_file() and p.name not in named}  # fmt: skip
+
+    before = content()
+    yield
+    assert content() == before
+
+
+def seeds(kind: str) -> Iterator[tuple[str, random.Random]]:
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    for number in range(SEED, SEED + CASES):
+        yield f"{kind} {number}", random.Random(f"{kind} {number}")
+    grown = (resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - peak) / 1024
+    assert grown < MEGABYTES, f"{grown:.0f} MB more than before"
+
+
+@pytest.fixture
+def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """The working folder of a run."""
+    (tmp_path / "here").mkdir()
+    monkeypatch.chdir(tmp_path / "here")
+    return tmp_path / "here"
+
+
+@pytest.fixture
+def good_models(tmp_path: Path, cli: Cli) -> list[dict[str, Any]]:
+    made = []
+    for i, more in enumerate(((), ("--scale", "minmax"), ("--positive", 2), ("--bias",))):
+        path = tmp_path / f"m{i}.npz"
+        assert cli("fit", IRIS, "-n", 3, "--reference", "none", "--save", path, *more).code == 0
+        made.append(archive.unpack(path.read_bytes()))
+    return made
+
+
+def test_models(good_models: list[dict[str, Any]], folder: Path, cli: Cli) -> None:
+    taken = 0
+    for case, rng in seeds("model"):
+        path = folder / "m.npz"
+        path.write_bytes(generators.model(rng.choice(good_models), rng, npz._digest))
+        with watched(folder):
+            ran = cli(
+                "predict", IRIS, "-m", path, *(["--probability"] if rng.random() < 0.5 else [])
+            )
+        sound(ran, case)
+        assert ran.code in (0, 3), (case, ran)
+        taken += ran.code == 0
+        if ran.code == 0:
+            words = [word for line in ran.out.splitlines() for word in line.split()[:1]]
+            assert all(re.fullmatch(r"-?\d+|rest|labels", word) for word in words), case
+    assert 0 < taken < CASES
+
+
+def test_text_models(folder: Path, cli: Cli) -> None:
+    good = b"solver_type L2R_LR\nnr_class 3\nlabel 1 2 3\nnr_feature 2\nbias 1\nw\n"
+    good += b"0.5 1 2 \n-2 1e-3 0 \n1 2 3 \n"
+    swaps = (b"9007199254740993", b"1e308", b"nan", b"-1", b"MCSVM_CS", b"2147483647", b"\x1b[2J")
+    for case, rng in seeds("text model"):
+        content = generators.cut_or_flipped(good, rng)
+        if rng.random() < 0.6:
+            words = good.split(b" ")
+            words[rng.randrange(len(words))] = rng.choice(swaps)
+            content = b" ".join(words)
+        (folder / "m").write_bytes(content)
+        with watched(folder):
+            ran = cli("predict", IRIS, "-m", folder / "m")
+        sound(ran, case)
+        assert ran.code in (0, 3), (case, ran)
+
+
+def begun(folder: Path, cli: Cli) -> list[tuple[Path, list[str]]]:
+    """Checkpoints of several algorithms, each with the options that go on with it."""
+    made = []
+    for i, (rounds, *options) in enumerate((
+        ("-n", "-a", "dual-avg", "--l2", "1/n"), ("-n", "-a", "orth", "--lbfgs-pairs", "2"),
+        ("-n", "-a", "safe"), ("-n", "-a", "adagrad", "--bound", "certified"),
+        ("--epochs", "-a", "adam", "--average", "weighted"), ("--epochs", "-a", "sgd"),
+    )):  # fmt: skip
+        path = folder / f"good{i}"
+        ran = cli("fit", IRIS, *options, rounds, 3, "--checkpoint", path)
+        assert ran.code == 0, ran
+        made.append((path, [rounds, "5"]))
+    return made
+
+
+REMEDIES = ("--restart", "name another file", "give the same", "begin another run")
+
+
+def test_checkpoints(tmp_path: Path, folder: Path, cli: Cli) -> None:
+    good = [(path.read_bytes(), more) for path, more in begun(tmp_path, cli)]
+    refused = 0
+    for case, rng in seeds("checkpoint"):
+        content, more = rng.choice(good)
+        body = envelope.unseal(checkpoint.KIND, checkpoint.VERSION, content)
+        if rng.random() < 0.9:
+            body = generators.checkpoint_body(body, rng)
+            content = envelope.seal(checkpoint.KIND, checkpoint.VERSION, body) + body
+        else:
+            content = generators.cut_or_flipped(content, rng)
+        (folder / "run").write_bytes(content)
+        form = rng.choice(("table", "jsonl", "csv", "json"))
+        with watched(folder, "run"):
+            ran = cli("fit", IRIS, "--resume", folder / "run", *more, "-f", form, "--threads", 1)
+        sound(ran, case)
+        assert ran.code in (0, 1, 4, 5), (case, ran)
+        refused += ran.code == 4
+        if ran.code == 4:
+            assert (folder / "run").read_bytes() == content or "went" in ran.err, case
+            assert any(words in ran.err for words in REMEDIES), (case, ran)
+            assert len(ran.err.splitlines()) <= 3, (case, ran)
+    assert refused > CASES // 2
+
+
+FIGURES = {
+    "d": 0.5, "suboptimality_last": 0.1, "suboptimality_average": 0.2, "step_sizes": 2.0,
+    "iterations_1e-2": 5, "iterations_1e-3": None, "iterations": 9, "accuracy": 0.9,
+}  # fmt: skip
+
+
+def measured(case: cases.Case) -> Any:
+    """In place of a run: what it makes of the baseline, and figures."""
+    known = cases.Reference(**case.reference)
+    options = cases._options(case, known, 3)
+    return {"figures": dict(FIGURES), "share": cases._share(0.5, known, options), "error": None,
+            "seconds": 0.0}  # fmt: skip
+
+
+def taken(path: Path, case: str) -> Any:
+    """The baseline, or None where it is refused."""
+    try:
+        return baseline.read(path)
+    except (DataError, InputOutputError) as error:
+        sound(Ran(error.exit_code, "", f"dadapt: {printable(str(error))}\n"), case)
+        return None
+
+
+def test_baselines(folder: Path) -> None:
+    document = json.loads((DATA / "baseline.json").read_bytes())
+    name = named("iris").name
+    document["problems"] = {name: document["problems"][name]}
+    text, path, read = json.dumps(document, indent=1), folder / "b.json", 0
+    for case, rng in seeds("baseline"):
+        content = generators.dumped(generators.spoiled(document, rng))
+        if rng.random() < 0.2:
+            content = generators.cut_or_flipped(text.encode(), rng)
+        path.write_bytes(content)
+        kept = taken(path, case)
+        if kept is None:
+            continue
+        read += 1
+        runs, made = gate.run(
+            [named("iris")], ["gd", "sgd"], kept, update=False,
+            side_by_side=lambda function, work: iter([measured(each) for each in work]),
+            progress=lambda line: None,
+        )  # fmt: skip
+        report = gate.summarise(runs, str(path), update=False, require_all=True)
+        for form, view in FORMATS.items():
+            shown = view(report)
+            assert not ODD.search(shown), (case, form)
+            assert form != "json" or json.loads(shown)
+        baseline.write(folder / "again", made)
+    assert 0 < read < CASES
+
+
+def test_cache_entries(tmp_path: Path, folder: Path, cli: Cli, monkeypatch: Any) -> None:
+    cache = tmp_path / "its-cache"
+    monkeypatch.setenv("DADAPT_CACHE", str(cache))
+    fit = ("fit", IRIS, "-a", "gd", "-n", 2, "--l2", "1/n", "-f", "jsonl", "--threads", 1)
+
+    def reference(ran: Ran) -> Any:
+        known = json.loads(ran.out.splitlines()[0])["reference"]
+        return {name: value for name, value in known.items() if name != "seconds"}
+
+    right = reference(cli(*fit))
+    (entry,) = [path for path in cache.rglob("*") if path.is_file()]
+    good = entry.read_bytes()
+    for case, rng in seeds("cache"):
+        content = generators.cut_or_flipped(good, rng)
+        with contextlib.suppress(ValueError):
+            if rng.random() < 0.6:
+                content = generators.dumped(generators.spoiled(json.loads(good), rng))
+        entry.write_bytes(content)
+        with watched(folder):
+            ran = cli(*fit)
+        sound(ran, case)
+        assert ran.code == 0, (case, ran)
+        found = reference(ran)
+        for number in ("f_star", "gap", "D"):  # computed anew, to rounding, or right as it was
+            np.testing.assert_allclose(found[number], right[number], rtol=1e-6, atol=1e-12)
+    shutil.rmtree(cache)
+
+
+def test_libsvm_text(folder: Path, cli: Cli) -> None:
+    path = folder / "data"
+    for case, rng in seeds("libsvm"):
+        path.write_bytes(generators.libsvm(rng))
+        command = rng.choice((
+            ("check", path), ("check", path, "--json"), ("check", path, "--lenient"),
+            ("fit", path, "-n", 2, "--reference", "none", "-f", "jsonl"),
+        ))  # fmt: skip
+        with watched(folder):
+            ran = cli(*command)
+        sound(ran, case)
+        assert ran.code in (0, 3, 5), (case, ran)
+
+
+def test_a_model_that_is_sound_stays_so(good_models: list[dict[str, Any]], folder: Path) -> None:
+    """The generators spoil what they say they do: unspoiled, all is taken."""
+    for good in good_models:
+        (folder / "m.npz").write_bytes(archive.pack(good))
+        assert models.load(folder / "m.npz").classes
