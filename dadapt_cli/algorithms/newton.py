@@ -74,8 +74,9 @@ REFRESH = 50
 """Steps after which the margins X x are computed anew, against the drift of adding steps up."""
 
 MARGIN = 4
-"""Roundings that count for one of a row of margins: one of u_ic = z_ic - z_iy, |u_ic| <= ||x_i||
-(||w_c|| + ||w_y||), moves loss and residual by up to 2.6 times what one of z_ic does; and that of x.
+"""What a rounding of margins counts for: one of u_ic = z_ic - z_iy, which is up to
+||x_i||(||w_c|| + ||w_y||), moves loss and residual by up to 2.6 times what one of z_ic does; and
+one of x.
 """
 
 
@@ -227,7 +228,7 @@ def _model_minimum(state: Newton, g: Array, d: Array) -> Array:
 
 def _product_error(state: Newton, d: Array) -> float:
     """Bound on |V - X d| of margins just computed, row by row in units of ||x_i||."""
-    return (state.rounding.margins + MARGIN * state.rounding.u) * norm(d)
+    return float((state.rounding.margins + MARGIN * state.rounding.u) * norm(d))
 
 
 def _search(state: Newton, g: Array, s: Array) -> tuple[float, float, Array]:
