@@ -200,7 +200,7 @@ class Options:
 
 
 BUDGETS = tuple(name for name, one in declared(Options).items() if one.budget)
-"""Options that may be others than those of the run that is gone on with."""
+"""Options that may be others than those of the run that is resumed."""
 
 OWN = tuple(name for name, one in declared(Options).items() if one.group == "Durability")
 """Options that are about the checkpoint and not about the run."""

@@ -125,7 +125,8 @@ class Exact:
         softmax, p, C = self.C > 1, self.p, self.C
         found = []
         if self.problem.l2 == 0:
-            for v in rational_null_space(X):
+            for _, along in rational_null_space(X, p):
+                v = [mp.mpf(x.numerator) / x.denominator for x in along]
                 for a in range(C):
                     found.append([v[i // C] if i % C == a else mp.mpf(0) for i in range(p * C)])
         if softmax and (self.problem.l2 == 0 or self.problem.intercept):
@@ -151,10 +152,11 @@ def _orthogonal(v: list[Any], basis: list[list[Any]]) -> list[Any]:
     return v
 
 
-def rational_null_space(X: Any) -> list[list[Any]]:
+def rational_null_space(X: Any, columns: int) -> list[tuple[int, list[Fraction]]]:
+    """Free unknowns of an elimination, each with the null direction in which only it is 1."""
     M = [[Fraction(float(x)) for x in row] for row in X]
     pivots: list[int] = []
-    for j in range(len(M[0])):
+    for j in range(columns):
         row = next((i for i in range(len(pivots), len(M)) if M[i][j]), None)
         if row is None:
             continue
@@ -166,11 +168,11 @@ def rational_null_space(X: Any) -> list[list[Any]]:
                 M[i] = [a - M[i][j] * b for a, b in zip(M[i], M[at], strict=True)]
         pivots.append(j)
     found = []
-    for j in set(range(len(M[0]))) - set(pivots):
-        v = [mp.mpf(int(i == j)) for i in range(len(M[0]))]
+    for j in sorted(set(range(columns)) - set(pivots)):
+        v = [Fraction(int(i == j)) for i in range(columns)]
         for i, k in enumerate(pivots):
-            v[k] = -mp.mpf(M[i][j].numerator) / M[i][j].denominator
-        found.append(v)
+            v[k] = -M[i][j]
+        found.append((j, v))
     return found
 
 

@@ -17,7 +17,7 @@ from dadapt_cli.objective import Problem
 from dadapt_cli.objective.ball import Ball, row_norms_up
 from dadapt_cli.objective.rounding import gamma, norm_bounds, total
 from dadapt_cli.preprocessing.labels import encode
-from dadapt_cli.reference import Reference, cache, dependences, recession
+from dadapt_cli.reference import Reference, cache, dependences
 from dadapt_cli.reference.enclosure import enclose
 from dadapt_cli.reference.evaluation import evaluate
 from dadapt_cli.reference.terms import Terms
@@ -26,7 +26,7 @@ from ..conftest import load_problem, random_problem
 
 mp = pytest.importorskip("mpmath", reason="the second arithmetic is mpmath (extra test)")
 
-from .exact import DIGITS, Exact  # noqa: E402  mpmath is needed to import it
+from .exact import DIGITS, Exact, rational_null_space  # noqa: E402  mpmath is needed
 
 CASES = int(os.environ.get("DADAPT_CASES", "100"))
 
@@ -73,26 +73,19 @@ def hostile(seed: int) -> tuple[str, Problem]:
 def recession_of(problem: Problem, known: Reference) -> np.ndarray | None:
     """The terms that grow along the direction while no other changes, in rational arithmetic.
 
-    The margins that stay are exactly 0 along the combination of null directions that the stored
-    direction names; which combination that is, our own code says, but not what it does.
+    The margins that stay are exactly 0 along a rational combination of their null directions:
+    the one that agrees with the stored direction in the free unknowns of an elimination.
     """
-    terms = Terms(problem)
+    B = Terms(problem).B.toarray()
     direction = known.direction.ravel()
-    slopes = terms.B @ direction
-    kept = slopes <= 1e-9 * terms.norms * np.linalg.norm(direction)
-    if "are separable" in str(known.reason):
-        kept[:] = False
-    for falling in (~kept, slopes > 0):
-        found = recession._known(terms, ~falling)
-        y = [Fraction(float(x)) for x in direction[found.dropped]]
-        v = [sum(Fraction(float(a)) * b for a, b in zip(row, y, strict=True)) for row in found.N]
-        exact = [
-            sum(Fraction(float(b)) * x for b, x in zip(row, v, strict=True))
-            for row in terms.B.toarray()
-        ]
-        if min(exact) >= 0 and max(exact) > 0:
-            return np.array([slope > 0 for slope in exact])
-    return None
+    kept = B @ direction <= 1e-9 * (np.abs(B) @ np.abs(direction))
+    v = [Fraction(0)] * len(direction)
+    for j, along in rational_null_space(B[kept], len(direction)):
+        for i, x in enumerate(along):
+            v[i] += Fraction(float(direction[j])) * x
+    slopes = [sum(Fraction(float(b)) * x for b, x in zip(row, v, strict=True)) for row in B]
+    falling = np.array([slope > 0 for slope in slopes])
+    return falling if min(slopes) >= 0 and falling.any() else None
 
 
 def false_claims(problem: Problem, known: Reference) -> list[str]:
@@ -286,8 +279,13 @@ def test_labels_proven_are_those_of_every_point_of_the_ball(n_classes: int, spar
     proven = ball.proves(sp.csr_array(X) if sparse else X, chosen)
     assert 0.2 < proven.mean() < 1
     assert not ball.proves(X, (chosen + 1) % n_classes).any()
-    for _ in range(200):
-        step = rng.normal(size=shape)
+    steps = [rng.normal(size=shape) for _ in range(200)]
+    if n_classes > 2:  # towards another class, where sqrt(2) is needed
+        for row, own in zip(X[proven], chosen[proven], strict=True):
+            for other in set(range(n_classes)) - {int(own)}:
+                steps.append(np.zeros(shape))
+                steps[-1][:, own], steps[-1][:, other] = -row, row
+    for step in filter(np.any, steps):
         w = ball.centre + ball.radius * step / np.linalg.norm(step)
         assert np.array_equal(labels(w)[proven], chosen[proven])
     if n_classes == 2:  # the nearest point of the hyperplane: sharp but for rounding
@@ -300,6 +298,25 @@ def test_a_worse_point_gives_a_wider_interval_and_never_an_exception() -> None:
     for w in (np.full(5, 1e300), np.full(5, -1e308), np.full(5, np.nan), np.zeros(5)):
         found = enclose(problem, w)
         assert found.lower <= math.log(2) <= found.f_upper or found.reason
+
+
+def test_cancelling_margins_are_enclosed() -> None:
+    """Weights of 1e9 on nearly equal columns: the margins' error is most of the interval."""
+    rng = np.random.default_rng(7)
+    X = rng.normal(size=(40, 3))
+    X[:, 1:] = X[:, :1] + 1e-9 * X[:, 1:]
+    w = np.array([1e9, -0.3e9, -0.7e9])
+    for n_classes in (2, 3):
+        problem = Problem(X, encode(np.arange(40) % n_classes))
+        point = w if n_classes == 2 else np.outer(w, [1.0, -0.5, 0.0])
+        at = evaluate(problem, point)
+        mp.mp.dps = DIGITS
+        exact = Exact(problem, np.zeros(problem.shape))
+        flat = point.ravel().tolist()
+        value = exact.value([mp.mpf(x) / exact.unit[i // exact.C] for i, x in enumerate(flat)], 0)
+        assert at.f_lower <= value <= at.f_upper
+        assert at.f_upper - at.f_lower > 1e-9
+        assert abs(mp.mpf(problem.value_and_gradient(point).f) - value) > 1e-10
 
 
 def test_gradient_is_enclosed() -> None:
