@@ -310,3 +310,39 @@ def test_the_plan_follows_the_shape() -> None:
         plan = shaped(*shape)  # type: ignore[arg-type]
         assert (plan.form, plan.later) == (form, later), (shape, plan)
     assert "too large" in shaped(10**6, 50_000, 2, 39).reason
+
+
+@pytest.mark.parametrize("n_classes", [2, 4])
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+def test_the_drift_of_margins_is_bounded(
+    dtype: str, n_classes: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Of 200 steps without a refresh, against products in more digits; searches cut steps."""
+    chosen = _plan.Plan("identity", 0, 0, 40, 1e-4, "a test's")
+    monkeypatch.setattr(newton, "plan", lambda problem: chosen)
+    monkeypatch.setattr(newton, "REFRESH", 10**9)
+    monkeypatch.setattr(newton, "FLAT", 10**9)
+    problem = random_problem(3, n=60, p=30, n_classes=n_classes)
+    X, y = problem.X * 3.0, problem.labels.index
+    seen: list[tuple[float, float]] = []
+    move = newton._move
+
+    def watched(state: newton.Newton, g: np.ndarray, s: np.ndarray, loss: float) -> None:
+        move(state, g, s, loss)
+        data, x, at = (a.astype(np.longdouble) for a in (state.problem.X, state.x, state.margins.U))
+        exact = data @ x
+        if n_classes == 2:
+            exact = exact * -state.problem.y
+        else:
+            exact = exact - exact[np.arange(60), state.problem.y][:, None]
+        sizes = np.linalg.norm(data.astype(np.float64), axis=1)
+        # Beside the drift there is the product's own error, which no step adds to.
+        errors = np.abs(at - exact).reshape(60, -1).max(axis=1) / sizes
+        seen.append((float(errors.max()), state.rounding.drift))
+
+    monkeypatch.setattr(newton, "_move", watched)
+    fitted(X, y, l2=1e-4, dtype=dtype, iterations=200, reference="none")
+    assert len(seen) > 50
+    assert all(error <= drift for error, drift in seen)
+    error, drift = seen[-1]
+    assert 0 < drift < 3e3 * error, "or it is just enormous"
