@@ -65,7 +65,7 @@ def read(path: str) -> Answer:
                 [[float(v) for v in row.split()] for row in content.splitlines() if row.strip()]
             )
         else:
-            values = np.load(io.BytesIO(content), allow_pickle=False)
+            values = np.lib.format.read_array(io.BytesIO(content), allow_pickle=False)
     except (ValueError, EOFError, MemoryError, OverflowError) as error:
         words = " ".join(str(error).split())[:80]
         raise DataError(f"no matrix of weights ({words}); see dadapt verify -h", path) from None

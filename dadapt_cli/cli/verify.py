@@ -14,8 +14,8 @@ from dadapt_cli.errors import DataError, ExitCode, InputOutputError, UsageError
 from dadapt_cli.system.terminal import printable
 
 if TYPE_CHECKING:
-    from dadapt_cli.certificate.referee import Judgement
     from dadapt_cli.objective import Problem
+    from dadapt_cli.reference.referee import Judgement
     from dadapt_cli.solver.options import Options
 
 NAME = "verify"
@@ -103,9 +103,9 @@ def main(
     if reference not in ("auto", "always", "none"):
         raise UsageError(f"--reference {reference[:40]!r}; choose from auto, always, none")
 
-    from dadapt_cli.certificate.referee import judge
     from dadapt_cli.cli import _referee
     from dadapt_cli.cli._messages import log_lines, say
+    from dadapt_cli.reference.referee import judge
 
     log_lines(quiet=quiet)
     asked: dict[str, Any] = {}

@@ -201,10 +201,12 @@ def _reference(setup: _Setup) -> _Known:
         return reference.find(problem, content, always=always, x0=setup.w0)
 
     checkpoint = setup.monitor.checkpoint
-    if checkpoint.keeps:
-        known = Reference(**checkpoint.remember("reference", lambda: find().document()))
-    else:
-        known = find()
+    known = find()
+    if checkpoint.keeps:  # its words and digits are those of the beginning
+        kept = checkpoint.remember("reference", known.document)
+        same = kept["status"] == known.status
+        ball, witness = (known.ball, known.witness) if same else (None, None)
+        known = Reference(**kept, witness=witness, ball=ball)
     now = time.perf_counter()
     log.info("f*: %s, %s (%.2f s)", known.status, known.method or known.reason, now - setup.begin)
     in_metric = known.in_metric(options.metric or "identity")

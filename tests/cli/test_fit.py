@@ -59,7 +59,7 @@ def test_table_says_what_matters(cli: Cli) -> None:
     ran = cli("fit", IRIS, "--l2", "1/n", "-n", 50)
     assert ran.code == 0
     assert ran.err == ""
-    for words in ("150 samples, 4 features", "labels 1, 2, 3", "certified to", "D = ",
+    for words in ("150 samples, 4 features", "labels 1, 2, 3", "(certified)", "D = ",
                   "certified not to exceed D", "lower bound on D", "d/D", "f-f* last",
                   "training accuracy", "all iterations made: k = 50"):  # fmt: skip
         assert words in ran.out, words

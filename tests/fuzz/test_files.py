@@ -16,7 +16,6 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import pytest
 
 from dadapt_cli import model as models
@@ -251,8 +250,10 @@ def test_cache_entries(tmp_path: Path, folder: Path, cli: Cli, monkeypatch: Any)
         sound(ran, case)
         assert ran.code == 0, (case, ran)
         found = reference(ran)
-        for number in ("f_star", "gap", "D"):  # computed anew, to rounding, or right as it was
-            np.testing.assert_allclose(found[number], right[number], rtol=1e-6, atol=1e-12)
+        # Computed anew, or proven from what the file holds: wider perhaps, never beside the truth.
+        assert found["f_star"] >= right["f_star"] - right["gap"]
+        assert found["f_star"] - found["gap"] <= right["f_star"]
+        assert abs(found["D"] - right["D"]) <= found["D_error"] + right["D_error"]
     shutil.rmtree(cache)
 
 

@@ -16,7 +16,7 @@ def parse(text: bytes, lowest: int = 1) -> tuple[list[float], list[dict[int, flo
     """Labels, and one {index: value} a row; ValueError where the text is not LIBSVM's."""
     labels, rows = [], []
     for line in text.removeprefix(b"\xef\xbb\xbf").split(b"\n"):
-        line = line.removesuffix(b"\r").split(b"#")[0]
+        line = line.split(b"#")[0].removesuffix(b"\r")
         label, *pairs = [t for t in line.replace(b"\t", b" ").split(b" ") if t] or [b""]
         if not label:
             continue
