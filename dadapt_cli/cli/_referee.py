@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import io
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -20,6 +19,7 @@ from dadapt_cli.objective import Problem
 from dadapt_cli.preprocessing.prepare import Preparation, prepare
 from dadapt_cli.solver import start
 from dadapt_cli.solver.options import Options
+from dadapt_cli.system import archive
 
 LARGEST = 2**30
 """Bytes of a file of weights."""
@@ -65,7 +65,7 @@ def read(path: str) -> Answer:
                 [[float(v) for v in row.split()] for row in content.splitlines() if row.strip()]
             )
         else:
-            values = np.lib.format.read_array(io.BytesIO(content), allow_pickle=False)
+            values = archive.npy(content, path)
     except (ValueError, EOFError, MemoryError, OverflowError) as error:
         words = " ".join(str(error).split())[:80]
         raise DataError(f"no matrix of weights ({words}); see dadapt verify -h", path) from None

@@ -20,6 +20,7 @@ from typing import get_args
 import numpy as np
 
 from dadapt_cli._typing import Array, Metric
+from dadapt_cli.errors import DataError
 from dadapt_cli.objective import Problem
 from dadapt_cli.objective.rounding import LEAST, U, norm_bounds, norm_up, up
 from dadapt_cli.objective.smoothness import column_squares, require_size
@@ -72,11 +73,15 @@ def distances(
     -------
     dict
         [D, D_inf, D_error] by metric: both true distances lie within D_error, rounding counted.
-        [None, None, None] where a number is too large.
+        [None, None, None] where a number is too large, or the metric's factors are lost.
     """
     found: dict[str, list[float | None]] = {}
     for metric in METRICS:
-        c = scale(problem, metric)
+        try:
+            c = scale(problem, metric)
+        except DataError:
+            found[metric] = [None, None, None]
+            continue
         with np.errstate(all="ignore"):
             v = move if c is None else move / c
             error = radius if c is None else radius / float(c.min())

@@ -15,7 +15,6 @@ from dataclasses import replace
 import numpy as np
 
 from dadapt_cli._typing import Array
-from dadapt_cli.errors import DataError
 from dadapt_cli.objective import Problem
 from dadapt_cli.reference import cache
 from dadapt_cli.reference.reference import Reference
@@ -85,14 +84,11 @@ def certify(problem: Problem, witness: Witness, x0: Array | None = None) -> Refe
     from dadapt_cli.reference.witness import attained
 
     x0 = problem.zeros() if x0 is None else x0
-    try:
-        if problem.l2 > 0:
-            return attained(problem, enclose(problem, witness.w, x0=x0), witness, x0)
-        if math.prod(problem.shape) > newton.LARGEST_DENSE:
-            return recession.certify_wide(problem, witness)
-        return recession.certify(problem, witness, x0)
-    except DataError as error:  # of a metric whose factors are lost
-        return none(str(error))
+    if problem.l2 > 0:
+        return attained(problem, enclose(problem, witness.w, x0=x0), witness, x0)
+    if math.prod(problem.shape) > newton.LARGEST_DENSE:
+        return recession.certify_wide(problem, witness)
+    return recession.certify(problem, witness, x0)
 
 
 def estimated_seconds(problem: Problem) -> float:

@@ -9,8 +9,8 @@ probabilities q_i of the samples, with residuals R = diag(c) (q - one-hot)/sum c
 V the weights without the intercept. Where the columns of R sum to zero the intercept drops out, and
 the minimum over V, mean entropy - ||X'R||^2/(2 l2), bounds f* from below. The probabilities at the
 computed minimiser nearly do; they are mixed with a distribution that is the same for each sample,
-chosen so that the sums vanish. Costs as much as a gradient; its rounding is not counted, that of
-:mod:`~dadapt_cli.reference.enclosure` is.
+chosen so that the sums vanish. Costs as much as a gradient, needs no factor, and proves something
+far from the minimiser too, where the curvature (:mod:`~dadapt_cli.reference.enclosure`) does not.
 """
 
 from __future__ import annotations
@@ -21,7 +21,12 @@ import numpy as np
 
 from dadapt_cli._typing import Array
 from dadapt_cli.objective import Problem
+from dadapt_cli.objective.rounding import gamma
+from dadapt_cli.objective.smoothness import magnitudes
 from dadapt_cli.reference.hessian import second_derivatives
+
+ROUNDING = 1e-12
+"""Of the entropy: its sum's, and that of probabilities whose sums are exact only to rounding."""
 
 
 def lower_bound(problem: Problem, w: Array, scores: Array) -> float:
@@ -46,9 +51,13 @@ def lower_bound(problem: Problem, w: Array, scores: Array) -> float:
     # Binary: a score of z for the positive class and 0 for the other one.
     residual = R if problem.softmax else R[:, 1]
     left = float(np.abs(residual.sum(axis=0) * w[-1]).sum())  # rounding of the sums
-    XR = np.asarray(problem.X.T @ residual)[:-1]
+    XR = np.abs(np.asarray(problem.X.T @ residual)[:-1])
+    # No residual exceeds c/sum c, and q is within some u of probabilities that fit exactly.
+    size = np.asarray(magnitudes(problem.X).T @ (c / problem.n_mean))[:-1]
+    XR = XR + (gamma(problem.n + 64.0) * size).reshape(-1, *(1 for _ in XR.shape[1:]))
     square = float(np.vdot(XR, XR)) / (2 * problem.l2)
-    return float(c @ entr(q).sum(axis=1)) / problem.n_mean - square - 2 * left
+    entropy = float(c @ entr(q).sum(axis=1)) / problem.n_mean
+    return entropy - square * (1.0 + 1e-12) - 2 * left - ROUNDING * (1.0 + entropy)
 
 
 def _mixed(q: Array, share: Array, mean: Array) -> Array:

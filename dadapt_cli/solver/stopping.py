@@ -128,26 +128,22 @@ class Stopping:
     def _seems(self, now: Iterate, tolerance: float) -> bool:
         """Whether the l2 term says so, but for rounding: ||g||^2/(2 l2) in the user's variables.
 
-        With an intercept, which it leaves out, the gradient proves nothing: it only tells when the
-        dual point, which costs as much as a gradient, is worth making.
+        With an intercept, which it leaves out, that proves nothing, but tells when to ask.
         """
-        problem = self.problem
-        if problem.l2 == 0 or now.grad_square / (2 * problem.l2) > tolerance:
-            return False
-        if not problem.intercept:
-            return True
-        from dadapt_cli.reference.intercept import lower_bound
-
-        w = problem.rescaled(now.x)
-        return now.f - lower_bound(problem, w, problem.scores(w)) <= tolerance
+        l2 = self.problem.l2
+        return l2 > 0 and now.grad_square / (2 * l2) <= tolerance
 
     def _proven(self, now: Iterate, tolerance: float) -> bool:
         """The same with all rounding counted, in float64; costs a few evaluations."""
         from dadapt_cli.reference.enclosure import enclose
 
-        w = self.problem.rescaled(now.x).astype(np.float64)
-        at = enclose(self.exact, w)
+        w, exact = self.problem.rescaled(now.x).astype(np.float64), self.exact
+        at = enclose(exact, w)
         lower = at.lower
+        if exact.intercept and up(at.f_upper - lower) > tolerance:
+            from dadapt_cli.reference.intercept import lower_bound
+
+            lower = max(lower, lower_bound(exact, w, exact.scores(w)))
         if self.reference.f_star is not None and self.reference.gap is not None:
             lower = max(lower, down(self.reference.f_star - self.reference.gap))
         if up(at.f_upper - lower) <= tolerance:

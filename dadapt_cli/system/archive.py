@@ -115,23 +115,30 @@ def _check(members: list[zipfile.ZipInfo], size: int) -> None:
 
 
 def _array(archive: zipfile.ZipFile, info: zipfile.ZipInfo) -> Any:
-    """A member's array, whose size its header must tell exactly."""
-    name = info.filename[:-4]
+    """A member's array; reading to the end checks the CRC."""
     with archive.open(info) as member:
-        start = member.read(10)
-        if len(start) < 10 or start[:6] != b"\x93NUMPY":
-            raise ArchiveError(f"{name[:40]!r} is no array")
-        length = int.from_bytes(start[8:10], "little")
-        header = member.read(length).decode("latin-1")
-        found = HEADER.fullmatch(header)
-        if start[6:8] != b"\x01\x00" or found is None:
-            what = "holds Python objects, which are never unpickled" if "O'" in header else ""
-            raise ArchiveError(what or f"the array {name[:40]!r} is not one of numbers")
-        dtype = np.dtype(found[1])
-        shape = tuple(int(part) for part in found[3].split(",") if part.strip())
-        if 10 + length + math.prod(shape) * dtype.itemsize != info.file_size:
-            raise ArchiveError(f"the array {name[:40]!r} has another size than it says")
-        array = np.frombuffer(bytearray(member.read()), dtype)  # to the end: that checks the CRC
-    if array.size != math.prod(shape):
-        raise ArchiveError(f"the array {name[:40]!r} is cut short")
+        return npy(member.read(), info.filename[:-4])
+
+
+def npy(content: bytes, name: str) -> Any:
+    """The array of numbers in the bytes of an .npy file, whose size its header must tell exactly.
+
+    Raises
+    ------
+    ArchiveError
+        It is none, holds objects, or its shape lies.
+    """
+    if len(content) < 10 or content[:6] != b"\x93NUMPY":
+        raise ArchiveError(f"{name[:40]!r} is no array")
+    start = 10 + int.from_bytes(content[8:10], "little")
+    header = content[10:start].decode("latin-1")
+    found = HEADER.fullmatch(header)
+    if content[6:8] != b"\x01\x00" or found is None:
+        what = "holds Python objects, which are never unpickled" if "O'" in header else ""
+        raise ArchiveError(what or f"the array {name[:40]!r} is not one of numbers")
+    dtype = np.dtype(found[1])
+    shape = tuple(int(part) for part in found[3].split(",") if part.strip())
+    if start + math.prod(shape) * dtype.itemsize != len(content):
+        raise ArchiveError(f"the array {name[:40]!r} has another size than it says")
+    array = np.frombuffer(bytearray(content[start:]), dtype)
     return array.reshape(shape, order="F" if found[2] == "True" else "C")
