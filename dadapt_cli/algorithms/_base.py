@@ -47,6 +47,8 @@ class Info:
         ``any L`` (a looser one that costs nothing), the ``problem``, ``f_star``.
     metric
         Default of ``--metric``.
+    without
+        Options of full-batch (or minibatch) algorithms that mean nothing to it: ``metric``.
     averages
         Whether the guarantee is for the average of the iterates; if not, for the best one, and
         the state's ``average`` stays x_0.
@@ -70,6 +72,7 @@ class Info:
     variants: tuple[str, ...] = ("paper",)
     wants: tuple[str, ...] = ("G", "L")
     metric: str = "identity"
+    without: tuple[str, ...] = ()
     averages: bool = True
     resumable: bool = True
 

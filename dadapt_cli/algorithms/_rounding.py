@@ -48,7 +48,6 @@ import math
 from dataclasses import dataclass
 
 import numpy as np
-import scipy.sparse as sp
 
 from dadapt_cli._typing import Array
 from dadapt_cli.algorithms._space import norm, norm1
@@ -127,17 +126,22 @@ class Rounding:
     def of(cls, problem: Problem, x0: Array, *, inf: bool = False) -> Rounding:
         """For f and gradients of `problem`, in its metric; a few passes over the data."""
         made = cls.plain(x0, inf=inf)
-        row, column = _most_entries(problem)
+        row = _most_in_a_row(problem)
         kappa = 32 + 2 * (problem.n_classes if problem.softmax else 1)
         made.G = (smoothness.lipschitz_inf if inf else smoothness.lipschitz)(problem)
         made.L = (smoothness.smoothness_inf if inf else smoothness.frobenius)(problem)
         made.margins = gamma(row + 8, made.u)
         made.link = kappa * made.u
-        made.sums = gamma(column + 8, made.u) + made.link
+        made.sum_blocks(problem, [b.rows.stop - b.rows.start for b in problem.blocks])
         summed = gamma(problem.n, EPS) + gamma(x0.size + 4, made.u)  # losses, squares of weights
         made.value_relative = summed + made.link
         made.value_absolute = made.link if problem.softmax else 0.0
         return made
+
+    def sum_blocks(self, problem: Problem, lengths: list[int]) -> None:
+        """Charge the product with X' where it is a sum over blocks of so many rows."""
+        column = _most_in_a_column(problem, max(lengths)) + len(lengths)
+        self.sums = max(self.sums, gamma(column + 8, self.u) + self.link)
 
     def first_gradient(self, problem: Problem, x0: Array, g0: Array) -> tuple[Array, float]:
         """g_0 and a bound on its error; of a float32 problem, anew from the margins in float64."""
@@ -256,10 +260,15 @@ def _length(a: Array, *, inf: bool) -> float:
     return float(np.abs(a).max(initial=0)) if inf else float(norm(a))
 
 
-def _most_entries(problem: Problem) -> tuple[int, int]:
-    """Of a row; of a column within a block of rows, plus the number of blocks."""
-    rows = max(block.rows.stop - block.rows.start for block in problem.blocks)
-    if not sp.issparse(problem.X):
-        return problem.p, rows + len(problem.blocks)
-    column = int(np.bincount(problem.X.indices, minlength=1).max())
-    return int(np.diff(problem.X.indptr).max()), min(rows, column) + len(problem.blocks)
+def _most_in_a_row(problem: Problem) -> int:
+    """Stored entries."""
+    X = problem.X
+    return problem.p if isinstance(X, np.ndarray) else int(np.diff(X.indptr).max())
+
+
+def _most_in_a_column(problem: Problem, rows: int) -> int:
+    """Stored entries within a block of so many rows, at most."""
+    X = problem.X
+    if isinstance(X, np.ndarray):
+        return rows
+    return min(rows, int(np.bincount(X.indices, minlength=1).max()))

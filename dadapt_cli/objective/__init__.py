@@ -34,7 +34,6 @@ from functools import cached_property, partial
 from typing import Any, TypeVar
 
 import numpy as np
-import scipy.sparse as sp
 
 from dadapt_cli._typing import Array, Mask, Matrix
 from dadapt_cli.errors import DataError
@@ -161,7 +160,8 @@ class Problem:
     @cached_property
     def nonzeros(self) -> int:
         """Stored entries of the data, the bias feature included."""
-        return int(self.X.nnz) if sp.issparse(self.X) else int(np.count_nonzero(self.X))
+        dense = isinstance(self.X, np.ndarray)
+        return int(np.count_nonzero(self.X)) if dense else int(self.X.nnz)
 
     def zeros(self) -> Array:
         """The start x_0 = 0, shape (p,) or (p, C)."""

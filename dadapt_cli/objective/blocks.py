@@ -7,7 +7,6 @@ import math
 from typing import Any
 
 import numpy as np
-import scipy.sparse as sp
 
 from dadapt_cli._typing import Array, Mask, Matrix
 from dadapt_cli.errors import DataError
@@ -25,12 +24,19 @@ BLOCK = 250_000
 MOST_BLOCKS = 16
 
 
+def sparse() -> Any:
+    """SciPy's sparse matrices, imported where there are some: names and help do without."""
+    import scipy.sparse
+
+    return scipy.sparse
+
+
 def rows_of(X: Matrix, rows: slice) -> Matrix:
     """Some rows, of the same memory: a copy would not fit the cache beside the original."""
     if isinstance(X, np.ndarray) or rows == slice(0, X.shape[0]):
         return X[rows] if isinstance(X, np.ndarray) else X
     a, b = X.indptr[rows.start], X.indptr[rows.stop]
-    part = sp.csr_array((rows.stop - rows.start, X.shape[1]), dtype=X.dtype)
+    part = sparse().csr_array((rows.stop - rows.start, X.shape[1]), dtype=X.dtype)
     # Set, not given: the constructor copies views that are much smaller than what they view.
     part.data, part.indices = X.data[a:b], X.indices[a:b]
     part.indptr = X.indptr[rows.start : rows.stop + 1] - a
@@ -40,10 +46,11 @@ def rows_of(X: Matrix, rows: slice) -> Matrix:
 def stored(X: Matrix, bias: bool, dtype: np.dtype[Any]) -> Matrix:
     """The data as the products want it: dense from DENSE_FROM on, else CSR with int32 indices."""
     n, p = X.shape
-    sparse = sp.issparse(X)
-    if not sparse:
+    sp = sparse()
+    is_sparse = sp.issparse(X)
+    if not is_sparse:
         X = np.ascontiguousarray(X, dtype)
-    values = X.data if sparse else X
+    values = X.data if is_sparse else X
     # Squares must not overflow either: norms of rows and of the gradient are made of them.
     with np.errstate(over="ignore", invalid="ignore"):
         size = float(np.vdot(values, values))
@@ -51,9 +58,9 @@ def stored(X: Matrix, bias: bool, dtype: np.dtype[Any]) -> Matrix:
         raise DataError(
             "a value is not finite, or so large that its square overflows; scale the features"
         )
-    entries = X.nnz if sparse else np.count_nonzero(X)
+    entries = X.nnz if is_sparse else np.count_nonzero(X)
     if entries >= DENSE_FROM * n * p:
-        dense = X.toarray() if sparse else X
+        dense = X.toarray() if is_sparse else X
         if bias:
             dense = np.hstack([dense, np.ones((n, 1))])
         return np.ascontiguousarray(dense, dtype)

@@ -50,7 +50,7 @@ RUNS: list[Run] = [
     for name, algorithm in table().items()
     if hasattr(algorithm, "start") and not algorithm.INFO.minibatch
     for bound in algorithm.INFO.bounds
-    for metric in metrics.METRICS
+    for metric in (metrics.METRICS if "metric" not in algorithm.INFO.without else ("identity",))
 ]
 
 AVERAGES = [
@@ -95,8 +95,13 @@ KNOWN = [
     (483, ("gd", "certified", "identity")),
     (503, ("safe", "certified", "diagonal")),
     (536, ("orth", "certified", "diagonal")),
+    (20, ("newton", "certified", "identity")),
+    (25, ("newton", "certified", "identity")),
+    (156, ("newton", "certified", "identity")),
+    (359, ("newton", "certified", "identity")),
 ]
-"""Seeds, and runs that made a false claim while rounding was not counted: 28 of 540."""
+"""Seeds, and runs that made a false claim while rounding was not counted: 28 of 540, and 18 of 400
+of newton."""
 
 
 @pytest.fixture(autouse=True)
@@ -416,7 +421,7 @@ def test_gradients_that_are_all_error_move_d_by_nothing(name: str, bound: str) -
     assert d[False] > 1e-3, "or the test shows nothing"
 
 
-@pytest.mark.parametrize("name", ["dual-avg", "gd", "adagrad", "safe", "orth", "lbfgs"])
+@pytest.mark.parametrize("name", ["dual-avg", "gd", "adagrad", "safe", "orth", "newton", "lbfgs"])
 def test_a_first_gradient_that_is_all_error_starts_nothing(name: str) -> None:
     """Equal halves of one class and of the other: x_0 = 0 is the minimum, g_0 is 1e-17."""
     X = np.repeat(np.array([[0.1], [0.7], [0.3]]), 2, axis=0)

@@ -49,6 +49,7 @@ EXCEPT: dict[str, set[str]] = {
     "lbfgs": {"scaling"},  # the first step of SciPy is g/||g||
     "auto": {"scaling"},
     **{name: {"scaling"} for name in ("dog", "adgd", "adgd-2023", "ac-fgm")},  # absolute first step
+    "newton": {"metric"},  # it takes none
 }
 
 
@@ -59,6 +60,11 @@ def info_of(row: Row) -> Info:
 def least(row: Row) -> str:
     """No --reference, unless the algorithm needs f*."""
     return "auto" if "f_star" in info_of(row).wants else "none"
+
+
+def taken(info: Info, options: Row) -> Row:
+    """The options but for those that mean nothing to the algorithm."""
+    return {name: value for name, value in options.items() if name not in info.without}
 
 
 def rows_of(info: Info) -> list[Row]:
@@ -217,6 +223,7 @@ def test_invariants(path: str, options: Row, row: Row) -> None:
     info = info_of(row)
     problem = load_problem(DATA / path, options["l2"], intercept=options.get("intercept", False))
     work = X.nnz * problem.n_classes  # of a gradient; the small problems have at most 1e5
+    options = taken(info, options)
     if info.minibatch:
         options = {name: value for name, value in options.items() if name != "metric"}
         budget = {"epochs": min(20, max(1, 2_000_000 // work))}
@@ -232,7 +239,8 @@ def test_invariants(path: str, options: Row, row: Row) -> None:
 def test_scaled_data_scale_the_trajectory(row: Row) -> None:
     """X -> c X and d0 -> d0/c: f is the same, d and w are divided by c. With c = 8, to rounding."""
     X, y = vehicle()
-    common = {"iterations": 50, "every": 1, "reference": least(row), "metric": "identity", **row}
+    common = {"iterations": 50, "every": 1, "reference": least(row), **row}
+    common |= taken(info_of(row), {"metric": "identity"})
     given = info_of(row).has_d
     one = fit(X, y, **common, **({"d0": 0.01} if given else {}))
     other = fit(X * 8.0, y, **common, **({"d0": 0.01 / 8} if given else {}))
@@ -266,6 +274,7 @@ def test_threads_change_no_digit_on_sparse_data(
 ) -> None:
     monkeypatch.setattr("dadapt_cli.objective.blocks.THREADS_FROM", 1)
     monkeypatch.setattr("dadapt_cli.objective.blocks.BLOCK", 300)
+    monkeypatch.setattr("dadapt_cli.objective.margins.THREADS_FROM", 1)
     monkeypatch.setattr("dadapt_cli.algorithms._subspace.SHARED_FROM", 1)
     problem = random_problem(0, n=300, p=20, n_classes=n_classes, density=0.2)
     X, y = sp.csr_array(problem.X), problem.labels.index
@@ -466,7 +475,8 @@ def test_columns_of_zeros_stay_zero(row: Row) -> None:
     X, y = read("iris.scale")
     wider = sp.csr_array((X.data, X.indices, X.indptr), shape=(150, 6))
     for name in metric.METRICS:
-        w = fit(wider, y, iterations=20, reference=least(row), metric=name, **row).w
+        chosen = taken(info_of(row), {"metric": name})
+        w = fit(wider, y, iterations=20, reference=least(row), **chosen, **row).w
         assert np.array_equal(w[4:], np.zeros((2, 3)))
 
 

@@ -14,7 +14,7 @@ import dadapt_cli
 from dadapt_cli.algorithms import names
 from dadapt_cli.docs import PAGE
 
-from ..conftest import Ran
+from ..conftest import DATA, Ran
 
 Cli = Callable[..., Ran]
 
@@ -68,5 +68,25 @@ def test_help_does_not_pay_for_libraries(heavy: str) -> None:
     code = (
         "import sys; from dadapt_cli.cli import run; run(['--help']); run(['fit', '-h']);"
         f"sys.exit({heavy!r} in sys.modules)"
+    )
+    assert subprocess.run([sys.executable, "-c", code], stdout=-3).returncode == 0
+
+
+@pytest.mark.parametrize("command", [["algorithms"], ["datasets", "list"]])
+@pytest.mark.parametrize("heavy", ["scipy", "sklearn"])
+def test_lists_do_not_pay_for_libraries(command: list[str], heavy: str) -> None:
+    code = (
+        f"import sys; from dadapt_cli.cli import run; run({command!r});"
+        f"sys.exit({heavy!r} in sys.modules)"
+    )
+    assert subprocess.run([sys.executable, "-c", code], stdout=-3).returncode == 0
+
+
+@pytest.mark.parametrize(("algo", "loaded"), [("newton", False), ("lbfgs", True)])
+def test_scipys_optimisers_are_loaded_for_lbfgs_alone(algo: str, loaded: bool) -> None:
+    fit = ["fit", str(DATA / "iris.scale"), "-a", algo, "-n", "3", "--reference", "none"]
+    code = (
+        f"import sys; from dadapt_cli.cli import run; assert run({fit!r}) == 0;"
+        f"sys.exit(('scipy.optimize' in sys.modules) != {loaded})"
     )
     assert subprocess.run([sys.executable, "-c", code], stdout=-3).returncode == 0

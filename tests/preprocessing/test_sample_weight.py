@@ -33,6 +33,10 @@ def data(n_classes: int, density: float = 1.0) -> tuple[Any, np.ndarray, np.ndar
     return sp.csr_array(X) if density < 1 else X, y, rng.integers(4, size=70)
 
 
+PLANNED = ("newton",)
+"""Whose curvature is from sampled rows, as many as their number suggests: they meet at the end."""
+
+
 def close(a: float | None, b: float | None) -> bool:
     return a is b is None or bool(np.isclose(a, b, rtol=1e-6, atol=1e-9))
 
@@ -49,11 +53,17 @@ def test_integer_weights_are_repeated_rows_and_zero_is_no_row(
     options: dict[str, Any] = {"algo": name, "iterations": 8, "l2": l2, "intercept": True}
     if name not in FULL_BATCH:
         options = {"algo": "sgd", "epochs": 20, "batch_size": 1000, "l2": l2}
+    if name in PLANNED:
+        options["iterations"] = 100
     one = fit(X, y, sample_weight=c, **options)
     other = fit(X[repeated], y[repeated], **options)
     # The same sums in another order; few steps, for those that magnify rounding (safe, lbfgs).
-    for row, wanted in zip(one.trace, other.trace, strict=True):
-        for key in ("d", "f_last", "f_average", "f_best", "bound", "grad_norm"):
+    keys: tuple[str, ...] = ("d", "f_last", "f_average", "f_best", "bound", "grad_norm")
+    rows = list(zip(one.trace, other.trace, strict=name not in PLANNED))
+    if name in PLANNED:
+        keys, rows = ("f_best",), [(one.trace[-1], other.trace[-1])]
+    for row, wanted in rows:
+        for key in keys:
             assert close(row[key], wanted[key]), key
     d0 = other.start["d0"]
     assert one.start["d0"] == (None if d0 is None else pytest.approx(d0, rel=1e-12))
@@ -250,7 +260,8 @@ def test_a_start_near_the_optimum_has_a_tiny_D(name: str) -> None:
     X, y = read_libsvm(DATA / "vehicle.scale")
     best = fit(X, y, l2="1/n", algo="lbfgs", iterations=2000).w
     near = best + 1e-5 * np.random.default_rng(0).normal(size=best.shape)
-    result = fit(X, y, l2="1/n", init=near, algo=name, metric="identity", iterations=50)
+    more = {"metric": "identity"} if "metric" not in find(name).INFO.without else {}
+    result = fit(X, y, l2="1/n", init=near, algo=name, iterations=50, **more)
     D = result.reference[find(name).INFO.distance]
     assert D <= 2e-4
     assert 0 < result.trace[0]["d"] <= result.d <= D * (1 + 1e-6)

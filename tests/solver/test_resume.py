@@ -29,6 +29,8 @@ EXTRA: list[dict[str, Any]] = [
     {"algo": "adagrad", "bound": "certified", "positive": 2},
     {"algo": "orth", "memory": 3, "lbfgs_pairs": 2, "dtype": "float32"},
     {"algo": "orth", "inner": "newton", "memory": 0, "positive": 1},
+    {"algo": "newton", "intercept": True, "dtype": "float32"},
+    {"algo": "newton", "positive": 1, "bias": True},
     {"algo": "sgd", "momentum": 0.9, "average": "weighted", "seed": 5},
     {"algo": "accel", "c": 16.0, "bound": "certified", "metric": "half"},
     {"algo": "dual-avg", "average": "schedule-free", "beta": 0.5},

@@ -1,0 +1,140 @@
+"""What ``newton`` spends on curvature, decided by shapes alone, so that runs repeat.
+
+The estimates are in seconds of one core (measured, benchmarks/solve.py); only their ratios
+matter. A factor pays where it costs a few steps. Where it does not, a diagonal with L-BFGS pairs
+goes first, and the factor is made once the steps have cost more than it (ski rental: Karlin et
+al. 1988).
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+import numpy as np
+
+from dadapt_cli.objective import Problem
+
+FLOPS = 2.5e10
+"""Of a single-precision Gram product, per second."""
+
+ENTRY = {True: 3e-9, False: 5e-10}
+"""Seconds of both products per stored entry, times classes^(3/4): sparse, dense."""
+
+SCORE = 1.2e-8
+"""Seconds of the link, and of what else is done with the margins, per score."""
+
+GATHER = 1e-7
+"""Seconds per stored entry of a sparse matrix's sampled rows."""
+
+STEP, BUILD = 4e-5, 1e-4
+"""Seconds of the calls in a step and in a build."""
+
+AFFORDED = 3.0
+"""Steps that the first factor may cost; the Kronecker form, which lasts longer, twice that."""
+
+LARGEST = 3000
+"""Unknowns of a factor that is made later."""
+
+MOST = 8192
+"""Unknowns of any factor: 256 MB in single precision."""
+
+MOST_NUMBERS = 20_000_000
+"""In the sampled rows times the classes, of a factor that is made later."""
+
+TINY = 4096
+"""Scores below which calls, not numbers, cost the time."""
+
+HUGE = 10_000_000
+"""Stored entries from which the diagonal costs more than it saves."""
+
+LATER = 4.0
+"""Builds that the steps with a diagonal may cost before the factor is made."""
+
+SHARE = 1.5
+"""Of the next build, which the steps must have cost before it is made."""
+
+GROWTH = 3
+"""Of the sample from build to build."""
+
+
+@dataclass(frozen=True)
+class Plan:
+    """Which curvature a run uses.
+
+    Attributes
+    ----------
+    form
+        ``binary`` or ``full`` (a factor of the Hessian on sampled rows), ``kron`` (softmax: of
+        that at equal probabilities, once), ``half`` or ``identity`` (a diagonal).
+    pairs
+        L-BFGS pairs on top.
+    rows
+        In the first sample of the Hessian at x_k, however late; 0 where none is made.
+    few
+        In the sample at equal probabilities.
+    step
+        Seconds that a step is thought to take.
+    reason
+        In words.
+    later, after
+        The factor to change to, or "", and the steps after which to.
+    """
+
+    form: str
+    pairs: int
+    rows: int
+    few: int
+    step: float
+    reason: str
+    later: str = ""
+    after: float = 0.0
+
+
+def plan(problem: Problem) -> Plan:
+    """The plan for a problem's shape."""
+    n, p = problem.n, problem.p
+    C = problem.n_classes if problem.softmax else 1
+    best, unknowns = ("full", p * C) if problem.softmax else ("binary", p)
+    rows = min(n, max(10 * p, 3 * unknowns, 256) if problem.softmax else max(10 * p, 512))
+    few, step = min(n, 10 * p), step_seconds(problem)
+    if p > 2 * n:
+        reason = "more than twice as many features as samples: L-BFGS pairs alone"
+        return Plan("identity", 10, 0, few, step, reason)
+    steps = build_seconds(problem, rows, unknowns) / step
+    fits = f"a factor of {unknowns} unknowns "
+    if unknowns <= MOST and steps <= AFFORDED:
+        fits += f"from {rows} rows costs {_about(steps)}"
+        return Plan(best, 0 if n * C < TINY else 5, rows, few, step, fits)
+    fits += f"costs {_about(steps)}" if unknowns <= MOST else "is too large"
+    later, after = "", 0.0
+    if unknowns <= LARGEST and rows * unknowns <= MOST_NUMBERS:
+        later, after = best, LATER * steps
+        fits += f", made after {math.ceil(after)}"
+    kron = problem.softmax and p <= MOST
+    if kron and build_seconds(problem, few, p) <= 2 * AFFORDED * step:
+        form, how = "kron", f"the Hessian at equal probabilities, {p} unknowns"
+    elif p > n or problem.nonzeros > HUGE:
+        form, how = "identity", "L-BFGS pairs"
+    else:
+        form, how = "half", "L-BFGS pairs on a diagonal"
+    return Plan(form, 10, rows if later else 0, few, step, f"{how}; {fits}", later, after)
+
+
+def _about(steps: float) -> str:
+    return "less than a step" if steps < 1 else f"about {steps:.0f} steps"
+
+
+def step_seconds(problem: Problem) -> float:
+    """Of both products, the link and the search."""
+    C, dense = problem.n_classes if problem.softmax else 1, isinstance(problem.X, np.ndarray)
+    products = problem.X.size * ENTRY[not dense] * C**0.75
+    return float(products + problem.n * C * SCORE + STEP)
+
+
+def build_seconds(problem: Problem, rows: int, unknowns: int) -> float:
+    """Of a factor; taking rows out of a sparse matrix is dear."""
+    gather = 0.0
+    if not isinstance(problem.X, np.ndarray):
+        gather = GATHER * rows * problem.X.size / problem.n
+    return (rows * unknowns**2 + unknowns**3 / 3) / FLOPS + gather + BUILD

@@ -1,0 +1,297 @@
+r"""The scores of a point and of directions through it, relative to each row's own class.
+
+For two classes :math:`u_i = -y_i z_i`, for more :math:`u_{ic} = z_{ic} - z_{i y_i}`: linear in the
+weights as z is, and the loss is log(1 + o) with o the sum of exp(u) over the other classes, so the
+exponential needs no maximum before it and the own class no gather after it. Where it overflows, a
+block is computed again with its maximum taken out.
+
+What is kept of a block's link is q, the probability of the wrong class (two classes), or the
+derivative of the loss in each score (more): the gradient and the curvature along any direction
+follow from it without another exponential.
+
+Rows are handled in blocks that stay in the processor's cache; the blocks of one thread are
+consecutive, and sums run over the blocks in an order that the number of threads does not change.
+"""
+
+from __future__ import annotations
+
+import itertools
+import math
+from dataclasses import dataclass
+from functools import partial
+from typing import Any, TypeAlias
+
+import numpy as np
+
+from dadapt_cli._typing import Array, Indices, Matrix
+from dadapt_cli.objective import Problem
+from dadapt_cli.objective.blocks import THREADS_FROM, rows_of
+
+SCORES = 49152
+"""That are handled at once: 0.4 MB of float64 for each array (measured, benchmarks/solve.py)."""
+
+PARTS = 8
+"""That threads share: a fixed number, so that theirs changes no digit."""
+
+GRADIENTS = 8
+"""Entries of a block's rows over those of the gradient it makes, at least."""
+
+Curvatures: TypeAlias = tuple[float, float, float]
+
+
+@dataclass(frozen=True)
+class Rows:
+    """A block: its rows of the data, what its link needs, and work space of its thread."""
+
+    rows: slice
+    X: Matrix
+    XT: Matrix
+    sign: Array | None  # -y_i, two classes
+    own: Indices | None  # places of the own class in the flattened block, more classes
+    weights: Array | None
+    work: Array
+
+
+class Margins:
+    """The margins U of a point x, V of a direction, E of the last step.
+
+    Parameters
+    ----------
+    problem
+        In the user's variables, without dropped classes.
+
+    Attributes
+    ----------
+    U, V, E
+        (n,) or (n, C), in the problem's dtype. V is work space.
+    R
+        Of the link at the last point asked for: see above. Without the samples' weights.
+    """
+
+    REMADE = ("parts", "V", "ones")  # from the problem, when a run is taken up again
+
+    def __init__(self, problem: Problem) -> None:
+        self.problem = problem
+        self.C = problem.n_classes if problem.softmax else 1
+        shape = (problem.n, self.C) if problem.softmax else (problem.n,)
+        self.U, self.V, self.E, self.R = (np.zeros(shape, problem.dtype) for _ in range(4))
+        self.ones = np.ones(self.C, problem.dtype)
+        self.parts = self._parts()
+
+    @property
+    def lengths(self) -> list[int]:
+        """Rows of each block."""
+        return [block.rows.stop - block.rows.start for part in self.parts for block in part]
+
+    def _parts(self) -> list[list[Rows]]:
+        """Blocks by thread, from the shape of the problem alone."""
+        problem = self.problem
+        n, stored = problem.n, problem.X.size
+        least = GRADIENTS * problem.p * n // max(1, stored)
+        shared = PARTS if stored * self.C >= THREADS_FROM else 1
+        count = max(round(n / max(SCORES // self.C, least, 1)), min(shared, n // max(least, 1)), 1)
+        edges = np.linspace(0, n, count + 1).astype(int).tolist()
+        spans = [slice(a, b) for a, b in itertools.pairwise(edges) if b > a]
+        firsts = np.linspace(0, len(spans), min(shared, len(spans)) + 1).astype(int).tolist()
+        return [self._blocks(spans[a:b]) for a, b in itertools.pairwise(firsts)]
+
+    def _blocks(self, spans: list[slice]) -> list[Rows]:
+        problem, largest = self.problem, max(s.stop - s.start for s in spans)
+        work = np.empty((largest, *self.U.shape[1:]), problem.dtype)
+        blocks = []
+        for rows in spans:
+            X, length = rows_of(problem.X, rows), rows.stop - rows.start
+            sign, own = None, None
+            if problem.softmax:
+                own = np.arange(length) * self.C + problem.y[rows]
+            else:
+                sign = -problem.y[rows]
+            weights = None if problem.weights is None else problem.weights[rows]
+            blocks.append(Rows(rows, X, X.T, sign, own, weights, work[:length]))
+        return blocks
+
+    def _each(self, job: Any) -> list[Any]:
+        """Results of a job on each part's blocks, in order."""
+        if len(self.parts) == 1:
+            return [job(self.parts[0])]
+        return self.problem.in_threads([partial(job, part) for part in self.parts])
+
+    def at(self, x: Array) -> None:
+        """Make U the margins of `x`; V is overwritten."""
+        self.along(x)
+        self.U, self.V = self.V, self.U
+
+    def along(self, d: Array) -> None:
+        """Make V the margins of the direction `d`, (p,) or (p, C)."""
+        self._each(partial(self._along, d.astype(self.problem.dtype, copy=False)))
+
+    def _along(self, d: Array, blocks: list[Rows]) -> None:
+        for block in blocks:
+            V = self.V[block.rows]
+            if isinstance(block.X, np.ndarray):
+                np.matmul(block.X, d, out=V)
+            else:
+                V[...] = block.X @ d
+            if block.own is None:
+                V *= block.sign
+            else:
+                V -= V.reshape(-1)[block.own][:, None]
+
+    def scale(self, t: float) -> None:
+        """V times t."""
+        self.V *= self.V.dtype.type(t)
+
+    def combine(self, a: float, b: float) -> None:
+        """Make V a V + b E; E is lost."""
+        self.scale(a)
+        if b:
+            self.E *= self.E.dtype.type(b)
+            self.V += self.E
+
+    def accept(self) -> None:
+        """Go to U + V; V becomes the margins E of the last step."""
+        self.U += self.V
+        self.V, self.E = self.E, self.V
+
+    def loss(self, *, moved: bool = True) -> float:
+        """Mean loss at U + V, or at U; R becomes that of the point."""
+        total = 0.0
+        for loss in self._each(partial(self._loss, moved)):
+            total += loss
+        return total / self.problem.n_mean
+
+    def _loss(self, moved: bool, blocks: list[Rows]) -> float:
+        total = 0.0
+        with np.errstate(all="ignore"):  # threads have their own; an overflow is looked at
+            for block in blocks:
+                found = self._link(block, moved)
+                total += found if found < math.inf else self._safe_link(block, moved)
+        return total
+
+    def _margins(self, block: Rows, moved: bool) -> tuple[Array, Array]:
+        """U or U + V of a block, and its part of R."""
+        U, R = self.U[block.rows], self.R[block.rows]
+        return (np.add(U, self.V[block.rows], out=R) if moved else U), R
+
+    def _link(self, block: Rows, moved: bool) -> float:
+        """Sum of the losses of a block; infinite or no number where the exponential overflows."""
+        u, R = self._margins(block, moved)
+        np.exp(u, out=R)
+        if block.own is None:
+            loss = _total(np.log1p(R, out=block.work), block.weights)
+            np.divide(R, np.add(R, 1.0, out=block.work), out=R)
+            return loss
+        flat = R.reshape(-1)
+        flat[block.own] = 0.0
+        others: Array = R @ self.ones
+        share = 1.0 / (others + 1.0)
+        R *= share[:, None]
+        flat[block.own] = -others * share
+        return _total(np.log1p(others), block.weights)
+
+    def _safe_link(self, block: Rows, moved: bool) -> float:
+        """The same for margins of any size."""
+        u, R = self._margins(block, moved)
+        if block.own is None:
+            e = np.exp(-np.abs(u))
+            losses = np.log1p(e) + np.maximum(u, 0.0)
+            R[...] = np.where(u > 0, 1.0, e) / (1.0 + e)
+            return _total(losses, block.weights)
+        top = u.max(axis=1)  # at least 0, of the own class
+        np.exp(u - top[:, None], out=R)
+        flat = R.reshape(-1)
+        flat[block.own] = 0.0
+        others, own = R @ self.ones, np.exp(-top)
+        R /= (others + own)[:, None]
+        flat[block.own] = -others / (others + own)
+        return _total(top + np.log(others + own), block.weights)
+
+    def gradient(self) -> Array:
+        """X' residual over what the mean is over, (p,) or (p, C) float64: the l2 term is not in."""
+        parts = self._each(self._gradient)
+        g: Array = parts[0]
+        for more in parts[1:]:
+            g += more
+        g /= self.problem.n_mean
+        return g
+
+    def _gradient(self, blocks: list[Rows]) -> Array:
+        g: Array | None = None
+        for block in blocks:
+            residual = self.R[block.rows]
+            if block.sign is not None:
+                residual = np.multiply(residual, block.sign, out=block.work)
+            if block.weights is not None:
+                residual = np.multiply(residual.T, block.weights, out=block.work.T).T
+            part = block.XT @ residual
+            g = part.astype(np.float64, copy=False) if g is None else np.add(g, part, out=g)
+        assert g is not None
+        return g
+
+    def curvature(self, *, both: bool) -> Curvatures:
+        """V'HV, and if `both` V'HE and E'HE, H the Hessian of the mean loss at R's point."""
+        sums = np.sum(self._each(partial(self._curvature, both)), axis=0) / self.problem.n_mean
+        return float(sums[0]), float(sums[1]), float(sums[2])
+
+    def _curvature(self, both: bool, blocks: list[Rows]) -> Array:
+        sums = np.zeros(3)
+        for block in blocks:
+            R, V = self.R[block.rows], self.V[block.rows]
+            E = self.E[block.rows] if both else None
+            if block.own is None:
+                sums += _binary(R, V, E, block)
+            else:
+                sums += self._softmax(R, V, E, block)
+        return sums
+
+    def _softmax(self, R: Array, V: Array, E: Array | None, block: Rows) -> Curvatures:
+        """sum_i q_i'(v e) - (q_i'v)(q_i'e); the own entries of V and E are 0."""
+        w = block.weights
+        T = np.multiply(R, V, out=block.work)
+        mean_v: Array = T @ self.ones
+        weighted_v = mean_v if w is None else mean_v * w
+        if w is not None:
+            T *= w[:, None]
+        vv = _sum(T, V) - _sum(weighted_v, mean_v)
+        if E is None:
+            return vv, 0.0, 0.0
+        ve = _sum(T, E)
+        T = np.multiply(R, E, out=block.work)
+        mean_e: Array = T @ self.ones
+        weighted_e = mean_e if w is None else mean_e * w
+        if w is not None:
+            T *= w[:, None]
+        return vv, ve - _sum(weighted_v, mean_e), _sum(T, E) - _sum(weighted_e, mean_e)
+
+    def probabilities(self, rows: Indices | slice) -> Array:
+        """q of some rows: (m,) of the wrong class, or (m, C) of each; a new array."""
+        q: Array = self.R[rows].copy()
+        if self.problem.softmax:
+            q[np.arange(len(q)), self.problem.y[rows]] += 1.0
+        return q
+
+
+def _binary(R: Array, V: Array, E: Array | None, block: Rows) -> Curvatures:
+    """sum_i q_i (1 - q_i) v_i e_i."""
+    C = np.multiply(R, R, out=block.work)
+    np.subtract(R, C, out=C)
+    if block.weights is not None:
+        C *= block.weights
+    if E is None:
+        C *= V
+        return _sum(C, V), 0.0, 0.0
+    CE = C * E
+    C *= V
+    return _sum(C, V), _sum(C, E), _sum(CE, E)
+
+
+def _sum(a: Array, b: Array) -> float:
+    """<a, b> of one block, in its dtype: at most SCORES terms."""
+    return float(np.dot(a.reshape(-1), b.reshape(-1)))
+
+
+def _total(losses: Array, weights: Array | None) -> float:
+    """Their (weighted) sum, in float64 whatever they are."""
+    if weights is None:
+        return float(np.add.reduce(losses, dtype=np.float64))
+    return float(losses.astype(np.float64, copy=False) @ weights.astype(np.float64, copy=False))
