@@ -26,7 +26,7 @@ def ball_at(exact: Problem, known: Reference, w: Array) -> Ball | None:
     """
     if known.ball is not None or exact.l2 == 0:
         return known.ball
-    return enclose(exact, w.astype(np.float64)).ball
+    return enclose(exact, w.astype(np.float64), curvature=False).ball
 
 
 def share_proven(X: Matrix, ball: Ball | None, w: Array) -> float | None:
