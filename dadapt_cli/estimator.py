@@ -322,7 +322,7 @@ average, beta, momentum, betas, lr, variant, reference, time_limit, every
             Labels(tuple(range(len(self.classes_))), index.astype(np.intp)),
             l2=float(self.l2),
             intercept=self.fit_intercept,
-            weights=weights,
+            sample_weight=weights,
             threads=self.n_jobs,
         )
         batches = Batches(problem, self.batch_size, options.seed)

@@ -111,7 +111,7 @@ class Sample:
     ----------
     rows
         Which.
-    weights
+    sample_weight
         Of the rows, (m,) float64: they add up to 1.
     scale
         A power of two for each column, which changes no digit and keeps products within float32.
@@ -123,7 +123,7 @@ class Sample:
     """
 
     rows: Any
-    weights: Array
+    sample_weight: Array
     scale: Array
     least: Array
     ridge: Array
@@ -135,7 +135,11 @@ def _sample(problem: Problem, rows: int, seed: int) -> Sample:
     ridge = np.broadcast_to(np.ravel(problem.ridge), problem.p).astype(np.float64)
     size = mean_squares + ridge
     c = np.exp2(-np.round(0.5 * np.log2(np.where(size > 0, size, 1.0))))
-    weights = np.ones(min(rows, problem.n)) if problem.weights is None else problem.weights[chosen]
+    weights = (
+        np.ones(min(rows, problem.n))
+        if problem.sample_weight is None
+        else problem.sample_weight[chosen]
+    )
     weights = weights.astype(np.float64) / float(weights.sum(dtype=np.float64))
     least = mean_squares * c * c if rows < problem.n else np.zeros(problem.p)
     return Sample(chosen, weights, c, least, ridge * c * c)
@@ -156,10 +160,10 @@ def factor(problem: Problem, margins: Margins, form: str, rows: int, seed: int) 
     if form == "full":
         H, c = _softmax(problem, margins.probabilities(sample.rows), sample), np.tile(c, margins.C)
     else:
-        weights = sample.weights * _spread(problem)
+        weights = sample.sample_weight * _spread(problem)
         if form == "binary":
             q = margins.probabilities(sample.rows).astype(np.float64)
-            weights = sample.weights * (q - q * q)
+            weights = sample.sample_weight * (q - q * q)
         single = np.float32 if problem.p > DOUBLE else np.float64
         H = curvature.gram(problem, sample.rows, weights, c, single)
         least = float(weights.sum()) * sample.least
@@ -172,9 +176,9 @@ def _softmax(problem: Problem, q: Array, sample: Sample) -> Array:
     """The softmax Hessian with its diagonal kept above that of all rows."""
     p, C = problem.p, problem.n_classes
     q = q.astype(np.float64)
-    root = np.sqrt(sample.weights)[:, None]
+    root = np.sqrt(sample.sample_weight)[:, None]
     H = curvature.softmax(problem, sample.rows, q * root, sample.scale, np.float32)
-    least = np.maximum(sample.weights @ (q - q * q), 0.0)[:, None] * sample.least
+    least = np.maximum(sample.sample_weight @ (q - q * q), 0.0)[:, None] * sample.least
     d = np.maximum(H.diagonal().reshape(C, p), least) + sample.ridge
     _set_diagonal(H, d.ravel())
     # Along equal weights of all classes the loss is constant: any positive curvature will do.

@@ -151,7 +151,9 @@ class Rounding:
         w = problem.rescaled(x0)
         scores = problem.scores(w).astype(np.float64)
         residuals = np.empty_like(scores)
-        weights = None if problem.weights is None else problem.weights.astype(np.float64)
+        weights = (
+            None if problem.sample_weight is None else problem.sample_weight.astype(np.float64)
+        )
         link: Logistic | Softmax
         if problem.softmax:
             link = Softmax(problem.y, problem.n_classes, problem.n_mean, weights)

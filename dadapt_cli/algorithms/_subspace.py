@@ -142,7 +142,7 @@ class Subspace:
         return loss, g
 
     def _weights(self, rows: slice) -> Array | None:
-        weights = self.problem.weights
+        weights = self.problem.sample_weight
         return None if weights is None else weights[rows]
 
     def hessian(self) -> Array:

@@ -91,7 +91,7 @@ class Problem:
         Classes to leave out of single samples, (n, C); softmax only (see :meth:`restrict`).
     n_mean
         What the mean is over, if not n or the sum of the weights.
-    weights
+    sample_weight
         How often each row counts, (n,), positive; by default once.
 
     Raises
@@ -113,7 +113,7 @@ class Problem:
         threads: int | None = None,
         dropped: Mask | None = None,
         n_mean: float | None = None,
-        weights: Array | None = None,
+        sample_weight: Array | None = None,
     ) -> None:
         if X.ndim != 2 or X.shape[0] != len(labels.index):
             raise DataError(f"{X.shape} data for {len(labels.index)} labels; one label a row")
@@ -123,7 +123,9 @@ class Problem:
         self.intercept = intercept and self.l2 > 0
         self.dtype = np.dtype(dtype)
         self.n: int = X.shape[0]
-        self.n_mean: float = n_mean or (self.n if weights is None else float(weights.sum()))
+        self.n_mean: float = n_mean or (
+            self.n if sample_weight is None else float(sample_weight.sum())
+        )
         self.p: int = X.shape[1] + self.bias
         self.n_classes = labels.n_classes
         self.softmax = self.n_classes > 2
@@ -133,7 +135,9 @@ class Problem:
         memory.require(needed, f"work space for {size} weights (is an index too large?)")
         self.X: Matrix = stored(X, self.bias, self.dtype)
         self.dropped = dropped
-        self.weights = None if weights is None else np.asarray(weights, self.dtype)
+        self.sample_weight = (
+            None if sample_weight is None else np.asarray(sample_weight, self.dtype)
+        )
         self.threads = threads or cores()
         self.y: Any = labels.index
         if not self.softmax:
@@ -147,15 +151,15 @@ class Problem:
             for rows in row_blocks(self.X, self.nonzeros, math.prod(self.shape[1:]))
         ]  # fmt: skip
         self._pool: ThreadPoolExecutor | None = None
-        self.scale: Array | None = None
+        self.metric_scale: Array | None = None
         self.column_squares: Array | None = None  # kept by constants.column_squares
 
     def link(self, rows: slice) -> Logistic | Softmax:
         """The losses of some consecutive rows, with work space of their own."""
-        weights = None if self.weights is None else self.weights[rows]
+        c = None if self.sample_weight is None else self.sample_weight[rows]
         if self.softmax:
-            return Softmax(self.y[rows], self.n_classes, self.n_mean, weights)
-        return Logistic(self.y[rows], self.n_mean, weights)
+            return Softmax(self.y[rows], self.n_classes, self.n_mean, c)
+        return Logistic(self.y[rows], self.n_mean, c)
 
     @cached_property
     def nonzeros(self) -> int:
@@ -212,11 +216,11 @@ class Problem:
 
     def weighted(self, a: Array) -> Array:
         """Rows of `a`, (n,) or (n, C), each times its sample's weight."""
-        return a if self.weights is None else (a.T * self.weights).T
+        return a if self.sample_weight is None else (a.T * self.sample_weight).T
 
     def unweighted(self, a: Array) -> Array:
         """The inverse of :meth:`weighted`."""
-        return a if self.weights is None else (a.T / self.weights).T
+        return a if self.sample_weight is None else (a.T / self.sample_weight).T
 
     @property
     def ridge(self) -> Any:
@@ -235,7 +239,7 @@ class Problem:
     def accuracy(self, scores: Array) -> float:
         """(Weighted) share of samples whose class has the largest score; a tie: the first class."""
         predicted = scores.argmax(axis=1) if self.softmax else (scores > 0).astype(np.intp)
-        return float(np.average(predicted == self.labels.index, weights=self.weights))
+        return float(np.average(predicted == self.labels.index, weights=self.sample_weight))
 
     def with_l2(self, l2: float) -> Problem:
         """Return the same objective with another l2 term; data and work space are shared."""
@@ -250,17 +254,17 @@ class Problem:
         the user's variables w; :meth:`rescaled` takes v to w, and gradients in w to those in v.
         """
         twin = copy.copy(self)
-        twin.scale = scale
+        twin.metric_scale = scale
         return twin
 
     def rescaled(self, a: Array) -> Array:
         """scale * a: the weights w of a point v, or the gradient in v from the one in w."""
-        return a if self.scale is None else self.scale * a
+        return a if self.metric_scale is None else self.metric_scale * a
 
     def in_coordinates(self, w: Array) -> Array:
         """w/scale: the point v of weights w, in the problem's dtype."""
         w = w.astype(self.dtype)
-        return w if self.scale is None else w / self.scale
+        return w if self.metric_scale is None else w / self.metric_scale
 
     def restrict(self, kept: Mask) -> Problem:
         """Return the objective with only the kept loss terms, the mean over what it was.
@@ -270,10 +274,12 @@ class Problem:
         """
         same = {"dtype": self.dtype, "threads": self.threads, "n_mean": self.n_mean}
         if self.softmax:
-            return Problem(self.X, self.labels, dropped=~kept, weights=self.weights, **same)
+            return Problem(
+                self.X, self.labels, dropped=~kept, sample_weight=self.sample_weight, **same
+            )
         fewer = Labels(self.labels.classes, self.labels.index[kept])
-        weights = None if self.weights is None else self.weights[kept]
-        return Problem(self.X[kept], fewer, weights=weights, **same)
+        c = None if self.sample_weight is None else self.sample_weight[kept]
+        return Problem(self.X[kept], fewer, sample_weight=c, **same)
 
     def in_threads(self, jobs: Sequence[Callable[[], Result]]) -> list[Result]:
         """Results of `jobs`, in their order, computed on at most `threads` threads."""

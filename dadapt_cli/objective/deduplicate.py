@@ -34,8 +34,8 @@ def collapse(problem: Problem) -> Problem:
         return problem
     index = problem.labels.index
     first, inverse, counts = _groups(problem.X, index)
-    if problem.weights is not None:
-        counts = np.bincount(inverse, weights=problem.weights)
+    if problem.sample_weight is not None:
+        counts = np.bincount(inverse, weights=problem.sample_weight)
     if len(first) > (1.0 - SMALLEST_SHARE) * problem.n:
         return problem
     copies = np.flatnonzero(first[inverse] != np.arange(problem.n))
@@ -50,10 +50,10 @@ def collapse(problem: Problem) -> Problem:
         dtype=problem.dtype,
         threads=problem.threads,
         n_mean=problem.n_mean,
-        weights=counts[order].astype(problem.dtype),
+        sample_weight=counts[order].astype(problem.dtype),
     )
     merged.bias, merged.intercept = problem.bias, problem.intercept  # the column is in X already
-    merged.scale = problem.scale
+    merged.metric_scale = problem.metric_scale
     return merged
 
 

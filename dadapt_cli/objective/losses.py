@@ -11,13 +11,13 @@ import numpy as np
 from dadapt_cli._typing import Array, Indices
 
 
-def _total(losses: Array, weights: Array | None) -> float:
+def _total(losses: Array, sample_weight: Array | None) -> float:
     """Their (weighted) sum, in float64 whatever they are."""
-    if weights is None:
+    if sample_weight is None:
         return float(losses.sum(dtype=np.float64))
     if losses.dtype == np.float64:
-        return float(losses @ weights)
-    return float(losses.astype(np.float64) @ weights.astype(np.float64))
+        return float(losses @ sample_weight)
+    return float(losses.astype(np.float64) @ sample_weight.astype(np.float64))
 
 
 class Logistic:
@@ -33,16 +33,16 @@ class Logistic:
         -1 or 1, shape (n,), in the dtype of the scores.
     n_mean
         What the mean is over.
-    weights
+    sample_weight
         How often each sample counts, shape (n,); None for once.
     """
 
-    def __init__(self, y: Array, n_mean: float, weights: Array | None = None) -> None:
+    def __init__(self, y: Array, n_mean: float, sample_weight: Array | None = None) -> None:
         self.y = y
-        self.weights = weights
+        self.sample_weight = sample_weight
         self.slope = -y / y.dtype.type(n_mean)
-        if weights is not None:
-            self.slope *= weights
+        if sample_weight is not None:
+            self.slope *= sample_weight
         self._a = np.empty_like(y)
         self._b = np.empty_like(y)
 
@@ -52,10 +52,10 @@ class Logistic:
         m = np.multiply(self.y, scores, out=residual)
         np.abs(m, out=a)
         np.subtract(a, m, out=b)  # 2 max(-m, 0), exactly
-        loss = 0.5 * _total(b, self.weights)
+        loss = 0.5 * _total(b, self.sample_weight)
         np.negative(a, out=a)
         e = np.exp(a, out=a)
-        loss += _total(np.log1p(e, out=b), self.weights)
+        loss += _total(np.log1p(e, out=b), self.sample_weight)
         # m > 0 ? e : 1 is max(e, m <= 0), as e <= 1; half the time of np.where, and in place
         np.less_equal(m, 0.0, out=b)
         np.maximum(b, e, out=b)
@@ -81,15 +81,17 @@ class Softmax:
         C, the number of columns of the scores.
     n_mean
         What the mean is over.
-    weights
+    sample_weight
         How often each sample counts, shape (n,); None for once.
     """
 
     def __init__(
-        self, y: Indices, n_classes: int, n_mean: float, weights: Array | None = None
+        self, y: Indices, n_classes: int, n_mean: float, sample_weight: Array | None = None
     ) -> None:
-        self.weights = weights
-        self.factor: Array | float = 1.0 / n_mean if weights is None else weights / n_mean
+        self.sample_weight = sample_weight
+        self.factor: Array | float = (
+            1.0 / n_mean if sample_weight is None else sample_weight / n_mean
+        )
         self._row = np.arange(len(y)) * n_classes  # places in the flattened scores
         self._own = self._row + y
 
@@ -103,7 +105,7 @@ class Softmax:
         np.exp(residual, out=residual)
         flat[top] = 0.0
         others = residual @ np.ones(residual.shape[1], residual.dtype)
-        loss = _total(np.log1p(others), self.weights) - _total(own, self.weights)
+        loss = _total(np.log1p(others), self.sample_weight) - _total(own, self.sample_weight)
         flat[top] = 1.0
         share = self.factor / (others + 1.0)
         residual *= share[:, None]
@@ -112,10 +114,12 @@ class Softmax:
         return loss
 
 
-def softmax_columns(z: Array, y: Indices, residual: Array, weights: Array | None = None) -> float:
+def softmax_columns(
+    z: Array, y: Indices, residual: Array, sample_weight: Array | None = None
+) -> float:
     """Sum of the losses of :class:`Softmax` for scores of shape (C, samples), one sample a column.
 
-    `residual` becomes their derivatives, not divided by n_mean. `weights` are (samples,).
+    `residual` becomes their derivatives, not divided by n_mean. `sample_weight` are (samples,).
 
     With o the sum of exp(z_c - max z) over c != y and e = exp(z_y - max z), the loss is
     log1p(o + (e - 1)) - (z_y - max z) and the own residual -o/(o + e): for z_y = max z, as near
@@ -130,6 +134,6 @@ def softmax_columns(z: Array, y: Indices, residual: Array, weights: Array | None
     others = residual.sum(axis=0)
     residual /= others + e
     residual[own] = -others / (others + e)
-    if weights is not None:
-        residual *= weights
-    return _total(np.log1p(others + (e - 1.0)), weights) - _total(z_y, weights)
+    if sample_weight is not None:
+        residual *= sample_weight
+    return _total(np.log1p(others + (e - 1.0)), sample_weight) - _total(z_y, sample_weight)

@@ -48,7 +48,7 @@ class Rows:
     XT: Matrix
     sign: Array | None  # -y_i, two classes
     own: Indices | None  # places of the own class in the flattened block, more classes
-    weights: Array | None
+    sample_weight: Array | None
     work: Array
 
 
@@ -106,8 +106,8 @@ class Margins:
                 own = np.arange(length) * self.C + problem.y[rows]
             else:
                 sign = -problem.y[rows]
-            weights = None if problem.weights is None else problem.weights[rows]
-            blocks.append(Rows(rows, X, X.T, sign, own, weights, work[:length]))
+            c = None if problem.sample_weight is None else problem.sample_weight[rows]
+            blocks.append(Rows(rows, X, X.T, sign, own, c, work[:length]))
         return blocks
 
     def _each(self, job: Any) -> list[Any]:
@@ -178,7 +178,7 @@ class Margins:
         u, R = self._margins(block, moved)
         np.exp(u, out=R)
         if block.own is None:
-            loss = _total(np.log1p(R, out=block.work), block.weights)
+            loss = _total(np.log1p(R, out=block.work), block.sample_weight)
             np.divide(R, np.add(R, 1.0, out=block.work), out=R)
             return loss
         flat = R.reshape(-1)
@@ -187,7 +187,7 @@ class Margins:
         share = 1.0 / (others + 1.0)
         R *= share[:, None]
         flat[block.own] = -others * share
-        return _total(np.log1p(others), block.weights)
+        return _total(np.log1p(others), block.sample_weight)
 
     def _safe_link(self, block: Rows, moved: bool) -> float:
         """The same for margins of any size."""
@@ -196,7 +196,7 @@ class Margins:
             e = np.exp(-np.abs(u))
             losses = np.log1p(e) + np.maximum(u, 0.0)
             R[...] = np.where(u > 0, 1.0, e) / (1.0 + e)
-            return _total(losses, block.weights)
+            return _total(losses, block.sample_weight)
         top = u.max(axis=1)  # at least 0, of the own class
         np.exp(u - top[:, None], out=R)
         flat = R.reshape(-1)
@@ -204,7 +204,7 @@ class Margins:
         others, own = R @ self.ones, np.exp(-top)
         R /= (others + own)[:, None]
         flat[block.own] = -others / (others + own)
-        return _total(top + np.log(others + own), block.weights)
+        return _total(top + np.log(others + own), block.sample_weight)
 
     def gradient(self) -> Array:
         """X' residual over what the mean is over, (p,) or (p, C) float64: the l2 term is not in."""
@@ -221,8 +221,8 @@ class Margins:
             residual = self.R[block.rows]
             if block.sign is not None:
                 residual = np.multiply(residual, block.sign, out=block.work)
-            if block.weights is not None:
-                residual = np.multiply(residual.T, block.weights, out=block.work.T).T
+            if block.sample_weight is not None:
+                residual = np.multiply(residual.T, block.sample_weight, out=block.work.T).T
             part = block.XT @ residual
             g = part.astype(np.float64, copy=False) if g is None else np.add(g, part, out=g)
         assert g is not None
@@ -246,7 +246,7 @@ class Margins:
 
     def _softmax(self, R: Array, V: Array, E: Array | None, block: Rows) -> Curvatures:
         """sum_i q_i'(v e) - (q_i'v)(q_i'e); the own entries of V and E are 0."""
-        w = block.weights
+        w = block.sample_weight
         T = np.multiply(R, V, out=block.work)
         mean_v: Array = T @ self.ones
         weighted_v = mean_v if w is None else mean_v * w
@@ -275,8 +275,8 @@ def _binary(R: Array, V: Array, E: Array | None, block: Rows) -> Curvatures:
     """sum_i q_i (1 - q_i) v_i e_i."""
     C = np.multiply(R, R, out=block.work)
     np.subtract(R, C, out=C)
-    if block.weights is not None:
-        C *= block.weights
+    if block.sample_weight is not None:
+        C *= block.sample_weight
     if E is None:
         C *= V
         return _sum(C, V), 0.0, 0.0
@@ -290,8 +290,10 @@ def _sum(a: Array, b: Array) -> float:
     return float(np.dot(a.reshape(-1), b.reshape(-1)))
 
 
-def _total(losses: Array, weights: Array | None) -> float:
+def _total(losses: Array, sample_weight: Array | None) -> float:
     """Their (weighted) sum, in float64 whatever they are."""
-    if weights is None:
+    if sample_weight is None:
         return float(np.add.reduce(losses, dtype=np.float64))
-    return float(losses.astype(np.float64, copy=False) @ weights.astype(np.float64, copy=False))
+    return float(
+        losses.astype(np.float64, copy=False) @ sample_weight.astype(np.float64, copy=False)
+    )

@@ -64,7 +64,7 @@ class Batches:
 
         y has shape (b,), as the weights have where there are any.
         """
-        X, y, c = self.problem.X, self.problem.y, self.problem.weights
+        X, y, c = self.problem.X, self.problem.y, self.problem.sample_weight
         order = self.generator.permutation(self.problem.n)
         done *= self.size
         for begin in range(done // self.chunk * self.chunk, len(order), self.chunk):

@@ -73,7 +73,7 @@ def _curvature(problem: Problem) -> float:
 
 def _scale(problem: Problem) -> Array | None:
     """The factor of each feature in the problem's metric, (p,); None for the identity."""
-    return None if problem.scale is None else problem.scale.ravel().astype(np.float64)
+    return None if problem.metric_scale is None else problem.metric_scale.ravel().astype(np.float64)
 
 
 def _ridge(problem: Problem) -> Any:
@@ -85,14 +85,14 @@ def _ridge(problem: Problem) -> Any:
 
 def _counts(problem: Problem) -> Array:
     """How often each sample counts, (n,) float64."""
-    if problem.weights is None:
+    if problem.sample_weight is None:
         return np.ones(problem.n)
-    return problem.weights.astype(np.float64)
+    return problem.sample_weight.astype(np.float64)
 
 
 def _mean(problem: Problem, values: Array) -> float:
     """The (weighted) mean of one number a sample."""
-    if problem.weights is None:
+    if problem.sample_weight is None:
         return float(values.mean())
     return float(values @ _counts(problem)) / problem.n_mean
 
@@ -143,7 +143,7 @@ def _column_sums(problem: Problem, of: Callable[[Array], Array]) -> Array:
 def frobenius(problem: Problem) -> float:
     """c ||X||_F^2/n + l2 in the problem's metric: an upper bound on L that costs no product."""
     c, scale = _curvature(problem) / problem.n_mean, _scale(problem)
-    if scale is None and problem.weights is None:
+    if scale is None and problem.sample_weight is None:
         values = (problem.X if isinstance(problem.X, np.ndarray) else problem.X.data).ravel()
         values = values.astype(np.float64, copy=False)
         total = float(np.dot(values, values)) * (1.0 + values.size * float(np.finfo(float).eps))

@@ -49,7 +49,10 @@ def content(problem: Problem) -> str:
     X: Any = problem.X
     parts = [X.data, X.indices, X.indptr] if sp.issparse(X) else [X]
     digest = hashlib.sha256()
-    parts += [problem.labels.index, *([] if problem.weights is None else [problem.weights])]
+    parts += [
+        problem.labels.index,
+        *([] if problem.sample_weight is None else [problem.sample_weight]),
+    ]
     for part in parts:
         array = np.ascontiguousarray(part)
         digest.update(f"{array.dtype} {array.shape}".encode())

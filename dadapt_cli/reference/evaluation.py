@@ -66,9 +66,9 @@ class Evaluated:
 
 def mean_of(problem: Problem) -> float:
     """What the mean is over, within u of the exact sum: of a problem that leaves no row out."""
-    if problem.weights is None:
+    if problem.sample_weight is None:
         return problem.n_mean
-    return math.fsum(problem.weights.tolist())
+    return math.fsum(problem.sample_weight.tolist())
 
 
 def chunks(X: Matrix) -> Iterator[tuple[slice, Matrix]]:
@@ -120,8 +120,8 @@ def evaluate(problem: Problem, w: Array, mean: float | None = None) -> Evaluated
         slack[rows] = grown + relative * U * loss[rows] + TINY
         moved = np.expm1(k * E) * (1.0 + 1e-6) + long
         moved = np.fmin((np.abs(R).T * moved).T, 1.0 + long) + TINY
-        if problem.weights is not None:
-            c = problem.weights[rows]
+        if problem.sample_weight is not None:
+            c = problem.sample_weight[rows]
             loss[rows] *= c
             slack[rows] *= c
             R, moved = (R.T * c).T, (moved.T * c).T

@@ -64,7 +64,7 @@ def infimum(problem: Problem, x0: Array) -> tuple[Reference, Witness | None]:
     """The reference of a problem without l2 term, distances from `x0`, and its witness."""
     exponent = exponents(problem.X)
     even = Problem(
-        scaled(problem.X, exponent), problem.labels, weights=problem.weights,
+        scaled(problem.X, exponent), problem.labels, sample_weight=problem.sample_weight,
         n_mean=problem.n_mean, threads=problem.threads,
     )  # fmt: skip
     if math.prod(problem.shape) > newton.LARGEST_DENSE:

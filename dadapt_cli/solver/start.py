@@ -36,7 +36,7 @@ def problem_of(data: Prepared, options: Options, dtype: Any = None) -> Problem:
         intercept=options.intercept,
         dtype=dtype or options.dtype,
         threads=options.threads,
-        weights=data.sample_weight,
+        sample_weight=data.sample_weight,
     )
 
 

@@ -246,7 +246,7 @@ def start(
             "l2": problem.l2,
             "bias": options.bias,
             "intercept": options.intercept,
-            "weighted": problem.weights is not None,
+            "weighted": problem.sample_weight is not None,
         },
         "options": {
             **asdict(options),

@@ -119,7 +119,7 @@ class Exact:
         self.C = problem.n_classes if problem.softmax else 1
         self.softmax = problem.softmax
         self.y = problem.y.tolist()
-        weights = np.ones(problem.n) if problem.weights is None else problem.weights
+        weights = np.ones(problem.n) if problem.sample_weight is None else problem.sample_weight
         self.share = [mpf(float(c)) / mpf(problem.n_mean) for c in weights]
         self.ridge = [mpf(problem.l2)] * problem.p
         if problem.intercept:
@@ -221,7 +221,7 @@ def problem_of(seed: int) -> Problem:
         encode(y),
         l2=10.0 ** rng.uniform(-3, 7),
         intercept=bool(rng.random() < 0.25),
-        weights=rng.choice([0.5, 1.0, 2.0, 3.0], size=n) if rng.random() < 0.25 else None,
+        sample_weight=rng.choice([0.5, 1.0, 2.0, 3.0], size=n) if rng.random() < 0.25 else None,
         dtype=np.float32 if rng.random() < 0.2 else np.float64,
     )
 
@@ -243,7 +243,7 @@ def check(problem: Problem, run: Run, seed: int, steps: int = STEPS) -> Claims:
     info = algorithm.INFO
     minimiser, f_star = exact.minimise()
     problem = problem.in_metric(metrics.scale(problem, metric))
-    c = np.ones(problem.p) if problem.scale is None else problem.scale.ravel()
+    c = np.ones(problem.p) if problem.metric_scale is None else problem.metric_scale.ravel()
     x0 = problem.zeros()
     if rng.random() < 0.2:  # as with --init
         x0 += (10.0 ** rng.uniform(-8, 2) * rng.normal(size=x0.shape)).astype(x0.dtype)

@@ -110,7 +110,7 @@ def test_what_is_proved_holds_on_random_problems(
         init = rng.normal(size=shape) * 10.0**-exponent
     more = {"intercept": True} if kind == "intercept" else {}
     result = fitted(X, y, l2=l2, sample_weight=weights, init=init, reference="always", **more)
-    check(result, Problem(X, encode(y), l2=l2, weights=weights, **more))
+    check(result, Problem(X, encode(y), l2=l2, sample_weight=weights, **more))
 
 
 @pytest.mark.parametrize("form", ["binary", "full", "kron>full", "half>binary", "half", "identity"])

@@ -24,8 +24,8 @@ def test_objective_stays_the_same(n_classes: int, density: float) -> None:
     problem = repeated(n_classes, density)
     merged = collapse(problem)
     assert merged.n < problem.n
-    assert merged.weights is not None
-    assert merged.weights.sum() == problem.n
+    assert merged.sample_weight is not None
+    assert merged.sample_weight.sum() == problem.n
     w = np.random.default_rng(2).normal(size=problem.shape)
     one, other = problem.value_and_gradient(w), merged.value_and_gradient(w)
     assert other.f == pytest.approx(one.f, rel=1e-14)  # the same terms in another order

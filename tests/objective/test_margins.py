@@ -19,7 +19,7 @@ def problem_of(n_classes: int, kind: str, seed: int = 0) -> Problem:
     X = sp.csr_array(X) if "sparse" in kind else X
     weights = rng.random(50) + 0.5 if "weights" in kind else None
     y = np.arange(50) % n_classes
-    return Problem(X, encode(y), l2=0.1, weights=weights, intercept="intercept" in kind)
+    return Problem(X, encode(y), l2=0.1, sample_weight=weights, intercept="intercept" in kind)
 
 
 KINDS = pytest.mark.parametrize("kind", ["dense", "sparse", "dense weights", "sparse intercept"])
@@ -101,7 +101,11 @@ def test_the_hessian_of_all_rows(
     m = Margins(problem)
     m.at(x)
     m.loss(moved=False)
-    weights = np.full(50, 1 / 50) if problem.weights is None else problem.weights / problem.n_mean
+    weights = (
+        np.full(50, 1 / 50)
+        if problem.sample_weight is None
+        else problem.sample_weight / problem.n_mean
+    )
     rows, ones = slice(0, 50), np.ones(problem.p)
     q = m.probabilities(rows)
     if problem.softmax:
@@ -128,6 +132,6 @@ def test_column_sums(kind: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(smoothness, "CACHED", 4)
     problem = problem_of(3, kind)
     X = problem.X if isinstance(problem.X, np.ndarray) else problem.X.toarray()
-    w = np.ones(50) if problem.weights is None else problem.weights
+    w = np.ones(50) if problem.sample_weight is None else problem.sample_weight
     np.testing.assert_allclose(smoothness.column_squares(problem), w @ X**2, rtol=1e-13)
     np.testing.assert_allclose(smoothness.column_entries(problem), w @ (X != 0), rtol=1e-13)

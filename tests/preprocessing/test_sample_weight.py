@@ -90,7 +90,7 @@ def test_weighted_optimum_is_scikit_learns(softmax: bool) -> None:
     peer.fit(X, y, sample_weight=c)
     w = np.vstack([peer.coef_.T, peer.intercept_])
     full = c * np.array([factors.get(int(label), 1.0) for label in y])
-    problem = Problem(X, encode(y), l2=1 / full.sum(), intercept=True, weights=full)
+    problem = Problem(X, encode(y), l2=1 / full.sum(), intercept=True, sample_weight=full)
     w = w if softmax else w[:, 0]
     gap = problem.value_and_gradient(w).f - result.reference["f_star"]
     assert -1e-14 <= gap <= 1e-10  # the peer stops at its tolerance, ours is certified
@@ -139,7 +139,7 @@ def test_bad_label_weights() -> None:
 @pytest.mark.parametrize("n_classes", [2, 3])
 def test_expectation_of_minibatches_is_the_gradient(n_classes: int) -> None:
     X, y, c = data(n_classes)
-    problem = Problem(X, encode(y), l2=0.1, intercept=True, weights=c + 0.5)
+    problem = Problem(X, encode(y), l2=0.1, intercept=True, sample_weight=c + 0.5)
     w = np.random.default_rng(0).normal(size=problem.shape)
     batches = Batches(problem, 7, 0)  # divides 70: each sample has the same share
     mean = np.mean([batches.gradient(*batch, w) for batch in batches.epoch()], axis=0)
@@ -150,7 +150,7 @@ def test_equal_rows_with_weights_are_merged() -> None:
     rng = np.random.default_rng(0)
     X = np.repeat(rng.normal(size=(500, 4)), 3, axis=0)
     y = np.repeat(rng.integers(2, size=500), 3)
-    problem = Problem(X, encode(y), l2=0.1, intercept=True, weights=rng.random(1500) + 0.1)
+    problem = Problem(X, encode(y), l2=0.1, intercept=True, sample_weight=rng.random(1500) + 0.1)
     merged = collapse(problem)
     assert merged.n == 500
     w = rng.normal(size=5)
@@ -164,7 +164,7 @@ def test_intercept_has_a_dual_certificate(n_classes: int) -> None:
     problem = random_problem(5, n=80, p=4, n_classes=n_classes)
     problem = Problem(
         problem.X, problem.labels, l2=0.01, intercept=True,
-        weights=np.random.default_rng(1).random(80) + 0.1,
+        sample_weight=np.random.default_rng(1).random(80) + 0.1,
     )  # fmt: skip
     rng = np.random.default_rng(2)
     known = reference.find(problem, cache.content(problem), always=True)

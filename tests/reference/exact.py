@@ -33,7 +33,7 @@ class Exact:
         self.kept = np.ones((self.n, max(2, self.C)), bool)
         if kept is not None:
             self.kept &= kept.reshape(self.n, -1)
-        counts = np.ones(self.n) if problem.weights is None else problem.weights
+        counts = np.ones(self.n) if problem.sample_weight is None else problem.sample_weight
         self.c = [mp.mpf(float(c)) for c in counts]
         self.mean = mp.fsum(self.c)
         self.unit = [1 / mp.mpf(float(m)) if m else mp.mpf(1) for m in np.abs(X).max(axis=0)]

@@ -66,7 +66,7 @@ def hostile(seed: int) -> tuple[str, Problem]:
     y[:n_classes] = np.arange(n_classes)
     intercept = family == "intercept"
     return family, Problem(
-        X, encode(y), l2=l2, bias=bias, intercept=intercept, weights=weights, threads=1
+        X, encode(y), l2=l2, bias=bias, intercept=intercept, sample_weight=weights, threads=1
     )
 
 
@@ -154,7 +154,7 @@ def test_ordinary_problems_are_enclosed(seed: int) -> None:
     y[:n_classes] = np.arange(n_classes)
     problem = Problem(
         X, encode(y), l2=10 ** rng.uniform(-8, 1), bias=seed % 5 == 0, intercept=seed % 5 == 1,
-        weights=weights,
+        sample_weight=weights,
     )  # fmt: skip
     known = reference.find(problem, f"ordinary {seed}", always=True)
     assert known.status == "attained"
