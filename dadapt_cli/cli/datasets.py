@@ -1,4 +1,4 @@
-"""``dadapt datasets``: the 12 problems, on disk or not."""
+"""``dadapt datasets``: problems by name, on disk or not."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from dadapt_cli.datasets import Dataset
 
 NAME = "datasets"
-HELP = "The paper's 12 LIBSVM problems: list them, fetch them, find them."
+HELP = "LIBSVM problems by name, the paper's 12 and others: list, fetch, find them."
 
 Name = Annotated[
     str, typer.Argument(metavar="NAME", help="A problem or test file, as iris or vowel.scale.t.")
@@ -34,7 +34,7 @@ def show(
         ),
     ] = False,
 ) -> int:
-    """List the problems and test files: shape, on disk or not, whether the sha256 is known."""
+    """List problems and test files: shape, on disk or not, whether the sha256 is known."""
     import sys
 
     from dadapt_cli import datasets
