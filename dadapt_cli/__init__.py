@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from dadapt_cli.solver import fit as fit
     from dadapt_cli.solver.stages import FitResult as FitResult
 
-__version__ = "0.1.0"
+__version__ = "0.2.0"
 
 _HOMES = {
     "DAdaptClassifier": "dadapt_cli.estimator",

@@ -1,4 +1,8 @@
-"""docs/options.md, from the declarations: ``python -m dadapt_cli.docs`` writes it."""
+"""The pages that declarations make: ``python -m dadapt_cli.docs`` writes them into docs/.
+
+options.md has the options of ``fit``, commands.md the help of every command, dadapt.1 is the page
+for man.
+"""
 
 from __future__ import annotations
 
@@ -6,14 +10,19 @@ import re
 from collections.abc import Iterator, Mapping
 from itertools import groupby
 from pathlib import Path
+from typing import Any
 
+from typer.main import get_command
+
+from dadapt_cli import __version__
+from dadapt_cli.cli import app
 from dadapt_cli.cli._reading import Reading
 from dadapt_cli.cli.fit import Wanted
 from dadapt_cli.solver.checks import Range
 from dadapt_cli.solver.declared import FULL_BATCH, MINIBATCH, Declared, declared
 from dadapt_cli.solver.options import Options
 
-PAGE = Path(__file__).parent.parent / "docs" / "options.md"
+FOLDER = Path(__file__).parent.parent / "docs"
 
 HEAD = """# Options of `dadapt fit`
 
@@ -72,9 +81,53 @@ def _plain(text: str) -> str:
     return re.sub(r"([|*<_])", r"\\\1", text)
 
 
+def helps(width: int) -> Iterator[tuple[str, str]]:
+    """Every command, and what its ``-h`` prints at that many columns."""
+    yield from _helps(get_command(app), "dadapt", None, terminal_width=width)
+
+
+def _helps(command: Any, name: str, parent: Any, **settings: Any) -> Iterator[tuple[str, str]]:
+    settings = {**command.context_settings, **settings}
+    context = command.context_class(command, info_name=name, parent=parent, **settings)
+    yield context.command_path, command.get_help(context)
+    for own, sub in getattr(command, "commands", {}).items():
+        yield from _helps(sub, own, context)
+
+
+def commands() -> str:
+    """The help of every command, in Markdown."""
+    parts = [f"## {name}\n\n```text\n{text}\n```\n" for name, text in helps(80)]
+    return "\n".join(["# Commands\n\nMade by `python -m dadapt_cli.docs`; do not edit.\n", *parts])
+
+
+def manual() -> str:
+    """The page for man: the help of every command as it is, in roff."""
+    lines = [
+        f'.TH DADAPT 1 "" "dadapt {__version__}"',
+        ".SH NAME",
+        "dadapt \\- convex solver without a learning rate, with certificates",
+    ]
+    for name, text in helps(72):  # man indents
+        lines += [f".SH {name.upper()}", ".nf", *map(_roff, text.splitlines()), ".fi"]
+    return "\n".join(lines) + "\n"
+
+
+def _roff(line: str) -> str:
+    """A line of text that roff leaves as it is."""
+    line = line.replace("\\", "\\e").replace("-", "\\-")
+    return f"\\&{line}" if line.startswith((".", "'")) else line
+
+
+def pages() -> dict[str, str]:
+    """Every page, by the name of its file."""
+    options = page(Options, Wanted, Reading)
+    return {"options.md": options, "commands.md": commands(), "dadapt.1": manual()}
+
+
 def main() -> None:
-    """Write the page beside the source."""
-    PAGE.write_text(page(Options, Wanted, Reading), encoding="utf-8")
+    """Write the pages."""
+    for name, text in pages().items():
+        (FOLDER / name).write_text(text, encoding="utf-8")
 
 
 if __name__ == "__main__":

@@ -40,7 +40,13 @@ def main(
     *,
     reading: Reading,
 ) -> int:
-    """Read LIBSVM files and describe them, without training; exit 3 at the first bad one."""
+    """Read LIBSVM files and describe them, without training; exit 3 at the first bad one.
+
+    Examples
+    --------
+    dadapt check train.svm test.svm
+    dadapt check broken.svm --fix mended.svm
+    """
     arguments = reading.arguments()
     arguments["lenient"] |= fix is not None
     if duplicates not in ("refuse", "sum"):

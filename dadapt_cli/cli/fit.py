@@ -58,6 +58,11 @@ def main(
     """Fit logistic regression, binary or softmax, without a learning rate.
 
     Prints how d_k grows towards D = ||x_0 - x*|| and how the suboptimality falls.
+
+    Examples
+    --------
+    dadapt fit iris
+    dadapt fit train.svm --test test.svm --save model.npz
     """
     import time
 

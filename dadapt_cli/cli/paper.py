@@ -62,14 +62,26 @@ class Output:
 
 
 def figure2(problems: Names = None, *, run: Run, grid: Grid = None, output: Output) -> None:
-    """D-Adapt Adam against Adam over a grid of learning rates: training accuracy."""
+    """D-Adapt Adam against Adam over a grid of learning rates: training accuracy.
+
+    Examples
+    --------
+    dadapt paper figure2 iris wine --seeds 3
+    dadapt paper figure2 --out results
+    """
     from dadapt_cli.render import paper
 
     _over_rates(problems, run, grid, output, paper.figure2)
 
 
 def table1(problems: Names = None, *, run: Run, grid: Grid = None, output: Output) -> None:
-    """The learning rate found, mean and deviation over seeds, beside the best of the grid."""
+    """The learning rate found, mean and deviation over seeds, beside the best of the grid.
+
+    Examples
+    --------
+    dadapt paper table1 iris wine
+    dadapt paper table1 --grid 0.1,1,10
+    """
     from dadapt_cli.render import paper
 
     if run.algo == "cocob":
@@ -101,7 +113,13 @@ def figure7(
     ] = None,
     output: Output,
 ) -> None:
-    """Final accuracy of D-Adapt Adam against d0."""
+    """Final accuracy of D-Adapt Adam against d0.
+
+    Examples
+    --------
+    dadapt paper figure7 iris wine
+    dadapt paper figure7 --out results
+    """
     from dadapt_cli.paper import figure7 as experiment
     from dadapt_cli.paper.protocol import D0_GRID, Protocol
     from dadapt_cli.render import paper

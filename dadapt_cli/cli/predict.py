@@ -55,6 +55,11 @@ def main(
     """Predict labels, one a line, with a model of fit --save or of LIBLINEAR's train.
 
     Accuracy and log-loss against the labels in DATA go to stderr.
+
+    Examples
+    --------
+    dadapt predict test.svm --model model.npz > labels
+    dadapt predict test.svm --model model.npz --probability
     """
     how = reading.arguments()
     found = require_input(data)

@@ -77,6 +77,11 @@ def main(
     """Check a proof of fit --certificate, or prove how far an answer M is from the optimum.
 
     Exit code 1 when a claim is not proven (to --tolerance), or the gap not at most --tolerance.
+
+    Examples
+    --------
+    dadapt verify iris.proof iris
+    dadapt verify iris --model liblinear.model --tolerance 1e-6
     """
     if output not in FORMATS:
         raise UsageError(f"--format {output[:40]!r}; choose from {', '.join(FORMATS)}")

@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import inspect
+import os
 import re
+import shlex
+import shutil
 import subprocess
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import asdict, dataclass, replace
 from typing import Any, Literal
 
@@ -98,9 +101,10 @@ def test_a_rule_that_no_option_has_is_an_error() -> None:
         declared(Wrong)
 
 
-def test_the_page_is_fresh() -> None:
-    made = docs.page(Options, Wanted, Reading)
-    assert docs.PAGE.read_text(encoding="utf-8") == made, "run python -m dadapt_cli.docs"
+@pytest.mark.parametrize("name", docs.pages())
+def test_the_pages_are_fresh(name: str) -> None:
+    found = (docs.FOLDER / name).read_text(encoding="utf-8")
+    assert found == docs.pages()[name], "run python -m dadapt_cli.docs"
 
 
 def test_defaults_travel() -> None:
@@ -229,7 +233,12 @@ def test_help_has_a_section_a_group(
         monkeypatch.setenv(name, value)
     out = cli("fit", "-h").out
     titles = ["Data", "Objective", "Algorithm", "Budget", "Output", "Durability", "Reading"]
-    assert re.findall(r"^(\w+):$", out, re.MULTILINE) == ["Arguments", *titles, "Options"]
+    assert re.findall(r"^(\w+):$", out, re.MULTILINE) == [
+        "Arguments",
+        *titles,
+        "Options",
+        "Examples",
+    ]
     assert max(map(len, out.splitlines())) <= 80
     assert "\x1b" not in out
     assert "…" not in out
@@ -264,3 +273,38 @@ def test_declarations_need_no_numpy(module: str) -> None:
         f"import sys, {module}; sys.exit('numpy' in sys.modules or 'rich.console' in sys.modules)"
     )
     assert subprocess.run([sys.executable, "-c", code]).returncode == 0
+
+
+@pytest.mark.skipif(shutil.which("man") is None, reason="there is no man")
+def test_man_shows_the_page() -> None:
+    shown = subprocess.run(
+        ["man", "-l", docs.FOLDER / "dadapt.1"],
+        env={**os.environ, "MANWIDTH": "80", "PAGER": "cat", "MAN_KEEP_FORMATTING": ""},
+        capture_output=True,
+        check=True,
+        text=True,
+    )
+    assert not shown.stderr
+    assert "DADAPT FIT" in shown.stdout
+    assert max(map(len, shown.stdout.splitlines())) <= 80
+
+
+def test_every_command_has_two_examples_that_it_takes() -> None:
+    """Parsed, not run; and no line wraps at 80 columns."""
+    from dadapt_cli.cli import app
+
+    for path, command in leaves(get_command(app), ()):
+        assert len(command.examples) >= 2 or path == ("algorithms",), path
+        for line in command.examples:
+            words = shlex.split(line.partition(" > ")[0])
+            assert tuple(words[: len(path) + 1]) == ("dadapt", *path)
+            assert len(line) <= 78
+            assert callable(app(words[1:], prog_name="dadapt", standalone_mode=False))
+
+
+def leaves(command: Any, path: tuple[str, ...]) -> Iterator[tuple[tuple[str, ...], Any]]:
+    """The commands that do something, with their names."""
+    if not (subs := getattr(command, "commands", {})):
+        yield path, command
+    for name, sub in subs.items():
+        yield from leaves(sub, (*path, name))
