@@ -81,8 +81,8 @@ def main(
         )
     if proven and fitted.ball is None:
         raise UsageError(
-            f"--proven: {model} has no radius around the optimum; dadapt fit --l2 1/n --save "
-            "M.npz keeps one"
+            f"--proven: {model} has no radius around the optimum; dadapt fit DATA --save M.npz, "
+            "with an l2 term, keeps one"
         )
     loaded = found.load(**how)
     try:

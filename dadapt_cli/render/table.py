@@ -117,7 +117,7 @@ class Table:
             ),
             Text(
                 f"{objective['loss']} loss"
-                + (f" + l2/2 ||w||^2, l2 = {objective['l2']:.4g}" if objective["l2"] else "")
+                + _penalty(objective, start["options"])
                 + (", bias feature" if objective["bias"] else "")
                 + (", unpenalised intercept" if objective["intercept"] else "")
                 + (", weighted samples" if objective["weighted"] else "")
@@ -192,6 +192,18 @@ class Table:
             self._print(f"Theorem 2 returns the average of x_0..x_{end['theorem2_k']}")
         for line in end["diagnosis"]:
             self._print(line)
+
+
+def _penalty(objective: Record, options: Record) -> str:
+    """The l2 term, and how its weight follows from the number of samples."""
+    if not objective["l2"]:
+        return ""
+    rule, value = objective["l2_rule"], f"{objective['l2']:.4g}"
+    shown = {
+        "1/n": f"1/n = {value} (--l2 0: none)",
+        "1/(C n)": f"1/(C n) = {value}, C = {options['C']:g}" if rule == "1/(C n)" else "",
+    }
+    return f" + l2/2 ||w||^2, l2 = {shown.get(rule, value)}"
 
 
 def algorithms(infos: Sequence[Info]) -> None:

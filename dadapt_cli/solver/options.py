@@ -45,7 +45,15 @@ class Options:
     dtype: Literal["float64", "float32"] = _data("float64", "float64, or float32 for the arrays.")
 
     l2: str | float = _objective(
-        0.0, "Weight of (l2/2)||w||^2: a number or 1/n.", words=("1/n",), at_least=0.0
+        "1/n", "Weight of (l2/2)||w||^2: a number or 1/n.", words=("1/n",), at_least=0.0
+    )
+    C: float | None = _objective(
+        None,
+        "Another way to say l2 = 1/(C n): LIBLINEAR's C; not with --l2.",
+        "--C",
+        "-C",
+        at_least=1e-100,
+        at_most=1e100,
     )
     bias: bool = _objective(False, "Append a constant feature 1.")
     intercept: bool = _objective(False, "Append one that the l2 term leaves out.", "--intercept")
@@ -176,6 +184,11 @@ class Options:
         number("d0", self.d0, at_least=SMALLEST_D0[self.dtype], words=("auto",))
         if "lr" in info.settings and self.lr is None:
             raise UsageError(f"--algo {self.algo} needs --lr, a learning rate")
+        if self.C is not None and ("l2" in given or self.l2 != "1/n"):
+            raise UsageError(
+                f"-C {self.C:g} is l2 = 1/({self.C:g} n), so --l2 cannot be given as well; "
+                "leave one out"
+            )
         if self.bias and self.intercept:
             raise UsageError(
                 "--bias and --intercept: one constant feature is enough; leave one out"
@@ -186,7 +199,7 @@ class Options:
             if self.stop_when_proven > 1:
                 raise UsageError(f"--stop-when-proven {self.stop_when_proven:g}; give at most 1")
             if self.l2 in ("0", 0):
-                raise UsageError("--stop-when-proven needs an l2 term: --l2 1/n, or a number")
+                raise UsageError("--stop-when-proven needs an l2 term: leave --l2 0 out")
         if self.checkpoint is not None and not info.resumable:
             raise UsageError(
                 f"--checkpoint: the state of --algo {self.algo} is inside another library and "
@@ -223,6 +236,9 @@ class Options:
         reached = asked.get(status) is not None or status == "optimal"
         return reached or not any(value is not None for value in asked.values())
 
+
+LATER = ("C",)
+"""Options that checkpoints of this version may lack: they are younger, and were as by default."""
 
 BUDGETS = tuple(name for name, one in declared(Options).items() if one.budget)
 """Options that may be others than those of the run that is resumed."""

@@ -23,7 +23,7 @@ from dadapt_cli.objective import Problem
 from dadapt_cli.reference import Reference, cache
 from dadapt_cli.reference.reference import ARRAYS
 from dadapt_cli.solver.checks import number
-from dadapt_cli.solver.options import BUDGETS, OWN, Options
+from dadapt_cli.solver.options import BUDGETS, LATER, OWN, Options
 from dadapt_cli.system import lock
 from dadapt_cli.system.files import remove_leftovers
 
@@ -84,7 +84,9 @@ def opened(
 def _read(path: str) -> Checkpoint:
     if not Path(path).exists():
         raise UsageError(f"{path}: there is no such checkpoint; --checkpoint {path} begins one")
-    saved = file.read(path, Options, Reference, (*OWN, *ARRAYS))
+    saved = file.read(path, Options, Reference, (*OWN, *ARRAYS), LATER)
+    for name in LATER:
+        saved.head["options"].setdefault(name, getattr(Options(), name))
     try:
         _of(saved).check()
     except UsageError as error:

@@ -27,17 +27,24 @@ DEFAULT_D0 = 1e-6
 
 
 def problem_of(data: Prepared, options: Options, dtype: Any = None) -> Problem:
-    """The objective; l2 = 1/n is known once the data are."""
+    """The objective; l2 = 1/n, or 1/(C n), is known once the data are."""
     return Problem(
         data.X,
         data.labels,
-        l2=1.0 / data.count if options.l2 == "1/n" else float(options.l2),
+        l2=l2_of(options, data.count),
         bias=options.bias,
         intercept=options.intercept,
         dtype=dtype or options.dtype,
         threads=options.threads,
         sample_weight=data.sample_weight,
     )
+
+
+def l2_of(options: Options, count: float) -> float:
+    """The weight of the l2 term for samples that count for so many."""
+    if options.C is not None:
+        return 1.0 / (options.C * count)
+    return 1.0 / count if options.l2 == "1/n" else float(options.l2)
 
 
 def unusual(data: Prepared, problem: Problem) -> list[str]:

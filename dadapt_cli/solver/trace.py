@@ -244,6 +244,7 @@ def start(
         "objective": {
             "loss": "softmax" if problem.softmax else "logistic",
             "l2": problem.l2,
+            "l2_rule": l2_rule(options),
             "bias": options.bias,
             "intercept": options.intercept,
             "weighted": problem.sample_weight is not None,
@@ -260,6 +261,13 @@ def start(
         "metric": options.metric or "identity",
         "reference": known.record(),
     }
+
+
+def l2_rule(options: Options) -> str | None:
+    """How l2 follows from the number of samples; None where it was given as a number."""
+    if options.C is not None:
+        return "1/(C n)"
+    return "1/n" if options.l2 == "1/n" else None
 
 
 def end(

@@ -52,10 +52,20 @@ def require(kinds: Mapping[str, Any], values: Any, what: str) -> None:
             raise ValueError(f"{name} of {what} is {str(values[name])[:20]!r}")
 
 
-def require_fields(cls: type, values: Any, what: str, without: Collection[str] = ()) -> None:
-    """Raise ValueError unless `values` are those of a dataclass, all of them and no other."""
+def require_fields(
+    cls: type,
+    values: Any,
+    what: str,
+    without: Collection[str] = (),
+    later: Collection[str] = (),
+) -> None:
+    """Raise ValueError unless `values` are those of a dataclass, all of them and no other.
+
+    Those of `later` may be missing.
+    """
     kinds = {name: kind for name, kind in get_type_hints(cls).items() if name not in without}
-    require(kinds, values, what)
+    absent = set(later) - set(values if isinstance(values, dict) else ())
+    require({name: kind for name, kind in kinds.items() if name not in absent}, values, what)
     if foreign := sorted(set(values) - set(kinds)):
         raise ValueError(f"{what} has {foreign[0][:40]!r}, which is none of its fields")
 

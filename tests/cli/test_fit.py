@@ -86,7 +86,7 @@ def test_narrow_screens_lose_columns_not_digits(
 
 
 def test_infinite_distance_is_said_in_words(cli: Cli) -> None:
-    ran = cli("fit", DATA / "wine.scale", "-n", 20)
+    ran = cli("fit", DATA / "wine.scale", "--l2", 0, "-n", 20)
     assert "not attained" in ran.out
     assert "the data are separable" in ran.out
     assert "d/D" not in ran.out

@@ -119,7 +119,6 @@ def test_defaults_travel() -> None:
     assert other == {
         "algo": "orth",
         "inner": "newton",
-        "l2": "1/n",
         "lbfgs_pairs": 10,
         "reference": "none",
         "tol": 1e-8,
