@@ -1,19 +1,24 @@
-"""docs/options.md, from the declarations: ``python -m dadapt_cli.docs`` writes it."""
+"""Pages and the JSON Schema, from the declarations: ``python -m dadapt_cli.docs`` writes them."""
 
 from __future__ import annotations
 
+import json
 import re
 from collections.abc import Iterator, Mapping
 from itertools import groupby
 from pathlib import Path
+from typing import Any
 
 from dadapt_cli.cli._reading import Reading
 from dadapt_cli.cli.fit import Wanted
+from dadapt_cli.render import fields, schema
 from dadapt_cli.solver.checks import Range
 from dadapt_cli.solver.declared import FULL_BATCH, MINIBATCH, Declared, declared
 from dadapt_cli.solver.options import Options
 
 PAGE = Path(__file__).parent.parent / "docs" / "options.md"
+RECORDS = PAGE.with_name("records.md")
+SCHEMA = Path(schema.__file__).with_name(schema.FILE)
 
 HEAD = """# Options of `dadapt fit`
 
@@ -72,9 +77,65 @@ def _plain(text: str) -> str:
     return re.sub(r"([|*<_])", r"\\\1", text)
 
 
+RECORDS_HEAD = """# Records
+
+Made by `python -m dadapt_cli.docs`; do not edit. What the commands print for machines, key by key.
+The same as JSON Schema (2020-12) comes with the package:
+
+```sh
+python -c "import importlib.resources as r; \\
+print((r.files('dadapt_cli.render') / 'records.schema.json').read_text())"
+```
+
+Keys are never left out, but for those of which it is said here; an unknown or infinite number is
+null, and NaN or Infinity appears nowhere. **Stable** records keep their keys, and what these mean,
+while `schema` of the start record is 1; keys may be added, so a reader should not mind one more.
+The others may change with a version, and the changelog says so. `-f csv` has the keys of `step` as
+its header, `-f json` is one object: `start`, `steps` (or `folds`) and `end`.
+"""
+
+
+def records_page() -> str:
+    """The page of the records: a table each, in Markdown."""
+    lines = [RECORDS_HEAD]
+    for name, (own, text) in fields.RECORDS.items():
+        lines += [f"## {name}\n", f"{text}\n", "| key | type | meaning |", "|---|---|---|"]
+        for key, kind, meaning in schema.rows(own):
+            lines.append(f"| `{key}` | {kind} | {_quoted(meaning)} |")
+        lines.append("")
+    return "\n".join(lines)
+
+
+def _quoted(text: str) -> str:
+    """Text that Markdown leaves as it is, but for what is in backquotes."""
+    parts = text.split("`")
+    return "`".join(part if i % 2 else _plain(part) for i, part in enumerate(parts))
+
+
+def records_schema() -> str:
+    """The JSON Schema of the records, as text."""
+    options: dict[str, tuple[Any, str]] = {
+        name: (_json_type(one), one.help) for name, one in declared(Options).items()
+    }
+    return json.dumps(schema.schema(options), indent=1) + "\n"
+
+
+def _json_type(one: Declared) -> Any:
+    """The type of an option in a start record; null where the algorithm has no use for it."""
+    if one.holds(tuple):
+        return fields.Named(items="number", null=True)
+    if one.holds(Mapping):
+        return fields.Named(values="number", null=True)
+    words = {bool: "boolean", int: "integer", float: "number", str: "string"}
+    found = [word for kind, word in words.items() if one.holds(kind)]
+    return "|".join([*(found or ["string"]), "null"])
+
+
 def main() -> None:
-    """Write the page beside the source."""
+    """Write the pages, and the schema into the package."""
     PAGE.write_text(page(Options, Wanted, Reading), encoding="utf-8")
+    RECORDS.write_text(records_page(), encoding="utf-8")
+    SCHEMA.write_text(records_schema(), encoding="utf-8")
 
 
 if __name__ == "__main__":

@@ -12,7 +12,6 @@ from dadapt_cli.objective import Problem
 from dadapt_cli.objective.rounding import down, up
 from dadapt_cli.reference import Reference
 
-
 CURVE = frozenset((
     *(10, 11, 12, 13, 14, 15, 16, 17, 18, 19, 20, 21, 22, 24, 25, 26, 28, 30, 32, 34, 36, 38),
     *(40, 42, 45, 48, 50, 53, 56, 60, 63, 67, 71, 75, 80, 85, 90, 95),

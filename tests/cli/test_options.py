@@ -158,7 +158,7 @@ WRONG: list[tuple[dict[str, Any], str]] = [
         {"reference": "x"},
         "--reference 'x'; give auto or always or none or a finite number",
     ),
-    ({"every": 0}, "--every '0'; give log or a number of at least 1"),
+    ({"every": 0}, "--every '0'; give log or auto or a number of at least 1"),
     ({"tol": 0.0}, "--tol '0.0'; give a number above 0"),
     ({"threads": 0}, "--threads '0'; give a number of at least 1"),
     ({"algo": "sgd", "momentum": 1.0}, "--momentum '1.0'; give a number in [0, 1)"),
