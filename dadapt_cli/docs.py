@@ -1,11 +1,12 @@
-"""The pages that declarations make: ``python -m dadapt_cli.docs`` writes them into docs/.
+"""The pages that declarations make: ``python -m dadapt_cli.docs`` writes them.
 
 options.md has the options of ``fit``, commands.md the help of every command, dadapt.1 is the page
-for man.
+for man, records.md and records.schema.json have the keys of every record.
 """
 
 from __future__ import annotations
 
+import json
 import re
 from collections.abc import Iterator, Mapping
 from itertools import groupby
@@ -18,6 +19,7 @@ from dadapt_cli import __version__
 from dadapt_cli.cli import app
 from dadapt_cli.cli._reading import Reading
 from dadapt_cli.cli.fit import Wanted
+from dadapt_cli.render import fields, schema
 from dadapt_cli.solver.checks import Range
 from dadapt_cli.solver.declared import FULL_BATCH, MINIBATCH, Declared, declared
 from dadapt_cli.solver.options import Options
@@ -118,16 +120,75 @@ def _roff(line: str) -> str:
     return f"\\&{line}" if line.startswith((".", "'")) else line
 
 
-def pages() -> dict[str, str]:
-    """Every page, by the name of its file."""
-    options = page(Options, Wanted, Reading)
-    return {"options.md": options, "commands.md": commands(), "dadapt.1": manual()}
+RECORDS_HEAD = """# Records
+
+Made by `python -m dadapt_cli.docs`; do not edit. What the commands print for machines, key by key.
+The same as JSON Schema (2020-12) comes with the package:
+
+```sh
+python -c "import importlib.resources as r; \\
+print((r.files('dadapt_cli.render') / 'records.schema.json').read_text())"
+```
+
+Keys are never left out, but for those of which it is said here; an unknown or infinite number is
+null, and NaN or Infinity appears nowhere. **Stable** records keep their keys, and what these mean,
+while `schema` of the start record is 1; keys may be added, so a reader should not mind one more.
+The others may change with a version, and the changelog says so. `-f csv` has the keys of `step` as
+its header, `-f json` is one object: `start`, `steps` (or `folds`) and `end`.
+"""
+
+
+def records_page() -> str:
+    """The page of the records: a table each, in Markdown."""
+    lines = [RECORDS_HEAD]
+    for name, (own, text) in fields.RECORDS.items():
+        lines += [f"## {name}\n", f"{text}\n", "| key | type | meaning |", "|---|---|---|"]
+        for key, kind, meaning in schema.rows(own):
+            lines.append(f"| `{key}` | {kind} | {_quoted(meaning)} |")
+        lines.append("")
+    return "\n".join(lines)
+
+
+def _quoted(text: str) -> str:
+    """Text that Markdown leaves as it is, but for what is in backquotes."""
+    parts = text.split("`")
+    return "`".join(part if i % 2 else _plain(part) for i, part in enumerate(parts))
+
+
+def records_schema() -> str:
+    """The JSON Schema of the records, as text."""
+    options: dict[str, tuple[Any, str]] = {
+        name: (_json_type(one), one.help) for name, one in declared(Options).items()
+    }
+    return json.dumps(schema.schema(options), indent=1) + "\n"
+
+
+def _json_type(one: Declared) -> Any:
+    """The type of an option in a start record; null where the algorithm has no use for it."""
+    if one.holds(tuple):
+        return fields.Named(items="number", null=True)
+    if one.holds(Mapping):
+        return fields.Named(values="number", null=True)
+    words = {bool: "boolean", int: "integer", float: "number", str: "string"}
+    found = [word for kind, word in words.items() if one.holds(kind)]
+    return "|".join([*(found or ["string"]), "null"])
+
+
+def pages() -> dict[Path, str]:
+    """Every page, by its file."""
+    return {
+        FOLDER / "options.md": page(Options, Wanted, Reading),
+        FOLDER / "commands.md": commands(),
+        FOLDER / "dadapt.1": manual(),
+        FOLDER / "records.md": records_page(),
+        Path(schema.__file__).with_name(schema.FILE): records_schema(),
+    }
 
 
 def main() -> None:
     """Write the pages."""
-    for name, text in pages().items():
-        (FOLDER / name).write_text(text, encoding="utf-8")
+    for path, text in pages().items():
+        path.write_text(text, encoding="utf-8")
 
 
 if __name__ == "__main__":

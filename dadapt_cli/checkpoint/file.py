@@ -22,7 +22,7 @@ KIND = "checkpoint"
 
 MAGIC = envelope.magic(KIND)
 
-VERSION = 2
+VERSION = 3
 """Of the file, and of what is in it: a change of either makes it 2."""
 
 META = "meta"

@@ -27,11 +27,11 @@ DATA = {
 ROW = (
     *("event", "k", "d", "d_hat", "step_size", "f_last", "f_average", "f_best"),
     *("suboptimality_last", "suboptimality_average", "suboptimality_best"),
-    *("bound", "grad_norm", "seconds"),
+    *("bound", "grad_norm", "gradients", "d_over_D", "rejected", "seconds"),
 )
 """Names that a step record has; a run may have more of them."""
 
-NEEDED_NUMBERS = ("k", "f_last", "f_best", "grad_norm", "seconds")
+NEEDED_NUMBERS = ("k", "f_last", "f_best", "grad_norm", "gradients", "seconds")
 
 
 def check(head: Any, rows: Any, seconds: Any, tree: Any, arrays: Mapping[str, Any]) -> None:

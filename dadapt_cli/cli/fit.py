@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import sys
 from dataclasses import dataclass
 from functools import partial
@@ -112,8 +111,7 @@ def main(
     progress = Progress(count, unit, quiet=wanted.quiet)
 
     def record(made: Record) -> None:
-        silent = wanted.output == "table" and made["event"] == "step"
-        with contextlib.nullcontext() if silent else progress.hidden():
+        with progress.hidden():
             for view in views:
                 view.record(made)
 

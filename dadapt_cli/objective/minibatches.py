@@ -76,6 +76,11 @@ class Batches:
                 own = slice(i, i + self.size)
                 yield X_chunk[own], y_chunk[own], None if c_chunk is None else c_chunk[own]
 
+    def passes(self, steps: int) -> float:
+        """Over the samples, that so many steps from the beginning are."""
+        whole, more = divmod(steps, -(-self.problem.n // self.size))
+        return whole + more * self.size / self.problem.n
+
     def gradient(self, X: Matrix, y: Array | Indices, c: Array | None, w: Array) -> Array:
         """Gradient on one batch, mean over the batch plus the l2 term, shape of `w`; new array.
 

@@ -155,8 +155,9 @@ def iterate(
             if evaluation.f < at.f_best:
                 at.f_best, at.best = evaluation.f, state.x.copy()
             elapsed = time.perf_counter() - begin
+            passes = batches.passes(at.k)
             now = Iterate(
-                at.k, state.x, evaluation.f, at.f_best, grad_square, elapsed, epoch=at.epoch
+                at.k, state.x, evaluation.f, at.f_best, grad_square, elapsed, passes, at.epoch
             )
             ending.status = stopping.status(now)
             if monitor.interrupts.caught is not None:

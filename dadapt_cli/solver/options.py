@@ -141,9 +141,9 @@ class Options:
 
     every: str | int = _output(
         "log",
-        "Reported iterations: log (1, 2, 5, 10, ...) or each K-th.",
+        "Reported iterations: log (1, 2, 5, ...), auto (some 100) or each K-th.",
         budget=True,
-        words=("log",),
+        words=("log", "auto"),
         at_least=1,
     )
     certificate: str | None = _output(

@@ -30,6 +30,9 @@ from dadapt_cli.solver.trace import Outcome, Trace, finite
 
 log = logging.getLogger("dadapt")
 
+DOUBTED = ("suboptimality", "bound", "d_over_D")
+"""Beginnings of what a row says by the reference."""
+
 TESTED = ("test_accuracy", "test_log_loss")
 """Of held-out samples, in the records of a fit that has some."""
 
@@ -248,7 +251,7 @@ def _start(setup: _Setup, known: _Known) -> _Run:
     began = trace.start(data, whole, options, info, known.reference, state.d)
     monitor.record(began)
     monitor.interrupts.patient = True
-    rows = Trace(problem, known.reference, monitor, setup.judge)
+    rows = Trace(problem, known.reference, monitor, setup.judge, info.distance)
     checkpoint.rows = rows.rows
     if checkpoint.saved is not None:
         monitor.note(f"{checkpoint.origin}: resumed from k = {checkpoint.saved.k}")
@@ -268,7 +271,7 @@ def _finish(setup: _Setup, run: _Run, outcome: Outcome) -> FitResult:
     if withdrawn:
         claim = f"f* = {believed.f_star!r}, certified to {believed.gap:.1e}"
         believed = reference.none(f"f fell below {claim}: that was false and is withdrawn")
-        rows = {name: None for name in outcome.row if name.startswith(("suboptimality", "bound"))}
+        rows = {name: None for name in outcome.row if name.startswith(DOUBTED)}
         outcome = replace(outcome, row={**outcome.row, **rows})
     ball = None if outcome.reason else certify.ball_at(known.exact, believed, outcome.w)
     end = trace.end(

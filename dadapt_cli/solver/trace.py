@@ -84,6 +84,8 @@ class Trace:
         Who is told.
     judge
         What held-out samples say of weights, or of weights that are not known: more of the row.
+    distance
+        What d is compared with: ``D`` or ``D_inf``.
     rows
         The step records.
     """
@@ -92,6 +94,7 @@ class Trace:
     reference: Reference
     monitor: Monitor
     judge: Callable[[Array | None], Record] = lambda w: {}
+    distance: str = "D"
     rows: list[Record] = field(default_factory=list)
 
     def resume(self, rows: list[Record]) -> None:
@@ -127,6 +130,9 @@ class Trace:
             for name in ("last", "average", "best"):
                 if row[f"f_{name}"] is not None:
                     row[f"suboptimality_{name}"] = row[f"f_{name}"] - self.reference.f_star
+        D = self.reference.D if self.distance == "D" else self.reference.D_inf
+        if D and row["d"] is not None:
+            row["d_over_D"] = finite(row["d"] / D)
         self._tell({**row, **self.judge(None if x is None else self.problem.rescaled(x))})
 
     def _tell(self, row: Record) -> None:
@@ -150,6 +156,9 @@ def step_row(now: Iterate, state: State | MinibatchState) -> Record:
         "suboptimality_best": None,
         "bound": None,
         "grad_norm": math.sqrt(now.grad_square),
+        "gradients": now.gradients,
+        "d_over_D": None,
+        "rejected": getattr(state, "rejected", None),
         "seconds": now.elapsed,
     }
     return row if now.epoch is None else {**row, "epoch": now.epoch}

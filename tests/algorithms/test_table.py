@@ -101,7 +101,7 @@ PROBLEMS: list[tuple[str, Row]] = [
 STEP_KEYS = [
     *("event", "k", "d", "d_hat", "step_size", "f_last", "f_average", "f_best"),
     *("suboptimality_last", "suboptimality_average", "suboptimality_best"),
-    *("bound", "grad_norm", "seconds"),
+    *("bound", "grad_norm", "gradients", "d_over_D", "rejected", "seconds"),
 ]
 START_KEYS = [
     *("event", "version", "algorithm", "data", "objective", "options"),

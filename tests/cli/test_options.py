@@ -11,6 +11,7 @@ import subprocess
 import sys
 from collections.abc import Callable, Iterator
 from dataclasses import asdict, dataclass, replace
+from pathlib import Path
 from typing import Any, Literal
 
 import numpy as np
@@ -101,10 +102,9 @@ def test_a_rule_that_no_option_has_is_an_error() -> None:
         declared(Wrong)
 
 
-@pytest.mark.parametrize("name", docs.pages())
-def test_the_pages_are_fresh(name: str) -> None:
-    found = (docs.FOLDER / name).read_text(encoding="utf-8")
-    assert found == docs.pages()[name], "run python -m dadapt_cli.docs"
+@pytest.mark.parametrize("path", docs.pages(), ids=lambda path: path.name)
+def test_the_pages_are_fresh(path: Path) -> None:
+    assert path.read_text(encoding="utf-8") == docs.pages()[path], "run python -m dadapt_cli.docs"
 
 
 def test_defaults_travel() -> None:
@@ -161,7 +161,7 @@ WRONG: list[tuple[dict[str, Any], str]] = [
         {"reference": "x"},
         "--reference 'x'; give auto or always or none or a finite number",
     ),
-    ({"every": 0}, "--every '0'; give log or a number of at least 1"),
+    ({"every": 0}, "--every '0'; give log or auto or a number of at least 1"),
     ({"tol": 0.0}, "--tol '0.0'; give a number above 0"),
     ({"threads": 0}, "--threads '0'; give a number of at least 1"),
     ({"algo": "sgd", "momentum": 1.0}, "--momentum '1.0'; give a number in [0, 1)"),

@@ -1,7 +1,7 @@
-"""Every command and every program in README.md and docs/*.md runs, and prints what it says there.
+"""Every command and program in README.md and docs/*.md runs, and prints what it says there.
 
-A block of ``sh`` must end with exit code 0, one of ``python`` without an exception; after a ``$`` line
-of ``console`` comes the output, as it is but for times. Blocks of a file run in its order, in one
+A block of ``sh`` must end with exit code 0, one of ``python`` without an exception; after a ``$``
+line of ``console`` comes the output, but for times. Blocks of a file run in its order, in one
 folder with ``data``. ``DADAPT_REWRITE=1`` puts the output into the files, to be looked at.
 """
 
