@@ -67,8 +67,8 @@ class Info:
     minibatch: bool = False
     settings: tuple[str, ...] = ("gradient_bound",)
     refuses: tuple[str, ...] = ()
-    averaging: tuple[str, ...] = ("none", "uniform", "weighted")
-    scheduling: tuple[str, ...] = ("paper", "constant")
+    averaging: tuple[str, ...] = ("none", "uniform", "weighted", "poly8")
+    scheduling: tuple[str, ...] = ("paper", "constant", "none", "linear", "cosine")
     variants: tuple[str, ...] = ("paper",)
     wants: tuple[str, ...] = ("G", "L")
     metric: str = "identity"
@@ -169,10 +169,15 @@ class MinibatchState:
     """
 
     x0: Array
-    x: Array  # x_k
+    x: Array  # x_k, where gradients are taken
     d: Scalar = None  # d_k: an estimate of the distance, no bound; None: the algorithm has none
     d_hat: Scalar = None  # the estimate that made d_k
     step_size: Scalar = None  # the scalar that made x_k
+
+    @property
+    def point(self) -> Array:
+        """What is judged and returned: x_k, unless the algorithm says otherwise."""
+        return self.x
 
 
 class Algorithm(Protocol):

@@ -44,6 +44,13 @@ class Run:
         Options, "algo", "adam", help="In place of D-Adapt Adam: sgd, cocob, adagrad (pip)."
     )
     variant: str = same(Options, "variant", help="paper, pip or preprint.")
+    schedule: str | None = same(
+        Options, "schedule", None, help="Of --algo: paper (default), none, linear or cosine."
+    )
+    average: str = same(
+        Options, "average", help="Of --algo: none, uniform, weighted, poly8 or schedule-free."
+    )
+    beta: float = same(Options, "beta")
     dtype: str = same(Options, "dtype", "float32", help="float32, or float64.")
     start: str = option("linear", "x_0: linear (random, as PyTorch's nn.Linear) or zero.")
 

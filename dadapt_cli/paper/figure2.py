@@ -7,6 +7,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from dadapt_cli._typing import Record
+from dadapt_cli.algorithms import find
 from dadapt_cli.paper.problems import PaperProblem, read
 from dadapt_cli.paper.protocol import Protocol, curve, summary
 from dadapt_cli.paper.replicas import Samples
@@ -68,6 +69,8 @@ def _compute(
     measured = summary(ours)
     own = {"adam": "dadapt_adam", "sgd": "dadapt_sgd", "adagrad": "dadapt_adagrad"}
     printed = problem.printed
+    info = find(protocol.algo, protocol.variant).INFO
+    ran = protocol.options().resolved(info)
     paper = None
     difference = error = None
     if printed is not None:
@@ -91,6 +94,8 @@ def _compute(
         "grid": rows,
         "algorithm": protocol.algo,
         "variant": protocol.variant,
+        "schedule": ran.schedule if "schedule" in info.settings else None,
+        "average": ran.average,
         "samples": len(samples.y),
         "seeds": protocol.seeds,
         "epochs": protocol.epochs,

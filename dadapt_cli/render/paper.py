@@ -89,7 +89,11 @@ def figure2(records: Sequence[Record], stream: TextIO) -> None:
     console = screen.console(stream)
     dispensable = ("SE", "Adam", "Adam's", "points", "d (SD)")
     screen.put_columns(console, _fitting(columns, dispensable, console.width))
+    how = (
+        f"{ours}: --average {first['average']}, --schedule {first['schedule']}; Adam: the paper's."
+    )
     for line in (
+        *([] if first["average"] == "none" and first["schedule"] in ("paper", None) else [how]),
         f"Training accuracy in percent at the end of epoch {first['epochs']}, mean over "
         f"{first['seeds']} seeds (standard error); mean log-loss.",
         "points, SE: measured less the paper's D-Adapt Adam, in percent and in standard errors "

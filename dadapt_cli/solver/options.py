@@ -27,6 +27,11 @@ _data, _objective, _algorithm, _output = (
 _budget = partial(option, group="Budget", budget=True)
 _durability = partial(option, group="Durability", folds=False)
 
+DECAYS = ("linear", "cosine")
+"""Schedules that end: their length is part of them."""
+
+DEFAULT_BETAS = (0.9, 0.999)
+
 
 @dataclass(frozen=True, kw_only=True)
 class Options:
@@ -99,13 +104,16 @@ class Options:
     c: float = _algorithm(
         4.0, "Of accel: weights sqrt(c W d), 1 to 16.", takers=NAMED, at_least=1.0, at_most=16.0
     )
-    schedule: Literal["paper", "constant", "linear", "cosine"] = _algorithm(
-        "paper", "paper (a tenth from epochs 60, 80, 95 on), constant, ...", takers=NAMED
+    schedule: Literal["paper", "constant", "none", "linear", "cosine"] = _algorithm(
+        "paper", "paper (a tenth from epochs 60, 80, 95 on), none, linear, cosine.", takers=NAMED
     )
-    average: Literal["none", "uniform", "weighted", "anytime", "schedule-free"] = _algorithm(
-        "none",
-        "Of minibatch iterates: uniform, weighted (by d); gradients at the average: ...",
-        takers=MINIBATCH + NAMED,
+    average: Literal["none", "uniform", "weighted", "poly8", "anytime", "schedule-free"] = (
+        _algorithm(
+            "none",
+            "Of minibatch iterates: uniform, weighted (by d), poly8; gradients at the average: "
+            "anytime, schedule-free.",
+            takers=MINIBATCH + NAMED,
+        )
     )
     beta: float = _algorithm(
         0.9, "Of --average schedule-free.", takers=NAMED, at_least=0.0, at_most=1.0
@@ -115,7 +123,7 @@ class Options:
         0.0, "Of sgd and sgd-plain.", takers=NAMED, at_least=0.0, below=1.0
     )
     betas: tuple[float, float] = _algorithm(
-        (0.9, 0.999), "Of adam and adam-plain.", takers=NAMED, at_least=0.0, below=1.0
+        DEFAULT_BETAS, "Of adam and adam-plain.", takers=NAMED, at_least=0.0, below=1.0
     )
     lr: float | None = _algorithm(
         None, "Learning rate of sgd-plain and adam-plain.", takers=NAMED, above=0.0
@@ -208,11 +216,14 @@ class Options:
         return algorithm
 
     def resolved(self, info: Info) -> Options:
-        """With the algorithm's defaults of ``bound`` and ``metric`` filled in."""
+        """With the algorithm's own defaults filled in; ``constant`` is no schedule's name."""
+        filled: dict[str, Any] = {}
+        if self.schedule == "none" or (info.minibatch and self.average == "schedule-free"):
+            filled["schedule"] = "constant"
         if info.minibatch:
-            return self
+            return replace(self, **filled)
         defaults: dict[str, Any] = {"bound": next(iter(info.bounds), None), "metric": info.metric}
-        filled = {name: getattr(self, name) or defaults[name] for name in defaults}
+        filled |= {name: getattr(self, name) or defaults[name] for name in defaults}
         if self.schedule not in info.scheduling:  # the default, which is for minibatches
             filled["schedule"] = info.scheduling[0]
         return replace(self, **filled)
@@ -225,9 +236,30 @@ class Options:
             choice("schedule", self.schedule, info.scheduling)
         if "beta" in given and self.average != "schedule-free":
             raise UsageError("--beta is of --average schedule-free; add that, or leave --beta out")
-        if self.average in ("anytime", "schedule-free") and self.schedule in ("linear", "cosine"):
+        scheduled = self.schedule in DECAYS or (self.schedule == "paper" and "schedule" in given)
+        if self.average in ("anytime", "schedule-free") and scheduled:
             raise UsageError(
                 f"--average {self.average} is there to need no schedule; leave --schedule out"
+            )
+        budget = "epochs" if info.minibatch else "iterations"
+        if self.schedule in DECAYS and "schedule" in given and budget not in given:
+            raise UsageError(
+                f"--schedule {self.schedule} falls to 0 over the whole run and must know how long "
+                f"that is; give --{budget}"
+            )
+        if info.minibatch and self.average == "schedule-free":
+            self._check_no_momentum(info)
+
+    def _check_no_momentum(self, info: Info) -> None:
+        """Raise UsageError at a momentum, whose place the beta of an average takes."""
+        if "momentum" in info.settings and self.momentum:
+            raise UsageError(
+                "--momentum: with --average schedule-free --beta takes its place; leave it out"
+            )
+        if "betas" in info.settings and self.betas[0] != DEFAULT_BETAS[0]:
+            raise UsageError(
+                f"--betas {self.betas[0]:g},{self.betas[1]:g}: with --average schedule-free --beta "
+                f"takes the place of the first; give {DEFAULT_BETAS[0]:g},{self.betas[1]:g}"
             )
 
     def met(self, status: str) -> bool:

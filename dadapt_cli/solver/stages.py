@@ -236,7 +236,7 @@ def _start(setup: _Setup, known: _Known) -> _Run:
     scale = metric.scale(setup.problem, options.metric or "identity")
     problem = setup.problem.in_metric(scale)
     x0 = problem.zeros() if w0 is None else problem.in_coordinates(w0)
-    loop, count = start.loop(options, info)
+    loop, count = start.loop(options, info, resume.schedule_length(checkpoint, options, info))
     merges = not info.minibatch and "problem" not in info.wants and count >= PAYS_FROM
     # A run that is resumed for longer changes no digit.
     if checkpoint.remember("merge", lambda: merges):

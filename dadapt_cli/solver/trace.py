@@ -190,7 +190,7 @@ def outcome(
     row, problem = trace.rows[-1] if trace.rows else {}, trace.problem
     values = {name: row.get(f"f_{name}") for name in points}
     if ending.reason is not None:  # the last and the average iterate may not be finite
-        del values["last"], values["average"]
+        values = {"best": values["best"]}
     known = {name: f for name, f in values.items() if f is not None}
     chosen = min(known, key=lambda name: known[name]) if known else "best"
     w = problem.rescaled(points[chosen])

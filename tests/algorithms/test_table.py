@@ -41,8 +41,9 @@ MORE: dict[str, tuple[Row, ...]] = {
     "gd": ({"average": "schedule-free", "beta": 0.5}, {"schedule": "linear"}),
     "adagrad": ({"average": "anytime"},),
     "orth": ({"inner": "newton"}, {"memory": 3, "lbfgs_pairs": 2}, {"memory": 0}),
-    "sgd": ({"momentum": 0.9, "average": "weighted"},),
-    "adam": ({"average": "uniform"},),
+    "sgd": ({"momentum": 0.9, "average": "weighted"}, {"average": "schedule-free"}),
+    "adam": ({"average": "uniform"}, {"average": "schedule-free"}),
+    "sgd-plain": ({"average": "poly8", "schedule": "constant"},),
 }
 
 EXCEPT: dict[str, set[str]] = {
@@ -134,7 +135,7 @@ class Ran:
 
 def records_have_all_keys(ran: Ran) -> None:
     result, keys = ran.result, STEP_KEYS + ["epoch"] * ran.info.minibatch
-    if "schedule" in ran.row and ran.D is not None:
+    if "schedule" in ran.row and ran.D is not None and not ran.info.minibatch:
         keys = [*keys, "bound_last"]
     assert list(result.start) == START_KEYS
     assert set(result.start["reference"]) >= REFERENCE_KEYS
@@ -483,6 +484,7 @@ def test_columns_of_zeros_stay_zero(row: Row) -> None:
 @promising("optimal", FULL_BATCH)
 def test_an_optimal_start_ends_at_once(row: Row) -> None:
     X, y = sp.csr_array((4, 2)), np.array([0, 1, 0, 1])
+    row = {**row, "epochs" if info_of(row).minibatch else "iterations": 100}
     result = fit(X, y, l2=0.0, **row)
     assert result.status == "optimal"
     assert [r["k"] for r in result.trace] == [0]

@@ -169,8 +169,14 @@ WRONG: list[tuple[dict[str, Any], str]] = [
         {"algo": "adam", "betas": (0.9,)},
         "--betas '(0.9,)'; give two numbers in [0, 1) as 0.9,0.999",
     ),
-    ({"algo": "adam", "schedule": "x"}, "--schedule 'x'; choose from paper, constant"),
-    ({"algo": "adam", "average": "x"}, "--average 'x'; choose from none, uniform, weighted"),
+    (
+        {"algo": "adam", "schedule": "x"},
+        "--schedule 'x'; choose from paper, constant, none, linear, cosine",
+    ),
+    (
+        {"algo": "adam", "average": "x"},
+        "--average 'x'; choose from none, uniform, weighted, poly8, schedule-free",
+    ),
     ({"algo": "adam-plain"}, "--algo adam-plain needs --lr, a learning rate"),
     ({"algo": "adam-plain", "lr": 0.0}, "--lr '0.0'; give a number above 0"),
     ({"checkpoint_every": -1.0}, "--checkpoint-every '-1.0'; give a number of at least 0"),

@@ -222,8 +222,8 @@ def options(rng: random.Random, algorithm: Any) -> list[str]:
     if algorithm.minibatch:
         some += ["--epochs", str(rng.randrange(1, 5))]
         some += sometimes(0.5, "--batch-size", rng.choice((1, 3, 16, 999)))
-        some += sometimes(0.3, "--average", rng.choice(("none", "uniform", "weighted")))
-        some += sometimes(0.3, "--schedule", rng.choice(("paper", "constant")))
+        some += sometimes(0.3, "--average", rng.choice(algorithm.averaging))
+        some += sometimes(0.3, "--schedule", rng.choice(("paper", "constant", "none", "linear")))
         some += sometimes(0.3, "--momentum", rng.choice((0, 0.9)))
         if "lr" in algorithm.settings:
             some += ["--lr", rng.choice(("0.1", "1", "1e-9", "1e9"))]
