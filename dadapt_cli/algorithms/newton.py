@@ -25,6 +25,7 @@ from __future__ import annotations
 import math
 from collections import deque
 from dataclasses import dataclass, field
+from typing import NamedTuple
 
 import numpy as np
 
@@ -237,8 +238,7 @@ def _l2_product(state: Newton, a: Array, b: Array, inner: float) -> float:
     return float(dot(problem.ridge * a, b)) if problem.intercept else problem.l2 * inner
 
 
-@dataclass(frozen=True)
-class Trial:
+class Trial(NamedTuple):
     """A point that has been tried: U + V are its margins.
 
     Attributes

@@ -15,7 +15,6 @@ consecutive, and sums run over the blocks in an order that the number of threads
 
 from __future__ import annotations
 
-import itertools
 import math
 from dataclasses import dataclass
 from functools import partial
@@ -91,10 +90,9 @@ class Margins:
         work = stored * self.C
         shared = max(1, min(PARTS, work // BLOCK)) if work >= THREADS_FROM else 1
         count = max(round(n / max(SCORES // self.C, least, 1)), min(shared, n // max(least, 1)), 1)
-        edges = np.linspace(0, n, count + 1).astype(int).tolist()
-        spans = [slice(a, b) for a, b in itertools.pairwise(edges) if b > a]
-        firsts = np.linspace(0, len(spans), min(shared, len(spans)) + 1).astype(int).tolist()
-        return [self._blocks(spans[a:b]) for a, b in itertools.pairwise(firsts)]
+        spans = [slice(a, b) for a, b in _ranges(n, count) if b > a]
+        ranges = _ranges(len(spans), min(shared, len(spans)))
+        return [self._blocks(spans[a:b]) for a, b in ranges]
 
     def _blocks(self, spans: list[slice]) -> list[Rows]:
         problem, largest = self.problem, max(s.stop - s.start for s in spans)
@@ -237,19 +235,17 @@ class Margins:
 
     def curvature(self, *, both: bool) -> Curvatures:
         """V'HV, and if `both` V'HE and E'HE, H the Hessian of the mean loss at R's point."""
-        sums = np.sum(self._each(partial(self._curvature, both)), axis=0) / self.problem.n_mean
-        return float(sums[0]), float(sums[1]), float(sums[2])
+        mean = self.problem.n_mean
+        vv, ve, ee = _added(self._each(partial(self._curvature, both)))
+        return vv / mean, ve / mean, ee / mean
 
-    def _curvature(self, both: bool, blocks: list[Rows]) -> Array:
-        sums = np.zeros(3)
-        for block in blocks:
-            R, V = self.R[block.rows], self.V[block.rows]
-            E = self.E[block.rows] if both else None
-            if block.own is None:
-                sums += _binary(R, V, E, block)
-            else:
-                sums += self._softmax(R, V, E, block)
-        return sums
+    def _curvature(self, both: bool, blocks: list[Rows]) -> Curvatures:
+        return _added([self._curvature_of(block, both) for block in blocks])
+
+    def _curvature_of(self, block: Rows, both: bool) -> Curvatures:
+        R, V = self.R[block.rows], self.V[block.rows]
+        E = self.E[block.rows] if both else None
+        return _binary(R, V, E, block) if block.own is None else self._softmax(R, V, E, block)
 
     def _softmax(self, R: Array, V: Array, E: Array | None, block: Rows) -> Curvatures:
         """sum_i q_i'(v e) - (q_i'v)(q_i'e); the own entries of V and E are 0."""
@@ -290,6 +286,19 @@ def _binary(R: Array, V: Array, E: Array | None, block: Rows) -> Curvatures:
     CE = C * E
     C *= V
     return _sum(C, V), _sum(C, E), _sum(CE, E)
+
+
+def _ranges(length: int, count: int) -> list[tuple[int, int]]:
+    """0 to `length` in so many ranges, as equal as can be."""
+    return [(length * i // count, length * (i + 1) // count) for i in range(count)]
+
+
+def _added(sums: list[Curvatures]) -> Curvatures:
+    """The sums of each of the three, in order."""
+    vv, ve, ee = sums[0]
+    for more in sums[1:]:
+        vv, ve, ee = vv + more[0], ve + more[1], ee + more[2]
+    return vv, ve, ee
 
 
 def _sum(a: Array, b: Array) -> float:
