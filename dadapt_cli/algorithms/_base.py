@@ -52,6 +52,8 @@ class Info:
     averages
         Whether the guarantee is for the average of the iterates; if not, for the best one, and
         the state's ``average`` stays x_0.
+    own_threads
+        Whether its products are shared out among threads by the algorithm, not by BLAS.
     resumable
         Whether a checkpoint can hold its state: fields that :mod:`.checkpoint.state` knows.
     """
@@ -74,6 +76,7 @@ class Info:
     metric: str = "identity"
     without: tuple[str, ...] = ()
     averages: bool = True
+    own_threads: bool = False
     resumable: bool = True
 
     @property

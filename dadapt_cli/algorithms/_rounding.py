@@ -86,6 +86,7 @@ class Rounding:
     margins: float = 0.0  # gamma_m
     link: float = 0.0  # kappa u
     sums: float = 0.0  # gamma_n + kappa u
+    column: int = 0  # stored entries of the fullest
     value_relative: float = 4 * EPS
     value_absolute: float = 0.0
     drift: float = 0.0  # margins beyond gamma_m ||v||, in units of ||x_i||; the algorithm's to set
@@ -126,7 +127,7 @@ class Rounding:
     def of(cls, problem: Problem, x0: Array, *, inf: bool = False) -> Rounding:
         """For f and gradients of `problem`, in its metric; a few passes over the data."""
         made = cls.plain(x0, inf=inf)
-        row = _most_in_a_row(problem)
+        row, made.column = _most_in_a_row(problem), _most_in_a_column(problem)
         kappa = 32 + 2 * (problem.n_classes if problem.softmax else 1)
         made.G = (smoothness.lipschitz_inf if inf else smoothness.lipschitz)(problem)
         made.L = (smoothness.smoothness_inf if inf else smoothness.frobenius)(problem)
@@ -140,7 +141,7 @@ class Rounding:
 
     def sum_blocks(self, problem: Problem, lengths: list[int]) -> None:
         """Charge the product with X' where it is a sum over blocks of so many rows."""
-        column = _most_in_a_column(problem, max(lengths)) + len(lengths)
+        column = min(max(lengths), self.column) + len(lengths)
         self.sums = max(self.sums, gamma(column + 8, self.u) + self.link)
 
     def first_gradient(self, problem: Problem, x0: Array, g0: Array) -> tuple[Array, float]:
@@ -268,9 +269,12 @@ def _most_in_a_row(problem: Problem) -> int:
     return problem.p if isinstance(X, np.ndarray) else int(np.diff(X.indptr).max())
 
 
-def _most_in_a_column(problem: Problem, rows: int) -> int:
-    """Stored entries within a block of so many rows, at most."""
+def _most_in_a_column(problem: Problem) -> int:
+    """Stored entries; counted by parts, whose indices are cast within the cache."""
     X = problem.X
     if isinstance(X, np.ndarray):
-        return rows
-    return min(rows, int(np.bincount(X.indices, minlength=1).max()))
+        return problem.n
+    counts = np.zeros(problem.p, np.intp)
+    for start in range(0, X.size, smoothness.CACHED):
+        counts += np.bincount(X.indices[start : start + smoothness.CACHED], minlength=problem.p)
+    return int(counts.max())

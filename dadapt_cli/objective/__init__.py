@@ -283,6 +283,8 @@ class Problem:
 
     def in_threads(self, jobs: Sequence[Callable[[], Result]]) -> list[Result]:
         """Results of `jobs`, in their order, computed on at most `threads` threads."""
+        if len(jobs) == 1:
+            return [jobs[0]()]
         workers = min(self.threads, len(jobs))
         groups = [jobs[i * len(jobs) // workers : (i + 1) * len(jobs) // workers]
                   for i in range(workers)]  # fmt: skip

@@ -101,9 +101,13 @@ def _row_sums(problem: Problem, power: int) -> Array:
     """sum_j |x_ij|^power for each row, in the problem's metric, float64."""
     X, scale = problem.X, _scale(problem)
     weights = np.ones(problem.p) if scale is None else scale**power
+    values = X if isinstance(X, np.ndarray) else X.data
+    if power == 2:
+        values = np.square(values, dtype=np.float64)
+    else:
+        values = np.abs(values).astype(np.float64, copy=False) ** power
     if isinstance(X, np.ndarray):
-        return np.asarray((np.abs(X.astype(np.float64)) ** power) @ weights)
-    values = np.abs(X.data.astype(np.float64)) ** power
+        return np.asarray(values @ weights)
     return np.asarray(sparse().csr_array((values, X.indices, X.indptr), shape=X.shape) @ weights)
 
 

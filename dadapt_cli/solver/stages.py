@@ -9,7 +9,6 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
-from threadpoolctl import threadpool_limits
 
 from dadapt_cli import reference
 from dadapt_cli._typing import Array, Matrix, Record
@@ -27,6 +26,7 @@ from dadapt_cli.solver.options import Options
 from dadapt_cli.solver.samples import Samples
 from dadapt_cli.solver.stopping import Budget, Stopping
 from dadapt_cli.solver.trace import Outcome, Trace, finite
+from dadapt_cli.system import blas
 
 log = logging.getLogger("dadapt")
 
@@ -99,10 +99,11 @@ def fit_source(
     """
     setup = _prepare(samples, options, monitor, init, held_out)
     known = _reference(setup)
-    # What is not finite is found, and told, by the loop. Sparse products run on our threads: the
-    # dots of single vectors that are left to BLAS are too short for threads of its own.
-    blas = setup.problem.threads if isinstance(setup.problem.X, np.ndarray) else 1
-    with np.errstate(all="ignore"), threadpool_limits(blas, user_api="blas"):
+    # What is not finite is found, and told, by the loop. Sparse products, and those of an algorithm
+    # that shares them out itself, run on our threads: the dots of single vectors and the small
+    # factors that are left to BLAS are too short for threads of its own.
+    own = setup.algorithm.INFO.own_threads or not isinstance(setup.problem.X, np.ndarray)
+    with np.errstate(all="ignore"), blas.threads(1 if own else setup.problem.threads):
         run = _start(setup, known)
         outcome = run.loop(setup.algorithm, run.state, run.first, run.stopping, run.trace)
     return _finish(setup, run, outcome)
