@@ -103,6 +103,20 @@ class Protocol:
         tuples = {k: list(v) if isinstance(v, tuple) else v for k, v in options.items()}
         return {**tuples, "sha256": sha256, "version": __version__}
 
+    def described(self, samples: Samples) -> Record:
+        """What a record says of the runs, whatever came of them."""
+        info = algorithms.find(self.algo, self.variant).INFO
+        ran = self.options().resolved(info)
+        return {
+            "algorithm": self.algo,
+            "variant": self.variant,
+            "schedule": ran.schedule if "schedule" in info.settings else None,
+            "average": ran.average,
+            "samples": len(samples.y),
+            "seeds": self.seeds,
+            "epochs": self.epochs,
+        }
+
     def run(
         self,
         samples: Samples,
@@ -138,6 +152,15 @@ class Protocol:
             start=self.start,
         )
         return sweep(samples, algorithm, plan, progress)
+
+
+PERCENT = (0.0, 100.0)
+
+FINAL = {"accuracy": PERCENT, "se": PERCENT, "log_loss": float | None}
+"""Types of what is known of any algorithm at the end: of a :func:`summary`, but for d."""
+
+SUMMARY = FINAL | {"d": float | None, "d_std": float | None}
+"""Types of a :func:`summary`."""
 
 
 def deviation(values: Array) -> Array:

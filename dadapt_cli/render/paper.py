@@ -53,7 +53,8 @@ def _rate(adam: Record) -> str:
 
 
 def _found(own: Record) -> str:
-    return "" if own["d"] is None else f"{own['d']:.3g} ({own['d_std']:.1g})"
+    d, spread = own["d"], own["d_std"]
+    return "" if d is None or spread is None else f"{d:.3g} ({spread:.1g})"
 
 
 def _printed(paper: Record | None, name: str) -> str:
