@@ -50,6 +50,11 @@ def main(
     """Pack LIBSVM text into a folder that fits are made of in bounded memory.
 
     The text is read once. A pack that was killed goes on with --resume.
+
+    Examples
+    --------
+    dadapt pack criteo.svm.gz criteo
+    dadapt pack criteo.svm.gz criteo --resume
     """
     for name in ("dtype", "leaf"):
         declared(Wanted)[name].check(getattr(wanted, name))

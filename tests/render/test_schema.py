@@ -89,7 +89,7 @@ def test_fit(name: str, cli: Cli) -> None:
         ("--test", IRIS, "--every", "auto"),
         ("--weight", "1=2", "--scale", "minmax", "--bias"),
         ("--gradient-bound", "lipschitz", "--time-limit", 60),
-        ("-a", "gd", "--schedule", "linear", "--l2", "1/n"),
+        ("-a", "gd", "--schedule", "linear", "-n", 20),
         ("-a", "adam", "--epochs", 3, "--average", "uniform", "--betas", "0.8,0.99"),
         ("-a", "accel", "--variant", "coordinate", "--l2", "1/n"),
         ("--d0", "1e300", "--l2", "1/n"),
