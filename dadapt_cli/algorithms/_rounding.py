@@ -127,7 +127,7 @@ class Rounding:
     def of(cls, problem: Problem, x0: Array, *, inf: bool = False) -> Rounding:
         """For f and gradients of `problem`, in its metric; a few passes over the data."""
         made = cls.plain(x0, inf=inf)
-        row, made.column = _most_in_a_row(problem), _most_in_a_column(problem)
+        row, made.column = _most_in_a_row(problem), smoothness.most_in_a_column(problem)
         kappa = 32 + 2 * (problem.n_classes if problem.softmax else 1)
         made.G = (smoothness.lipschitz_inf if inf else smoothness.lipschitz)(problem)
         made.L = (smoothness.smoothness_inf if inf else smoothness.frobenius)(problem)
@@ -267,14 +267,3 @@ def _most_in_a_row(problem: Problem) -> int:
     """Stored entries."""
     X = problem.X
     return problem.p if isinstance(X, np.ndarray) else int(np.diff(X.indptr).max())
-
-
-def _most_in_a_column(problem: Problem) -> int:
-    """Stored entries; counted by parts, whose indices are cast within the cache."""
-    X = problem.X
-    if isinstance(X, np.ndarray):
-        return problem.n
-    counts = np.zeros(problem.p, np.intp)
-    for start in range(0, X.size, smoothness.CACHED):
-        counts += np.bincount(X.indices[start : start + smoothness.CACHED], minlength=problem.p)
-    return int(counts.max())

@@ -19,7 +19,7 @@ import numpy as np
 
 from dadapt_cli._typing import Array, Indices
 from dadapt_cli.objective import Problem
-from dadapt_cli.objective.blocks import rows_of
+from dadapt_cli.objective.blocks import rows_of, sparse
 
 NUMBERS = 4_000_000
 """Of the rows that are made dense at once."""
@@ -43,11 +43,14 @@ def sampled(n: int, m: int, seed: int) -> Indices | slice:
 def dense_rows(problem: Problem, rows: Indices | slice, scale: Array | None, dtype: type) -> Array:
     """Some rows of the data as an array of `dtype`, each column times its `scale`, if any."""
     X = rows_of(problem.X, rows) if isinstance(rows, slice) else problem.X[rows]
-    dense = X if isinstance(X, np.ndarray) else X.toarray()
-    if scale is None:
-        return np.asarray(dense).astype(dtype, copy=False)
-    # Before the cast: what overflows float32 need not do so any more.
-    return np.asarray(dense * scale).astype(dtype, copy=False)
+    # Scaled before the cast: what overflows float32 need not do so any more.
+    if isinstance(X, np.ndarray):
+        scaled = X if scale is None else X * scale
+        return np.asarray(scaled).astype(dtype, copy=False)
+    values = X.data if scale is None else X.data * scale[X.indices]
+    values = values.astype(dtype, copy=False)
+    dense: Array = sparse().csr_array((values, X.indices, X.indptr), shape=X.shape).toarray()
+    return dense
 
 
 def gram(

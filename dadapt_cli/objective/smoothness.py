@@ -7,10 +7,10 @@ c_i, 1/n is 1/sum c and each sample's part is c_i times as large.
 
 from __future__ import annotations
 
-import itertools
 import math
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -19,6 +19,7 @@ from dadapt_cli._typing import Array, Matrix
 from dadapt_cli.errors import DataError
 from dadapt_cli.objective import Problem
 from dadapt_cli.objective.blocks import rows_of, sparse
+from dadapt_cli.objective.products import add_transposed, forward
 
 COLLATZ_WIELANDT_ROUNDS = 3
 """Products with |X|'|X|; more of them gain less than a percent on non-negative data."""
@@ -98,17 +99,25 @@ def _mean(problem: Problem, values: Array) -> float:
 
 
 def _row_sums(problem: Problem, power: int) -> Array:
-    """sum_j |x_ij|^power for each row, in the problem's metric, float64."""
+    """sum_j |x_ij|^power, power 1 or 2, for each row, in the problem's metric, float64."""
     X, scale = problem.X, _scale(problem)
     weights = np.ones(problem.p) if scale is None else scale**power
-    values = X if isinstance(X, np.ndarray) else X.data
-    if power == 2:
-        values = np.square(values, dtype=np.float64)
-    else:
-        values = np.abs(values).astype(np.float64, copy=False) ** power
     if isinstance(X, np.ndarray):
-        return np.asarray(values @ weights)
-    return np.asarray(sparse().csr_array((values, X.indices, X.indptr), shape=X.shape) @ weights)
+        if power == 2 and scale is None:
+            return np.asarray(np.einsum("ij,ij->i", X, X, dtype=np.float64))
+        return np.asarray((np.abs(X.astype(np.float64)) ** power) @ weights)
+    of = partial(np.square if power == 2 else np.abs, dtype=np.float64)
+    sums = np.zeros(problem.n)
+    for rows in _ranges(problem):
+        forward(_with(rows_of(X, rows), of), weights, sums[rows])
+    return sums
+
+
+def _ranges(problem: Problem) -> list[slice]:
+    """Ranges of the rows of a sparse matrix whose values stay in the cache."""
+    n = problem.n
+    parts = max(1, min(n, problem.X.size // max(CACHED, 8 * problem.p)))
+    return [slice(n * i // parts, n * (i + 1) // parts) for i in range(parts)]
 
 
 def column_squares(problem: Problem) -> Array:
@@ -132,16 +141,31 @@ def column_entries(problem: Problem) -> Array:
 
 
 def _column_sums(problem: Problem, of: Callable[[Array], Array]) -> Array:
-    """sum_i c_i of(x_ij) of a sparse matrix, by ranges of rows whose values stay in the cache."""
+    """sum_i c_i of(x_ij) of a sparse matrix."""
     X, counts = problem.X, _counts(problem)
-    parts = max(1, min(problem.n, X.nnz // max(CACHED, 8 * problem.p)))
-    edges = np.linspace(0, problem.n, parts + 1).astype(int).tolist()
     total = np.zeros(problem.p)
-    for rows in (slice(a, b) for a, b in itertools.pairwise(edges)):
-        part = rows_of(X, rows)
-        values = sparse().csr_array((of(part.data), part.indices, part.indptr), shape=part.shape)
-        total += values.T @ counts[rows]
+    for rows in _ranges(problem):
+        add_transposed(_with(rows_of(X, rows), of), counts[rows], total)
     return total
+
+
+def most_in_a_column(problem: Problem) -> int:
+    """Stored entries of the fullest."""
+    X = problem.X
+    if isinstance(X, np.ndarray):
+        return problem.n
+    total = np.zeros(problem.p)
+    for rows in _ranges(problem):
+        part = _with(rows_of(X, rows), lambda x: np.ones(len(x)))
+        add_transposed(part, np.ones(part.shape[0]), total)
+    return int(total.max())
+
+
+def _with(part: Matrix, of: Callable[[Array], Array]) -> Matrix:
+    """A sparse matrix of the same pattern with the values of(x)."""
+    made = sparse().csr_array(part.shape)
+    made.data, made.indices, made.indptr = of(part.data), part.indices, part.indptr
+    return made
 
 
 def frobenius(problem: Problem) -> float:
