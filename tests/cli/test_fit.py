@@ -320,7 +320,6 @@ def test_signals_before_the_loop_stop_at_once(tmp_path: Path) -> None:
     os.mkfifo(tmp_path / "pipe")
     process = subprocess.Popen([*DADAPT, "fit", tmp_path / "pipe"], stdout=-1, stderr=-1, text=True)
     with (tmp_path / "pipe").open("w"):  # opened by the reader: its handlers are in place
-        time.sleep(0.2)
         process.send_signal(signal.SIGTERM)
         out, err = process.communicate(timeout=60)
     assert (process.returncode, out, err) == (143, "", "")
