@@ -13,7 +13,17 @@ from typing import Annotated, Any
 import typer
 
 from dadapt_cli import __version__
-from dadapt_cli.cli import algorithms, check, datasets, fit, paper, predict, regress, verify
+from dadapt_cli.cli import (
+    algorithms,
+    check,
+    compare,
+    datasets,
+    fit,
+    paper,
+    predict,
+    regress,
+    verify,
+)
 from dadapt_cli.cli._messages import say
 from dadapt_cli.cli._options import Command, deferred
 from dadapt_cli.errors import DadaptError, ExitCode, Interrupted
@@ -28,7 +38,7 @@ app = typer.Typer(
 )
 
 
-for command in (fit, predict, check, verify, regress, algorithms):
+for command in (fit, predict, check, compare, verify, regress, algorithms):
     app.command(command.NAME, cls=Command)(deferred(command.main))
 
 for group in (datasets, paper):

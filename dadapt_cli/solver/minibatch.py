@@ -158,6 +158,7 @@ def iterate(
             now = Iterate(
                 at.k, state.x, evaluation.f, at.f_best, grad_square, elapsed, epoch=at.epoch
             )
+            monitor.watch(now, state)
             ending.status = stopping.status(now)
             if monitor.interrupts.caught is not None:
                 ending.status = "interrupted"
