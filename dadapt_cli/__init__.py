@@ -10,6 +10,8 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from dadapt_cli.compare import compare as compare
+    from dadapt_cli.compare.result import Comparison as Comparison
     from dadapt_cli.estimator import DAdaptClassifier as DAdaptClassifier
     from dadapt_cli.libsvm import read_libsvm as read_libsvm
     from dadapt_cli.libsvm import write_libsvm as write_libsvm
@@ -19,14 +21,25 @@ if TYPE_CHECKING:
 __version__ = "0.2.0"
 
 _HOMES = {
+    "Comparison": "dadapt_cli.compare.result",
     "DAdaptClassifier": "dadapt_cli.estimator",
     "FitResult": "dadapt_cli.solver.stages",
+    "compare": "dadapt_cli.compare",
     "fit": "dadapt_cli.solver",
     "read_libsvm": "dadapt_cli.libsvm",
     "write_libsvm": "dadapt_cli.libsvm",
 }
 
-__all__ = ["DAdaptClassifier", "FitResult", "__version__", "fit", "read_libsvm", "write_libsvm"]
+__all__ = [
+    "Comparison",
+    "DAdaptClassifier",
+    "FitResult",
+    "__version__",
+    "compare",
+    "fit",
+    "read_libsvm",
+    "write_libsvm",
+]
 
 
 def __getattr__(name: str) -> Any:

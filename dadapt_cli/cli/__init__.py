@@ -13,7 +13,18 @@ from typing import Annotated, Any
 import typer
 
 from dadapt_cli import __version__
-from dadapt_cli.cli import algorithms, check, datasets, fit, pack, paper, predict, regress, verify
+from dadapt_cli.cli import (
+    algorithms,
+    check,
+    compare,
+    datasets,
+    fit,
+    pack,
+    paper,
+    predict,
+    regress,
+    verify,
+)
 from dadapt_cli.cli._messages import say
 from dadapt_cli.cli._options import Command, Group, deferred
 from dadapt_cli.errors import DadaptError, ExitCode, Interrupted
@@ -28,7 +39,7 @@ app = typer.Typer(
 )
 
 
-for command in (fit, predict, check, pack, verify, regress, algorithms):
+for command in (fit, predict, check, compare, pack, verify, regress, algorithms):
     app.command(command.NAME, cls=Command)(deferred(command.main))
 
 for group in (datasets, paper):

@@ -36,7 +36,7 @@ class Wanted:
         "table", "table, jsonl, json or csv.", "--format", "-f"
     )
     trace: str | None = _output(None, "Also write the JSONL records.", folds=False, metavar="FILE")
-    plot: str | None = _output(None, "Draw the run: PNG or SVG.", folds=False, metavar="FILE")
+    plot: str | None = _output(None, "Draw the run: PNG, SVG or PDF.", folds=False, metavar="FILE")
     save: str | None = _output(
         None, "Keep the model: .npz, or else LIBLINEAR's text.", folds=False, metavar="MODEL"
     )

@@ -79,6 +79,7 @@ def _iterates(
             best = _Best(state.x, evaluation.f)
         elapsed = time.perf_counter() - begin
         now = Iterate(k, state.x, evaluation.f, best.f, grad_square, elapsed, k + 1)
+        monitor.watch(now, state)
         ending.status = stopping.status(now) or ("precision" if state.stalled else None)
         if monitor.interrupts.caught is not None:
             ending.status = "interrupted"

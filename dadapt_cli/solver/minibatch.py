@@ -185,6 +185,7 @@ def iterate(
             now = Iterate(
                 at.k, state.point, evaluation.f, at.f_best, grad_square, elapsed, passes, at.epoch
             )
+            monitor.watch(now, state)
             ending.status = stopping.status(now)
             if monitor.interrupts.caught is not None:
                 ending.status = "interrupted"

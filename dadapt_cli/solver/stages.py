@@ -92,19 +92,21 @@ def fit_source(
     *,
     init: Any = None,
     held_out: HeldOut | None = None,
+    known: Reference | None = None,
 ) -> FitResult:
     """Fit as :func:`dadapt_cli.fit` does, telling `monitor` about it on the way.
 
-    Accuracy and log-loss on `held_out` samples are added to the records.
+    Accuracy and log-loss on `held_out` samples are added to the records. `known` is the reference
+    of this problem from x_0 = 0, where the caller has it already.
     """
     setup = _prepare(samples, options, monitor, init, held_out)
-    known = _reference(setup)
+    found = _reference(setup, known)
     # What is not finite is found, and told, by the loop. Sparse products, and those of an algorithm
     # that shares them out itself, run on our threads: the dots of single vectors and the small
     # factors that are left to BLAS are too short for threads of its own.
     own = setup.algorithm.INFO.own_threads or not isinstance(setup.problem.X, np.ndarray)
     with np.errstate(all="ignore"), blas.threads(1 if own else setup.problem.threads):
-        run = _start(setup, known)
+        run = _start(setup, found)
         outcome = run.loop(setup.algorithm, run.state, run.first, run.stopping, run.trace)
     return _finish(setup, run, outcome)
 
@@ -184,7 +186,7 @@ class _Known:
     time: float
 
 
-def _reference(setup: _Setup) -> _Known:
+def _reference(setup: _Setup, given: Reference | None) -> _Known:
     """The reference of the float64 objective, whatever the run's dtype, and the data's hash.
 
     A resumed run keeps the reference it began with.
@@ -193,10 +195,12 @@ def _reference(setup: _Setup) -> _Known:
     if problem.dtype != np.float64:
         problem = start.problem_of(setup.data, options, np.float64)
     content = ""
-    if options.reference in ("auto", "always"):
+    if given is None and options.reference in ("auto", "always"):
         content = reference.cache.content(problem)
 
     def find() -> Reference:
+        if given is not None:
+            return given
         if not isinstance(options.reference, str):
             return reference.given(float(options.reference))
         if options.reference == "none":

@@ -155,7 +155,7 @@ BAD = [
     (("--algo", "adagard"), 2, "did you mean 'adagrad'?"),
     (("--algo", "[red]x[/red]\x1b[31m"), 2, "unknown algorithm '[red]x[/red]\\x1b[31m'"),
     (("--format", "xml"), 2, "choose from table, jsonl, json, csv"),
-    (("--plot", "x.pdf"), 2, ".png or .svg"),
+    (("--plot", "x.gif"), 2, ".png, .svg or .pdf"),
     (("--positive", "9"), 2, "--positive 9: no row has it; the labels are 1, 2, 3"),
     (("--nonsense",), 2, "--nonsense"),
     (("--trace", "/nowhere/at/all"), 4, "no folder"),
