@@ -103,7 +103,7 @@ def main(
     Examples
     --------
     dadapt compare iris -a newton,accel,dual-avg
-    dadapt compare a9a -a auto --with liblinear,scikit-learn:lbfgs --repeat 5
+    dadapt compare a9a -a auto --with liblinear --repeat 5
     """
     import logging
 
