@@ -52,7 +52,7 @@ class Ladder:
 
         A rung cannot be stopped: the time limit is looked at between them.
         """
-        made = Attempt(status="precision", options=self.described(case))
+        made = Attempt(options=self.described(case))
         solver, left, best, blind = self.on(case), limit(case.shared), np.inf, 0
         with blas(case.problem):
             for tolerance in RUNGS:
@@ -79,4 +79,8 @@ class Ladder:
                     break
                 if blind == BLIND:
                     break
+            else:
+                tolerance = RUNGS[-1]
+        if made.status == "stopped":
+            made.reason = f"tolerances down to {tolerance:.0e} gave no better answer"
         return made
