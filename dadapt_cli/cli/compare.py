@@ -10,7 +10,7 @@ from typing import Annotated, Any, Literal
 
 import typer
 
-from dadapt_cli._typing import Scale
+from dadapt_cli._typing import Record, Scale
 from dadapt_cli.cli._reading import Reading, require_input
 from dadapt_cli.errors import ExitCode, UsageError
 from dadapt_cli.solver.declared import declared, option, same
@@ -128,15 +128,18 @@ def main(
     _check_outputs(wanted.plot, exports, paths)
     log_lines(quiet=wanted.quiet).setLevel(logging.ERROR if wanted.quiet else logging.WARNING)
 
+    at = {"path": paths[0]}
+
     def samples() -> Iterator[Samples]:
         import time
 
         for one in found:
+            at["path"] = one.path
             progress.say(f"reading {one.path}")
             begin = time.perf_counter()
             loaded = one.load(**how)
             for line in loaded.notes:
-                note(f"{one.path}: {line}")
+                note(line)
             seconds = time.perf_counter() - begin
             problem = one.problem(loaded.sha256)
             source = Source(one.path, loaded.sha256, seconds, problem, reading.zero_based)
@@ -145,22 +148,33 @@ def main(
     def note(line: str) -> None:
         if not wanted.quiet:
             with progress.hidden():
-                say(line)
+                say(f"{at['path']}: {line}")
 
     with Interrupts() as interrupts, Progress(0, quiet=wanted.quiet) as progress:
         watcher = Watcher(note, progress.say, interrupts)
         done = api.run(plan, samples(), watcher)
-        for path in exports:
-            views.export(path, done.document)
-        if wanted.plot is not None:
-            from dadapt_cli.render import curves
+    try:
+        _write(wanted.plot, exports, done.document)
+    finally:  # a disk that is full shall not cost the results
+        if wanted.output == "table":
+            views.show(done.document, sys.stdout)
+        else:
+            sys.stdout.write(views.FORMATS[wanted.output](done.document))
+    if done.signal is not None:
+        return 128 + done.signal
+    able = any(one["runs"] for one in done.document["comparisons"])
+    return ExitCode.OK if able else ExitCode.USAGE
 
-            curves.draw(wanted.plot, done.document)
-    if wanted.output == "table":
-        views.show(done.document, sys.stdout)
-    else:
-        sys.stdout.write(views.FORMATS[wanted.output](done.document))
-    return ExitCode.OK if done.signal is None else 128 + done.signal
+
+def _write(plot: str | None, exports: list[str], document: Record) -> None:
+    """The files that were asked for."""
+    from dadapt_cli.render import compare as views
+    from dadapt_cli.render import curves
+
+    for path in exports:
+        views.export(path, document)
+    if plot is not None:
+        curves.draw(plot, document)
 
 
 def _given(context: typer.Context, name: str) -> bool:

@@ -26,6 +26,9 @@ LEVELS = {"1e-2": 1e-2, "1e-3": 1e-3, "1e-6": 1e-6}
 ROUNDING = 1e-6
 """Of a level, that a point must be below it: its f is judged afterwards, all rounding counted."""
 
+LARGE_DENSE = 1_000_000
+"""Entries of dense data from which other solvers get several threads for BLAS."""
+
 
 @dataclass(frozen=True, slots=True)
 class Point:
@@ -204,11 +207,10 @@ class Crossings:
 
 
 def blas(problem: Problem) -> AbstractContextManager[object]:
-    """As many threads for BLAS as a fit gives it: one where the data are sparse."""
-    dense = isinstance(problem.X, np.ndarray)
-    limited: AbstractContextManager[object] = threadpool_limits(
-        problem.threads if dense else 1, user_api="blas"
-    )
+    """One thread for BLAS, which suits sparse data and short vectors; more for large dense data."""
+    large = isinstance(problem.X, np.ndarray) and problem.X.size >= LARGE_DENSE
+    threads = problem.threads if large else 1
+    limited: AbstractContextManager[object] = threadpool_limits(threads, user_api="blas")
     return limited
 
 

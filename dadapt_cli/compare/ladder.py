@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from contextlib import AbstractContextManager
 from typing import ClassVar, Protocol
 
 import numpy as np
@@ -34,7 +35,7 @@ class Ladder:
     kind: ClassVar[str] = "solver"
     name: str
 
-    def on(self, case: Case) -> Answers:
+    def on(self, case: Case) -> AbstractContextManager[Answers]:
         """Convert the data, untimed."""
         raise NotImplementedError
 
@@ -44,17 +45,17 @@ class Ladder:
 
     def warm_up(self, case: Case) -> None:
         """The loosest rung."""
-        with blas(case.problem):
-            self.on(case).answer(RUNGS[0])
+        with blas(case.problem), self.on(case) as solver:
+            solver.answer(RUNGS[0])
 
     def run(self, case: Case) -> Attempt:
         """Climb until the goal is proven to be reached, or the time is up.
 
         A rung cannot be stopped: the time limit is looked at between them.
         """
-        made = Attempt(status="precision", options=self.described(case))
-        solver, left, best, blind = self.on(case), limit(case.shared), np.inf, 0
-        with blas(case.problem):
+        made = Attempt(options=self.described(case))
+        left, best, blind = limit(case.shared), np.inf, 0
+        with blas(case.problem), self.on(case) as solver:
             for tolerance in RUNGS:
                 case.progress(f"{self.name}: tolerance {tolerance:.0e}")
                 begin = time.perf_counter()
@@ -79,4 +80,6 @@ class Ladder:
                     break
                 if blind == BLIND:
                     break
+        if made.status == "stopped":
+            made.reason = f"tolerances down to {tolerance:.0e} gave no better answer"
         return made

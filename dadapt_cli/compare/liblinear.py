@@ -13,6 +13,8 @@ import statistics
 import subprocess
 import tempfile
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from importlib import import_module
 from importlib.metadata import PackageNotFoundError, version
@@ -102,10 +104,15 @@ class Liblinear(Ladder):
         given: dict[str, object] = {"-s": self.number, "-c": 1.0 / (problem.l2 * problem.n_mean)}
         return given | {f"-w{y}": w for y, w in (factors or {}).items()}
 
-    def on(self, case: Case) -> Answers:
-        """The data in its own form: in memory, or in a file."""
+    @contextmanager
+    def on(self, case: Case) -> Iterator[Answers]:
+        """The data in its own form: in memory, or in a file that is removed afterwards."""
         words = [str(part) for pair in self.described(case).items() for part in pair]
-        return _InProcess(case, words) if find_spec("liblinear") else _Program(case, words)
+        if find_spec("liblinear"):
+            yield _InProcess(case, words)
+            return
+        with tempfile.TemporaryDirectory(prefix="dadapt-compare-") as folder:
+            yield _Program(case, words, Path(folder))
 
 
 def _factors(case: Case) -> dict[int, float] | None:
@@ -144,12 +151,11 @@ class _InProcess:
 class _Program:
     """The program, on a file that is written once."""
 
-    def __init__(self, case: Case, words: list[str]) -> None:
+    def __init__(self, case: Case, words: list[str], folder: Path) -> None:
         found = program()
         assert found is not None  # require() has looked
         self.words, self.p = [found, "-q", *words], case.problem.p
-        self.folder = tempfile.TemporaryDirectory(prefix="dadapt-compare-")
-        self.data = str(Path(self.folder.name) / "data")
+        self.data, self.model = str(folder / "data"), str(folder / "model")
         write_libsvm(self.data, sp.csr_array(case.problem.X), case.problem.y)
         self.reading = statistics.median(self._train(ANYTHING)[1] for _ in range(3))
 
@@ -161,8 +167,7 @@ class _Program:
         return w if model.classes[1] == 1 else -w, max(seconds - self.reading, SHORTEST)
 
     def _train(self, tolerance: float) -> tuple[Any, float]:
-        out = str(Path(self.folder.name) / "model")
-        command = [*self.words, "-e", repr(tolerance), self.data, out]
+        command = [*self.words, "-e", repr(tolerance), self.data, self.model]
         begin = time.perf_counter()
         try:
             ran = subprocess.run(
@@ -174,4 +179,4 @@ class _Program:
         if ran.returncode:
             said = " ".join((ran.stderr or ran.stdout).decode(errors="replace").split())[:80]
             raise DataError(f"{command[0]} failed with exit code {ran.returncode}: {said}")
-        return models.load(out), seconds
+        return models.load(self.model), seconds

@@ -229,6 +229,9 @@ def verdict(runs: list[Record], aim: Target) -> Record:
     Ratios are taken within a round, where both ran under the same load, and their median is given.
     """
     reached = [name for name in LEVELS if any(run["seconds_to"][name] is not None for run in runs)]
+    if not runs:
+        return {"level": None, "first": None, "times": [],
+                "verdict": "nobody that was asked for can be run on this problem"}  # fmt: skip
     if not reached:
         level = next(iter(LEVELS))
         return {"level": None, "first": None, "times": [],

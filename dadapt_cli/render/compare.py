@@ -18,11 +18,18 @@ from dadapt_cli._typing import Record
 from dadapt_cli.errors import UsageError
 from dadapt_cli.render import screen
 from dadapt_cli.render.digits import digits
-from dadapt_cli.render.table import STATUS
 from dadapt_cli.system.files import atomic_write
 from dadapt_cli.system.terminal import printable
 
-ENDED = {**STATUS, "level": "finest level reached", "stopped": "stopped"}
+ENDED = {
+    "iterations": "all steps",
+    "tolerance": "tolerance",
+    "time": "time limit",
+    "optimal": "gradient 0",
+    "precision": "precision",
+    "level": "level",
+}
+"""Statuses in a word or two; others are words already."""
 
 BY_LEVEL = ("gradients_to", "passes_to", "seconds_to", "spread_to")
 """Keys of a run with a number a level; a column each in flat tables."""

@@ -157,26 +157,34 @@ def draw(path: str, start: Record, steps: Sequence[Record], distance: str, meani
     from matplotlib.figure import Figure
 
     known = start["reference"]
-    figure = Figure(figsize=(10, 4.8), layout="constrained")
-    left, right = figure.subplots(1, 2)
+    distances = any(step["d"] for step in steps)  # a method without d has no such panel
+    figure = Figure(figsize=(10 if distances else 6, 4.8), layout="constrained")
+    *left, right = figure.subplots(1, 1 + distances, squeeze=False)[0]
 
     def line(axes: Any, key: str, **how: Any) -> Any:
         points = [(s["k"], s[key]) for s in steps if s["k"] > 0 and s[key] is not None]
         return curve(axes, points, **how)
 
-    lines = [line(left, "d", label="$d_k$", **style(6))]
-    if known[distance] and lines[0] is not None:
-        name = "$D$" if distance == "D" else r"$D_\infty$"
-        lines.append(left.axhline(known[distance], color="#555555", linestyle="--", label=name))
+    lines = []
+    for axes in left:
+        how = {**style(6), "linestyle": "-"}
+        lines.append(line(axes, "d", label="$d_k$", **how))
+        if known[distance]:
+            name = "$D$" if distance == "D" else r"$D_\infty$"
+            at = {"color": "#555555", "linestyle": "--", "label": name}
+            lines.append(axes.axhline(known[distance], **at))
+        axes.set(ylabel="distance", title=f"$d_k$: {typeset(meaning)}")
     kind, label = ("f", "$f$") if known["f_star"] is None else ("suboptimality", "$f - f^*$")
     for i, which in enumerate(("average", "last", "best")):
-        lines.append(line(right, f"{kind}_{which}", label=which, **style(i)))
+        how = style(i)
+        if which == "last":  # often that is the best one, drawn over it
+            how |= {"linewidth": 3.5, "markersize": 7, "alpha": 0.5}
+        lines.append(line(right, f"{kind}_{which}", label=which, **how))
     if kind == "suboptimality":
         grey = {"color": "#555555", "linestyle": (0, (1, 1)), "linewidth": 1.4}
         lines.append(line(right, "bound", label="proven bound", **grey))
-    left.set(ylabel="distance", title=f"$d_k$: {typeset(meaning)}")
     right.set(ylabel=label, title="objective" if kind == "f" else "suboptimality")
-    for axes in (left, right):
+    for axes in (*left, right):
         axes.set_xlabel("iteration $k$")
         axes.grid(alpha=0.3, linewidth=0.5)
     legend(figure, lines, columns=6)
