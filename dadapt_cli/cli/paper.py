@@ -16,6 +16,7 @@ from dadapt_cli.solver.declared import declared, option, same
 from dadapt_cli.solver.options import Options
 
 if TYPE_CHECKING:
+    from dadapt_cli.paper.beyond import Study as Checked
     from dadapt_cli.paper.protocol import Protocol
 
 NAME = "paper"
@@ -139,7 +140,44 @@ def figure7(
     _write(output, "figure7", results, paper.draw_figure7)
 
 
+@dataclass(frozen=True, kw_only=True)
+class Study:
+    """Fields of :class:`~dadapt_cli.paper.beyond.Study`."""
+
+    seeds: int = same(Run, "seeds")
+    epochs: int = same(Options, "epochs", help="Of the minibatch runs.")
+    gradients: int = option(1000, "Of the full-batch runs.")
+    instances: int = option(60, "Random least-absolute-deviation problems.")
+
+
+def beyond(problems: Names = None, *, study: Study, output: Output) -> None:
+    """What goes beyond the paper: acceleration, the last iterate, no schedule."""
+    from pathlib import Path
+
+    from dadapt_cli.cli._messages import say
+    from dadapt_cli.paper import beyond as experiment
+    from dadapt_cli.paper.results import Store
+    from dadapt_cli.render import beyond as views
+    from dadapt_cli.render.paper import can_draw
+
+    chosen = experiment.Study(**asdict(study))
+    results = _run(experiment.run, problems, chosen, output)
+    with _progress(output.quiet) as progress:
+        deviations = experiment.deviations(chosen, Store(output.out), progress)
+    records = [result["record"] for result in results]
+    show = views.as_json if output.output == "json" else views.tables
+    show(records, deviations["record"], sys.stdout)
+    if output.out is None:
+        return
+    views.write(Path(output.out), results, deviations)
+    if can_draw():
+        views.draw(Path(output.out), results, deviations)
+    elif not output.quiet:
+        say("no figure: it needs the extra 'plot'; pip install 'dadapt[plot]'")
+
+
 COMMANDS: dict[str, Callable[..., Any]] = {
+    "beyond": beyond,
     "figure2": figure2,
     "figure7": figure7,
     "table1": table1,
@@ -157,7 +195,10 @@ def _numbers(name: str, text: str | None, default: tuple[float, ...]) -> tuple[f
 
 
 def _run(
-    experiment: Callable[..., Any], names: list[str] | None, protocol: Protocol, output: Output
+    experiment: Callable[..., Any],
+    names: list[str] | None,
+    protocol: Protocol | Checked,
+    output: Output,
 ) -> list[Record]:
     """The results of an experiment on each problem, after all options have been checked."""
     from dadapt_cli.cli._messages import log_lines, say

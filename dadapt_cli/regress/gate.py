@@ -82,8 +82,8 @@ def run(
     document
         The baseline.
     update
-        Whether references and hashes are computed anew, and what the file says of these runs is
-        replaced. The verdicts tell what changed.
+        Whether what the file says of these runs is replaced; references are computed anew where
+        no other run in the file is measured from them. The verdicts tell what changed.
     side_by_side
         What runs the work (:func:`workers`).
     progress
@@ -120,6 +120,8 @@ def run(
                 for algo, penalties in (old["algorithms"].items() if same else ())
                 if algo in BUDGETS and algo not in algos
             }
+            if kept:  # measured from these f*
+                new = {**new, "references": old["references"]}
             entries[name] = {**new, "algorithms": kept, "environment": _environment()}
     cases = {
         name: [

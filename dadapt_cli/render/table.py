@@ -30,6 +30,8 @@ COLUMNS = (
     ("best", "suboptimality_best", ".1e"),
     ("d/D", "d_over_D", ".3f"),
     ("bound", "bound", ".1e"),
+    ("bound last", "bound_last", ".1e"),
+    ("rejected", "rejected", "d"),
     ("test acc", "test_accuracy", ".4f"),
     ("test loss", "test_log_loss", ".4f"),
     ("||g||", "grad_norm", ".1e"),
@@ -39,7 +41,7 @@ COLUMNS = (
 )
 ORDER = ("epoch", "k", "gradients", "rejected", "d", "d_over_D",
          "suboptimality_last", "suboptimality_average", "suboptimality_best",
-         "f_last", "f_average", "f_best", "bound", "grad_norm",
+         "f_last", "f_average", "f_best", "bound", "bound_last", "grad_norm", "rejected",
          "test_accuracy", "test_log_loss", "seconds")  # fmt: skip
 
 NO_WIDTHS: Mapping[str, int] = {}

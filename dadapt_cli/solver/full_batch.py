@@ -89,6 +89,8 @@ def _iterates(
                 state=state, best=best, average_scores=average_scores, growth=ending.growth, k=k,
             )  # fmt: skip
         unreported = step_row(now, state)
+        if hasattr(state, "rejected"):
+            unreported["rejected"] = state.rejected
         if ending.status or stopping.budget.reports(k):
             f_average = None
             if average_scores is not None:
