@@ -18,7 +18,7 @@ HOUSE = Path(dadapt_cli.__file__).parent
 FLOORS = (
     {"docs"},
     {"cli"},
-    {"compare", "paper", "regress", "estimator", "cross_validation", "render"},
+    {"compare", "paper", "regress", "estimator", "cross_validation", "path", "render"},
     {"solver"},
     {"checkpoint", "algorithms", "reference", "model"},
     {"cluster", "packed", "certificate"},

@@ -138,8 +138,10 @@ def _value(one: Declared, given: Any) -> Any:
     return int(given) if one.holds(int) and given.isascii() and given.isdigit() else given
 
 
-def factors(name: str, texts: list[str]) -> dict[int, float]:
-    """Factors of labels, none twice."""
+def factors(name: str, texts: list[str]) -> dict[int, float] | str:
+    """Factors of labels, none twice; or the one word that stands in their place."""
+    if texts == ["balanced"]:
+        return "balanced"
     found: dict[int, float] = {}
     for text in texts:
         label, _, factor = text.partition("=")

@@ -136,7 +136,7 @@ def main(
                          "features": problem.p - problem.bias},
                 "objective": {"loss": "softmax" if problem.softmax else "logistic",
                               "l2": problem.l2, "bias": wanted.bias, "intercept": wanted.intercept,
-                              "scale": wanted.scale, "weight": dict(wanted.weight),
+                              "scale": wanted.scale, "weight": wanted.weight,
                               "labels": list(problem.labels.classes)},
                 "f": judgement.f,
                 "f_star": judgement.f_star,

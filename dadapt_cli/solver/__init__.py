@@ -27,10 +27,10 @@ def fit(
         0. D is measured from it.
     **options
         The command line's options with underscores: algo, iterations, d0, bound,
-        gradient_bound, l2 (1/n unless given), C, bias, intercept, weight (a dict of labels), scale,
-        reference, tol, time_limit, positive, every, dtype, threads, metric, memory, inner,
-        lbfgs_pairs, epochs, batch_size, schedule, seed, average, momentum, betas, lr, variant,
-        checkpoint, resume, restart, checkpoint_every.
+        gradient_bound, l2 (1/n unless given), C, bias, intercept, weight (a dict of labels, or
+        "balanced"), scale, reference, tol, time_limit, positive, every, dtype, threads, metric,
+        memory, inner, lbfgs_pairs, epochs, batch_size, schedule, seed, average, momentum, betas,
+        lr, variant, checkpoint, resume, restart, checkpoint_every.
 
     Returns
     -------

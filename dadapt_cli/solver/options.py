@@ -43,8 +43,11 @@ class Options:
     scale: Scale = _data(  # noqa: RUF009
         "none", "Divide: features by minmax or standard (deviation), rows to unit."
     )
-    weight: Mapping[int, float] = _data(
-        dict, "A label's samples count W times; repeatable.", at_least=0.0, metavar="LABEL=W"
+    weight: Mapping[int, float] | Literal["balanced"] = _data(
+        dict,
+        "A label's samples count W times; repeatable. balanced: each class counts the same.",
+        at_least=0.0,
+        metavar="LABEL=W",
     )
     positive: int | None = _data(None, "This label against the rest.", metavar="LABEL")
     dtype: Literal["float64", "float32"] = _data("float64", "float64, or float32 for the arrays.")
@@ -76,7 +79,9 @@ class Options:
         "-a",
     )
     variant: str = _algorithm("paper", "paper, pip (package dadaptation) or preprint.")
-    init: str | None = _algorithm(None, "Start x_0; D is measured from there.", metavar="MODEL")
+    init: str | None = _algorithm(
+        None, "Start x_0; D is measured from there.", folds=False, metavar="MODEL"
+    )
     d0: str | float = _algorithm(
         "auto", "Initial lower bound on D: auto (certified) or a number.", takers=FULL_BATCH + NAMED
     )
@@ -201,7 +206,7 @@ class Options:
             raise UsageError(
                 "--bias and --intercept: one constant feature is enough; leave one out"
             )
-        for label in self.weight:
+        for label in () if isinstance(self.weight, str) else self.weight:
             number("weight", label)
         if self.stop_when_proven is not None:
             if self.stop_when_proven > 1:

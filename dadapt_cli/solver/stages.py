@@ -17,6 +17,7 @@ from dadapt_cli.errors import CertificateError, DataError, NumericalError
 from dadapt_cli.model import Model
 from dadapt_cli.model.held_out import HeldOut, model_of
 from dadapt_cli.objective import Evaluation, Problem, metric
+from dadapt_cli.objective.ball import Ball
 from dadapt_cli.objective.deduplicate import PAYS_FROM, collapse
 from dadapt_cli.preprocessing.prepare import Preparation, Prepared, prepare
 from dadapt_cli.reference import Reference
@@ -278,7 +279,7 @@ def _finish(setup: _Setup, run: _Run, outcome: Outcome) -> FitResult:
         believed = reference.none(f"f fell below {claim}: that was false and is withdrawn")
         rows = {name: None for name in outcome.row if name.startswith(DOUBTED)}
         outcome = replace(outcome, row={**outcome.row, **rows})
-    ball = None if outcome.reason else certify.ball_at(known.exact, believed, outcome.w)
+    gap, ball = (None, None) if outcome.reason else _proven(setup, known, believed, outcome)
     end = trace.end(
         outcome,
         theorem2_k=getattr(run.state, "theorem2_k", None),
@@ -295,6 +296,7 @@ def _finish(setup: _Setup, run: _Run, outcome: Outcome) -> FitResult:
         },
         threads=setup.problem.threads,
         labels_proven=certify.share_proven(run.stopping.rows, ball, outcome.w),
+        gap=gap,
     )
     unproven = _proof(setup, run, believed)
     if unproven is not None:
@@ -325,6 +327,20 @@ def _finish(setup: _Setup, run: _Run, outcome: Outcome) -> FitResult:
             f"{outcome.reason}; scale the features or take a smaller {smaller}", result=result
         )
     return result
+
+
+def _proven(
+    setup: _Setup, known: _Known, believed: Reference, outcome: Outcome
+) -> tuple[float | None, Ball | None]:
+    """The bound on f - f* at the outcome, and a ball around the optimum.
+
+    What stopped the run may have proven a smaller one.
+    """
+    gap, ball = certify.gap_at(known.exact, believed, outcome.w)
+    tol, stopped = setup.options.tol, outcome.status == "tolerance"
+    if stopped and believed.status != "given" and gap is not None and tol is not None:
+        gap = min(gap, tol)
+    return gap, ball
 
 
 def _refuted(known: _Known, outcome: Outcome) -> bool:

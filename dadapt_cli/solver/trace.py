@@ -287,9 +287,12 @@ def end(
     diagnosis: list[str],
     seconds: Record,
     threads: int,
-    labels_proven: float | None,
+    **proven: float | None,
 ) -> Record:
-    """The end record; `tested` is what held-out samples say of the outcome's weights."""
+    """The end record.
+
+    `tested` is what held-out samples say of the outcome's weights, `proven` what is of them.
+    """
     row = {name: value for name, value in outcome.row.items() if name not in ("event", "seconds")}
     return {
         "event": "end",
@@ -300,7 +303,7 @@ def end(
         "accuracy": outcome.accuracy,
         "log_loss": finite(outcome.log_loss),
         **tested,
-        "labels_proven": labels_proven,
+        **proven,
         "diagnosis": diagnosis,
         "seconds": seconds,
         "environment": environment(threads),
