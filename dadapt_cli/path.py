@@ -10,13 +10,12 @@ from dataclasses import asdict, dataclass, replace
 from dadapt_cli import __version__
 from dadapt_cli._typing import Record
 from dadapt_cli.errors import DataError, UsageError
-from dadapt_cli.model.held_out import HeldOut
 from dadapt_cli.preprocessing import labels
 from dadapt_cli.preprocessing.labels import Labels
 from dadapt_cli.solver.monitor import Monitor
 from dadapt_cli.solver.options import Options, not_for
 from dadapt_cli.solver.samples import Samples
-from dadapt_cli.solver.stages import FitResult, fit_source
+from dadapt_cli.solver.stages import FitResult, Tested, fit_source
 from dadapt_cli.solver.trace import SCHEMA, describe
 
 RELATIVE = 1e-6
@@ -117,7 +116,7 @@ def began(samples: Samples, options: Options, encoded: Labels, path: Path | None
 
 
 def along(
-    samples: Samples, options: list[Options], monitor: Monitor, held_out: HeldOut | None = None
+    samples: Samples, options: list[Options], monitor: Monitor, held_out: Tested = None
 ) -> Iterator[FitResult]:
     """Fits with these options, each from the weights of the one before; a signal ends them."""
     w = None
@@ -147,7 +146,7 @@ def follow(
     options: Options,
     path: Path,
     monitor: Monitor,
-    held_out: HeldOut | None = None,
+    held_out: Tested = None,
 ) -> tuple[list[Record], int | None]:
     """Fit along a path, telling `monitor` about each point: f, its certified gap, accuracy.
 

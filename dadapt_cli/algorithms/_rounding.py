@@ -133,7 +133,8 @@ class Rounding:
         made.L = (smoothness.smoothness_inf if inf else smoothness.frobenius)(problem)
         made.margins = gamma(row + 8, made.u)
         made.link = kappa * made.u
-        made.sum_blocks(problem, [b.rows.stop - b.rows.start for b in problem.blocks])
+        blocks = [b.rows.stop - b.rows.start for b in problem.blocks]
+        made.sum_blocks(problem, blocks if problem.sums is None else problem.sums.lengths)
         summed = gamma(problem.n, EPS) + gamma(x0.size + 4, made.u)  # losses, squares of weights
         made.value_relative = summed + made.link
         made.value_absolute = made.link if problem.softmax else 0.0
@@ -150,6 +151,9 @@ class Rounding:
         if g0.dtype == np.float64:
             return g0, self.sums * self.G + from_margins
         w = problem.rescaled(x0)
+        if problem.sums is not None:
+            g0 = problem.rescaled(problem.value_and_gradient(w.astype(np.float64)).g)
+            return g0, self.sums * self.G + from_margins
         scores = problem.scores(w).astype(np.float64)
         residuals = np.empty_like(scores)
         weights = (
@@ -265,5 +269,7 @@ def _length(a: Array, *, inf: bool) -> float:
 
 def _most_in_a_row(problem: Problem) -> int:
     """Stored entries."""
+    if problem.sums is not None:
+        return int(problem.sums.longest_row)
     X = problem.X
     return problem.p if isinstance(X, np.ndarray) else int(np.diff(X.indptr).max())

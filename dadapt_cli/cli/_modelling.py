@@ -10,11 +10,12 @@ from dadapt_cli.errors import ExitCode, NumericalError, UsageError
 from dadapt_cli.solver.declared import declared
 
 if TYPE_CHECKING:
-    from dadapt_cli.model.held_out import HeldOut
+    from dadapt_cli.cli._reading import Input
+    from dadapt_cli.model.held_out import HeldOut, PackedHeldOut
     from dadapt_cli.solver.monitor import Monitor
     from dadapt_cli.solver.options import Options
     from dadapt_cli.solver.samples import Samples
-    from dadapt_cli.solver.stages import FitResult
+    from dadapt_cli.solver.stages import FitResult, Tested
 
 
 def check_savable(path: str, scale: str, positive: int | None = None, y: Any = ()) -> None:
@@ -26,6 +27,37 @@ def check_savable(path: str, scale: str, positive: int | None = None, y: Any = (
     if model.text_format(path):
         rest = positive is not None and len(np.unique(y)) > 2
         model.liblinear.check(scale, ("rest",) if rest else ())
+
+
+def check_packed(found: Input, given: list[str]) -> None:
+    """Refuse what a fit on a packed folder does not take, before anything is read.
+
+    Raises
+    ------
+    UsageError
+        The option and the reason are named.
+    """
+    if not found.packed:
+        return
+    for name in given:
+        if name in ("zero_based", "features", "lenient", "max_bytes", "max_ratio"):
+            raise UsageError(
+                f"--{name.replace('_', '-')} is for text; {found.path} was read by dadapt pack"
+            )
+    if "cross_validate" in given:
+        raise UsageError(
+            "--cross-validate is not for packed data: folds are drawn from all samples; pack the "
+            "parts and use --test"
+        )
+
+
+def held_out(tested: Any, *, strict: bool) -> HeldOut | PackedHeldOut:
+    """The held-out samples, of text or of a folder."""
+    from dadapt_cli.model.held_out import HeldOut, PackedHeldOut
+
+    if tested.folder is not None:
+        return PackedHeldOut(tested.folder, strict)
+    return HeldOut(tested.X, tested.y, tested.path, strict)
 
 
 @contextmanager
@@ -80,7 +112,7 @@ def check_several(
 
 
 def several(
-    samples: Samples, options: Options, wanted: Any, monitor: Monitor, held_out: HeldOut | None
+    samples: Samples, options: Options, wanted: Any, monitor: Monitor, held_out: Tested
 ) -> int:
     """Fit along a path, in folds, or both, as the command's options say; return the exit code."""
     from dadapt_cli.cross_validation import cross_validate

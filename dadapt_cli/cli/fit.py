@@ -79,7 +79,6 @@ def main(
 
     from dadapt_cli import model as models
     from dadapt_cli.cli._messages import log_lines, say
-    from dadapt_cli.model.held_out import HeldOut
     from dadapt_cli.render import machine
     from dadapt_cli.render import plot as plotting
     from dadapt_cli.render.progress import Progress
@@ -88,6 +87,7 @@ def main(
     from dadapt_cli.solver.options import Options
     from dadapt_cli.solver.samples import Samples, Source
     from dadapt_cli.solver.stages import fit_source
+    from dadapt_cli.system import memory
     from dadapt_cli.system.files import check_outputs
     from dadapt_cli.system.signals import Interrupts
 
@@ -101,6 +101,7 @@ def main(
     how = reading.arguments()
     found = require_input(data)
     others = None if wanted.test is None else require_input(wanted.test)
+    _modelling.check_packed(found, given)
     views: list[Any] = [_view(wanted.output, *several)]
     if wanted.plot is not None:
         plotting.check(wanted.plot)
@@ -132,21 +133,21 @@ def main(
     opened = resume.opened(options, given)
     with opened as (options, checkpoint), Interrupts() as interrupts, progress:
         begin = time.perf_counter()
-        loaded = found.load(dtype=options.dtype, **how)
-        for line in loaded.notes:
-            note(f"{found.path}: {line}")
+        with memory.limited(options.memory_bytes):
+            loaded = found.samples(dtype=options.dtype, **how)
+            tested = None if others is None else others.samples(dtype=options.dtype, **how)
+        for one in filter(None, (loaded, tested)):
+            for line in one.notes:
+                note(f"{one.path}: {line}")
         log.info("%s: sha256 of the text %s", found.path, loaded.sha256)
         if wanted.save is not None:
-            _modelling.check_savable(wanted.save, options.scale, options.positive, loaded.y)
+            _modelling.check_savable(wanted.save, options.scale, options.positive, loaded.labels)
         held_out = None
-        if others is not None:
-            tested = others.load(dtype=options.dtype, **how)
-            for line in tested.notes:
-                note(f"{others.path}: {line}")
-            held_out = HeldOut(tested.X, tested.y, others.path, reading.strict)
+        if tested is not None:
+            held_out = _modelling.held_out(tested, strict=reading.strict)
         problem = found.problem(loaded.sha256)
         seconds = time.perf_counter() - begin
-        source = Source(found.path, loaded.sha256, seconds, problem, reading.zero_based)
+        source = Source(found.path, loaded.sha256, seconds, problem, loaded.zero_based)
         samples = Samples(loaded.X, loaded.y, source=source)
         monitor = Monitor(record, note, progress, interrupts, checkpoint)
         if several != (None, None):

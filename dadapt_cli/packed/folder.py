@@ -82,9 +82,9 @@ class Data:
         return tuple(self.about["text"]["notes"])
 
     @property
-    def ones(self) -> bool:
-        """Whether all values are 1."""
-        return all(leaf.kind.values == "ones" for leaf in self.leaves)
+    def some_ones(self) -> bool:
+        """Whether all values of some leaf are 1."""
+        return any(leaf.kind.values == "ones" for leaf in self.leaves)
 
     @cached_property
     def largest_leaf(self) -> tuple[int, int]:

@@ -38,25 +38,17 @@ class Rows:
 
 
 class Buffers:
-    """Memory for one leaf, as large as the largest of the data.
+    """Memory for one leaf, as large as the largest of the data, to be filled again and again."""
 
-    Parameters
-    ----------
-    data
-        The folder.
-    ones
-        As many ones of `dtype` as a leaf has entries, shared; None where values are read.
-    dtype
-        Of the values handed out.
-    """
-
-    def __init__(self, data: Data, ones: Array, dtype: np.dtype[Any]) -> None:
+    def __init__(self, data: Data) -> None:
         rows, entries = data.largest_leaf
-        self.ones, self.dtype = ones, dtype
         self.parts: dict[str, Array] = {}
-        for part in {part for leaf in data.leaves for part in leaf.kind.dtypes}:
-            room = entries if part in ("indices", "values") else rows + 1
-            self.parts[part] = np.empty(room * 8 if part != "indices" else room * 4, np.uint8)
+        for kind in {leaf.kind for leaf in data.leaves}:
+            for part, dtype in kind.dtypes.items():
+                count = entries if part in ("indices", "values") else rows + 1
+                size = count * np.dtype(dtype).itemsize
+                if part not in self.parts or size > self.parts[part].size:
+                    self.parts[part] = np.empty(size, np.uint8)
 
     def read(self, data: Data, leaf: Leaf) -> dict[str, Array]:
         """Fill the memory with a leaf; return views by part, of the types on disk."""

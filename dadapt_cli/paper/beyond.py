@@ -14,7 +14,7 @@ from dadapt_cli.libsvm.reader import LoadedData
 from dadapt_cli.paper import lad
 from dadapt_cli.paper.figure2 import Progress
 from dadapt_cli.paper.problems import PaperProblem, read
-from dadapt_cli.paper.protocol import Protocol, curve, summary
+from dadapt_cli.paper.protocol import FINAL, SUMMARY, Protocol, curve, summary
 from dadapt_cli.paper.results import Store
 from dadapt_cli.solver.checks import number
 from dadapt_cli.solver.monitor import Monitor
@@ -92,7 +92,7 @@ def run(problem: PaperProblem, path: Path, study: Study, store: Store,
     if problem.dataset is not None:
         datasets.verify_loaded(problem.dataset, loaded)
     key = {"sha256": loaded.sha256, "version": __version__, "gradients": study.gradients}
-    descent = store.find("beyond-descent", problem.name, key)
+    descent = store.find("beyond-descent", problem.name, key, _descent_kind(study))
     if descent is None:
         descent = _descents(problem, loaded, study, progress)
         store.keep("beyond-descent", problem.name, key, descent)
@@ -102,7 +102,7 @@ def run(problem: PaperProblem, path: Path, study: Study, store: Store,
             protocol = study.protocol(algo, form)
             key = protocol.key(loaded.sha256, "grid", "d0_grid")
             stem = f"beyond-{algo}-{form}"
-            known = store.find(stem, problem.name, key)
+            known = store.find(stem, problem.name, key, _schedule_kind(protocol, form))
             if known is None:
                 known = _schedule(problem, path, protocol, form, progress)
                 store.keep(stem, problem.name, key, known)
@@ -116,6 +116,33 @@ def run(problem: PaperProblem, path: Path, study: Study, store: Store,
         "schedules": {"seeds": study.seeds, "epochs": study.epochs, "rows": rows},
     }
     return {"record": record, "curves": {"descent": descent["curves"], "schedules": curves}}
+
+
+def _descent_kind(study: Study) -> Record:
+    """What the stored results of the full-batch methods look like, where f* is known."""
+    row = {
+        "gradients_to": {f"{level:g}": int | None for level in LEVELS},
+        "at_100": float | None,
+        "at_end": float | None,
+        "d_over_D": float | None,
+        "gap_over_bound": float | None,
+        "rejected": int | None,
+    }
+    curve = {
+        "gradients": list[int],
+        "suboptimality": list[float],
+        "d_over_D": list[float | None],
+    }
+    known = {"status": str, "f_star": float, **dict.fromkeys(("gap", "D", "D_error"), float | None)}
+    rows = [{"method": name, **row} for name in DESCENTS]
+    record = {**known, "gradients": study.gradients, "rows": rows}
+    return {"record": record, "curves": dict.fromkeys(DESCENTS, curve)}
+
+
+def _schedule_kind(protocol: Protocol, form: str) -> Record:
+    """What the stored result of an algorithm with a schedule looks like."""
+    row = {"algorithm": protocol.algo, "schedule": form, **SUMMARY}
+    return {"row": row, "curve": {name: [kind] * protocol.epochs for name, kind in FINAL.items()}}
 
 
 def _descents(
@@ -198,7 +225,9 @@ def deviations(study: Study, store: Store, progress: Progress) -> Record:
     key = {"version": __version__, "gradients": study.gradients, "instances": study.instances}
     results = {}
     for number_of, method in enumerate(lad.METHODS, 1):
-        known = store.find("beyond-lad", str(number_of), {**key, "method": method})
+        gaps = [float] * study.instances
+        kind = {"gap": gaps, "d_over_D": gaps, "gap_over_bound": float}
+        known = store.find("beyond-lad", str(number_of), {**key, "method": method}, kind)
         if known is None:
             known = lad.run(
                 method, study.instances, study.gradients,

@@ -14,6 +14,7 @@ from dadapt_cli._typing import Metric, Scale
 from dadapt_cli.errors import UsageError
 from dadapt_cli.solver.checks import choice, number
 from dadapt_cli.solver.declared import FULL_BATCH, MINIBATCH, NAMED, declared, option
+from dadapt_cli.system import memory
 
 if TYPE_CHECKING:
     from dadapt_cli.algorithms import Algorithm, Info
@@ -152,6 +153,10 @@ class Options:
         None, "Row blocks computed at once; default: the cores.", at_least=1
     )
 
+    memory_limit: str | None = _budget(
+        None, "Most memory of the process, as 8G or 500M; default: what is free.", metavar="SIZE"
+    )
+
     every: str | int = _output(
         "log",
         "Reported iterations: log (1, 2, 5, ...), auto (some 100) or each K-th.",
@@ -208,6 +213,10 @@ class Options:
             )
         for label in () if isinstance(self.weight, str) else self.weight:
             number("weight", label)
+        try:
+            _ = self.memory_bytes
+        except ValueError as error:
+            raise UsageError(f"--memory-limit: {error}; give 8G, 500M or a number") from None
         if self.stop_when_proven is not None:
             if self.stop_when_proven > 1:
                 raise UsageError(f"--stop-when-proven {self.stop_when_proven:g}; give at most 1")
@@ -219,6 +228,11 @@ class Options:
                 "cannot be kept; --algo orth can"
             )
         return algorithm
+
+    @property
+    def memory_bytes(self) -> int | None:
+        """Of ``memory_limit``; ValueError where it is none."""
+        return None if self.memory_limit is None else memory.size(self.memory_limit)
 
     def resolved(self, info: Info) -> Options:
         """With the algorithm's own defaults filled in; ``constant`` is no schedule's name."""

@@ -54,6 +54,9 @@ def unusual(data: Prepared, problem: Problem) -> list[str]:
         lines.append(
             f"--scale {data.scaling.kind} only divides: there is no shift, zeros stay zeros"
         )
+    if problem.sums is not None:
+        empty = problem.sums.empty_rows
+        return [*lines, f"{empty} of {problem.n} rows have no features"] if empty else lines
     rows = problem.X.any(axis=1) if isinstance(problem.X, np.ndarray) else np.diff(problem.X.indptr)
     empty = int(np.count_nonzero(np.asarray(rows) == 0))
     if empty == problem.n:

@@ -195,14 +195,14 @@ def outcome(
     chosen = min(known, key=lambda name: known[name]) if known else "best"
     w = problem.rescaled(points[chosen])
     scores = average_scores if chosen == "average" else None
-    scores = problem.scores(w) if scores is None else scores
+    accuracy, log_loss = problem.judged(w, scores)
     return Outcome(
         status="failed" if ending.reason is not None else str(ending.status),
         row=row,
         iterate=chosen,
         w=w.copy(),
-        accuracy=problem.accuracy(scores),
-        log_loss=problem.mean_loss(scores),
+        accuracy=accuracy,
+        log_loss=log_loss,
         last_growth=ending.growth,
         signal=trace.monitor.interrupts.caught,
         reason=ending.reason,

@@ -225,7 +225,7 @@ def test_words_that_stand_elsewhere_are_the_declared_ones() -> None:
 def test_what_a_resumed_run_may_change() -> None:
     assert set(BUDGETS) == {
         *("iterations", "epochs", "tol", "time_limit", "every", "threads"),
-        *("stop_when_proven", "certificate"),
+        *("stop_when_proven", "certificate", "memory_limit"),
     }
     assert set(OWN) == {"checkpoint", "resume", "restart", "checkpoint_every"}
 
