@@ -115,8 +115,8 @@ def several(
     samples: Samples, options: Options, wanted: Any, monitor: Monitor, held_out: Tested
 ) -> int:
     """Fit along a path, in folds, or both, as the command's options say; return the exit code."""
-    from dadapt_cli.cross_validation import cross_validate
-    from dadapt_cli.path import Path, follow
+    from dadapt_cli.model_selection.cross_validation import cross_validate
+    from dadapt_cli.model_selection.path import Path, follow
 
     path = None if wanted.path is None else Path.parse(wanted.path)
     if wanted.cross_validate is None:
@@ -137,7 +137,7 @@ def _refit(samples: Samples, options: Options, save: str, monitor: Monitor) -> N
     """Fit all of the data at the point that was chosen, as closely as the folds; keep the model."""
     from dataclasses import replace
 
-    from dadapt_cli.path import encode, tolerance
+    from dadapt_cli.model_selection.path import encode, tolerance
     from dadapt_cli.solver.monitor import Monitor
     from dadapt_cli.solver.stages import fit_source
 

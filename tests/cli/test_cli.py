@@ -12,7 +12,7 @@ import pytest
 
 import dadapt_cli
 from dadapt_cli.algorithms import names
-from dadapt_cli.docs import FOLDER
+from dadapt_cli.cli.docs import FOLDER
 
 from ..conftest import DATA, Ran
 

@@ -19,8 +19,8 @@ import pytest
 import typer
 from typer.main import get_command
 
-from dadapt_cli import DAdaptClassifier, algorithms, docs
-from dadapt_cli.cli import paper
+from dadapt_cli import DAdaptClassifier, algorithms
+from dadapt_cli.cli import docs, paper
 from dadapt_cli.cli._options import Command, deferred
 from dadapt_cli.cli._reading import Reading
 from dadapt_cli.cli.fit import Wanted
@@ -104,7 +104,9 @@ def test_a_rule_that_no_option_has_is_an_error() -> None:
 
 @pytest.mark.parametrize("path", docs.pages(), ids=lambda path: path.name)
 def test_the_pages_are_fresh(path: Path) -> None:
-    assert path.read_text(encoding="utf-8") == docs.pages()[path], "run python -m dadapt_cli.docs"
+    assert path.read_text(encoding="utf-8") == docs.pages()[path], (
+        "run python -m dadapt_cli.cli.docs"
+    )
 
 
 def test_defaults_travel() -> None:

@@ -16,10 +16,10 @@ import numpy as np
 import pytest
 
 from dadapt_cli import model as models
-from dadapt_cli.cross_validation import cross_validate
 from dadapt_cli.errors import InputOutputError, UsageError
-from dadapt_cli.path import RELATIVE, follow
-from dadapt_cli.path import Path as Values
+from dadapt_cli.model_selection.cross_validation import cross_validate
+from dadapt_cli.model_selection.path import RELATIVE, follow
+from dadapt_cli.model_selection.path import Path as Values
 from dadapt_cli.solver import fit
 from dadapt_cli.solver.monitor import Monitor
 from dadapt_cli.solver.options import Options

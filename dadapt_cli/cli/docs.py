@@ -1,4 +1,4 @@
-"""The pages that declarations make: ``python -m dadapt_cli.docs`` writes them.
+"""The pages that declarations make: ``python -m dadapt_cli.cli.docs`` writes them.
 
 options.md has the options of ``fit``, commands.md the help of every command, dadapt.1 is the page
 for man, records.md and records.schema.json have the keys of every record.
@@ -24,11 +24,11 @@ from dadapt_cli.solver.checks import Range
 from dadapt_cli.solver.declared import FULL_BATCH, MINIBATCH, Declared, declared
 from dadapt_cli.solver.options import Options
 
-FOLDER = Path(__file__).parent.parent / "docs"
+FOLDER = Path(__file__).parent.parent.parent / "docs"
 
 HEAD = """# Options of `dadapt fit`
 
-Made by `python -m dadapt_cli.docs`; do not edit. In the library an option has underscores:
+Made by `python -m dadapt_cli.cli.docs`; do not edit. In the library an option has underscores:
 `dadapt.fit(X, y, lbfgs_pairs=10)`. One that the algorithm does not take is refused, not ignored;
 where the last column says *some*, `dadapt algorithms` names them.
 """
@@ -99,7 +99,9 @@ def _helps(command: Any, name: str, parent: Any, **settings: Any) -> Iterator[tu
 def commands() -> str:
     """The help of every command, in Markdown."""
     parts = [f"## {name}\n\n```text\n{text}\n```\n" for name, text in helps(80)]
-    return "\n".join(["# Commands\n\nMade by `python -m dadapt_cli.docs`; do not edit.\n", *parts])
+    return "\n".join(
+        ["# Commands\n\nMade by `python -m dadapt_cli.cli.docs`; do not edit.\n", *parts]
+    )
 
 
 def manual() -> str:
@@ -122,7 +124,7 @@ def _roff(line: str) -> str:
 
 RECORDS_HEAD = """# Records
 
-Made by `python -m dadapt_cli.docs`; do not edit. What the commands print for machines, key by key.
+Made by `python -m dadapt_cli.cli.docs`; do not edit. What the commands print for machines, key by key.
 The same as JSON Schema (2020-12) comes with the package:
 
 ```sh
