@@ -116,7 +116,10 @@ class Block:
 
     def forward(self, w: Array) -> None:
         """Compute the scores."""
-        self.scores[...] = self.X @ w
+        if isinstance(self.X, np.ndarray):
+            np.matmul(self.X, w, out=self.scores)
+        else:
+            self.scores[...] = self.X @ w
         if self.dropped is not None:
             self.scores[self.dropped] = -np.inf
 
