@@ -1,9 +1,7 @@
 r"""The scores of a point and of directions through it, relative to each row's own class.
 
 For two classes :math:`u_i = -y_i z_i`, for more :math:`u_{ic} = z_{ic} - z_{i y_i}`: linear in the
-weights as z is, and the loss is log(1 + o) with o the sum of exp(u) over the other classes, so the
-exponential needs no maximum before it and the own class no gather after it. Where it overflows, a
-block is computed again with its maximum taken out.
+weights as z is, so that a step moves them by those of its direction. Their link: :mod:`.losses`.
 
 What is kept of a block's link is q, the probability of the wrong class (two classes), or the
 derivative of the loss in each score (more): the gradient and the curvature along any direction
@@ -15,7 +13,6 @@ consecutive, and sums run over the blocks in an order that the number of threads
 
 from __future__ import annotations
 
-import math
 from dataclasses import dataclass
 from functools import partial
 from typing import Any, TypeAlias
@@ -25,10 +22,8 @@ import numpy as np
 from dadapt_cli._typing import Array, Indices, Matrix
 from dadapt_cli.objective import Problem
 from dadapt_cli.objective.blocks import BLOCK, THREADS_FROM, rows_of
+from dadapt_cli.objective.losses import SCORES, logistic, softmax
 from dadapt_cli.objective.products import add_transposed, forward
-
-SCORES = 49152
-"""That are handled at once: 0.4 MB of float64 for each array (measured, benchmarks/solve.py)."""
 
 PARTS = 8
 """That threads share, at most: from the shape alone, so that theirs changes no digit."""
@@ -167,47 +162,14 @@ class Margins:
                 if b:
                     self.E[block.rows] *= own(b)
                     self.V[block.rows] += self.E[block.rows]
-                found = self._link(block, moved)
-                total += found if found < math.inf else self._safe_link(block, moved)
+                u, R = self.U[block.rows], self.R[block.rows]
+                if moved:
+                    u = np.add(u, self.V[block.rows], out=R)
+                if block.own is None:
+                    total += logistic(u, R, block.work, block.sample_weight)
+                else:
+                    total += softmax(u, block.own, R, block.sample_weight)
         return total
-
-    def _margins(self, block: Rows, moved: bool) -> tuple[Array, Array]:
-        """U or U + V of a block, and its part of R."""
-        U, R = self.U[block.rows], self.R[block.rows]
-        return (np.add(U, self.V[block.rows], out=R) if moved else U), R
-
-    def _link(self, block: Rows, moved: bool) -> float:
-        """Sum of the losses of a block; infinite or no number where the exponential overflows."""
-        u, R = self._margins(block, moved)
-        np.exp(u, out=R)
-        if block.own is None:
-            loss = _total(np.log1p(R, out=block.work), block.sample_weight)
-            np.divide(R, np.add(R, 1.0, out=block.work), out=R)
-            return loss
-        flat = R.reshape(-1)
-        flat[block.own] = 0.0
-        others: Array = R @ self.ones
-        share = 1.0 / (others + 1.0)
-        R *= share[:, None]
-        flat[block.own] = -others * share
-        return _total(np.log1p(others), block.sample_weight)
-
-    def _safe_link(self, block: Rows, moved: bool) -> float:
-        """The same for margins of any size."""
-        u, R = self._margins(block, moved)
-        if block.own is None:
-            e = np.exp(-np.abs(u))
-            losses = np.log1p(e) + np.maximum(u, 0.0)
-            R[...] = np.where(u > 0, 1.0, e) / (1.0 + e)
-            return _total(losses, block.sample_weight)
-        top = u.max(axis=1)  # at least 0, of the own class
-        np.exp(u - top[:, None], out=R)
-        flat = R.reshape(-1)
-        flat[block.own] = 0.0
-        others, own = R @ self.ones, np.exp(-top)
-        R /= (others + own)[:, None]
-        flat[block.own] = -others / (others + own)
-        return _total(top + np.log(others + own), block.sample_weight)
 
     def gradient(self) -> Array:
         """X' residual over what the mean is over, (p,) or (p, C) float64: the l2 term is not in."""
@@ -304,12 +266,3 @@ def _added(sums: list[Curvatures]) -> Curvatures:
 def _sum(a: Array, b: Array) -> float:
     """<a, b> of one block, in its dtype: at most SCORES terms."""
     return float(np.dot(a.reshape(-1), b.reshape(-1)))
-
-
-def _total(losses: Array, sample_weight: Array | None) -> float:
-    """Their (weighted) sum, in float64 whatever they are."""
-    if sample_weight is None:
-        return float(np.add.reduce(losses, dtype=np.float64))
-    return float(
-        losses.astype(np.float64, copy=False) @ sample_weight.astype(np.float64, copy=False)
-    )
