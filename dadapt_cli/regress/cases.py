@@ -96,13 +96,14 @@ def stored(known: Reference) -> Record:
     return kept
 
 
-def describe(found: tuple[str, Path]) -> Record:
+def describe(found: tuple[str, Path, Record]) -> Record:
     """What a baseline keeps of a problem before any run: hash, shape and references.
 
     Parameters
     ----------
     found
-        The problem's name and its file.
+        The problem's name, its file, and what a baseline has of it that is to be kept if the text
+        is still the same; may be empty.
 
     Returns
     -------
@@ -115,9 +116,11 @@ def describe(found: tuple[str, Path]) -> Record:
     DataError
         The file is not LIBSVM data, or not the problem's.
     """
-    name, path = found
+    name, path, kept = found
     loaded = load(path)
     verify_loaded(named(name), loaded)
+    if kept.get("sha256") == loaded.sha256:
+        return {key: kept[key] for key in ("sha256", "shape", "references")}
     try:
         classes = labels.encode(loaded.y)
     except DataError as error:

@@ -29,8 +29,8 @@ def fit(
         The command line's options with underscores: algo, iterations, d0, bound,
         gradient_bound, l2, bias, intercept, weight (a dict of labels), scale, reference,
         tol, time_limit, positive, every, dtype, threads, metric, memory, inner, lbfgs_pairs,
-        epochs, batch_size, schedule, seed, average, momentum, betas, lr, variant, checkpoint,
-        resume, restart, checkpoint_every.
+        epochs, batch_size, schedule, seed, average, beta, c, momentum, betas, lr, variant,
+        checkpoint, resume, restart, checkpoint_every.
 
     Returns
     -------
