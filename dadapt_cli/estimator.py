@@ -340,7 +340,7 @@ average, beta, momentum, betas, lr, variant, reference, time_limit, every
         for batch in batches.epoch():
             algorithm.step(self._state, batches.gradient(*batch, self._state.x))
             self.n_iter_ += 1
-        self._keep(self._state.x, X.shape[1])
+        self._keep(self._state.point, X.shape[1])
         self.d_ = self._state.d
         return self
 

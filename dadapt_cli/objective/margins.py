@@ -13,6 +13,7 @@ consecutive, and sums run over the blocks in an order that the number of threads
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from functools import partial
 from typing import Any, TypeAlias

@@ -109,16 +109,18 @@ def run(
     if update:
         made["tolerances"] = {**baseline.empty()["tolerances"], **made["tolerances"]}
         progress("computing f*")
-        for name, new in zip(there, side_by_side(describe, [*there.items()]), strict=True):
-            old = entries.get(name, {})
-            same = old.get("sha256") == new["sha256"]
-            kept = {
+        others = {
+            name: {
                 algo: penalties
-                for algo, penalties in (old["algorithms"].items() if same else ())
+                for algo, penalties in entries.get(name, {"algorithms": {}})["algorithms"].items()
                 if algo in BUDGETS and algo not in algos
             }
-            if kept:  # measured from these f*
-                new = {**new, "references": old["references"]}
+            for name in there
+        }  # measured from the references that are there
+        work = [(n, path, entries[n] if others[n] else {}) for n, path in there.items()]
+        for name, new in zip(there, side_by_side(describe, work), strict=True):
+            same = entries.get(name, {}).get("sha256") == new["sha256"]
+            kept = others[name] if same else {}
             entries[name] = {**new, "algorithms": kept, "environment": _environment()}
     cases = {
         name: [

@@ -30,7 +30,7 @@ def fit(
         The command line's options with underscores: algo, iterations, d0, bound,
         gradient_bound, l2 (1/n unless given), C, bias, intercept, weight (a dict of labels, or
         "balanced"), scale, reference, tol, time_limit, positive, every, dtype, threads, metric,
-        memory, inner, lbfgs_pairs, epochs, batch_size, schedule, seed, average, momentum, betas,
+        memory, inner, lbfgs_pairs, epochs, batch_size, schedule, seed, average, beta, c, momentum, betas,
         lr, variant, checkpoint, resume, restart, checkpoint_every, memory_limit.
 
     Returns

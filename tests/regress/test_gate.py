@@ -215,6 +215,8 @@ def test_update_keeps_the_rest_and_better_passes(gate: Any, tmp_path: Path) -> N
     first = json.loads(path.read_bytes())
     figures = first["problems"]["iris.scale"]["algorithms"]["gd"]["l2=0"]
     figures["suboptimality_last"] *= 2
+    known = first["problems"]["iris.scale"]["references"]["l2=0"]
+    known["method"] = "from another day"
     path.write_text(json.dumps(first))
     ran = gate("iris", "-a", "gd", "--baseline", path)
     assert ran.code == 0
@@ -223,6 +225,11 @@ def test_update_keeps_the_rest_and_better_passes(gate: Any, tmp_path: Path) -> N
     second = json.loads(path.read_bytes())
     assert set(second["problems"]["iris.scale"]["algorithms"]) == {"gd", "orth"}
     assert second["problems"]["wine.scale"] == first["problems"]["wine.scale"]
+    # the figures of gd are measured from this f*; once none is left, f* is computed anew
+    assert second["problems"]["iris.scale"]["references"]["l2=0"] == known
+    assert gate("iris", "-a", "gd", "-a", "orth", "--baseline", path, "--update").code == 0
+    third = json.loads(path.read_bytes())["problems"]["iris.scale"]["references"]["l2=0"]
+    assert third["method"] != known["method"]
     assert gate("iris", "wine", "-a", "gd", "-a", "orth", "--baseline", path).code == 0
 
 

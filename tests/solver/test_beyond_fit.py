@@ -200,3 +200,80 @@ def test_what_cannot_be_used_is_refused(options: dict[str, Any], message: str) -
     X, y = read_libsvm(DATA / "iris.scale")
     with pytest.raises(UsageError, match=re.escape(message)):
         fit(X, y, **options)
+
+
+BEYOND: tuple[dict[str, Any], ...] = (
+    {"algo": "accel"},
+    {"algo": "accel", "variant": "coordinate"},
+    {"algo": "dual-avg", "average": "anytime"},
+    {"algo": "dual-avg", "average": "schedule-free"},
+    {"algo": "gd", "average": "schedule-free"},
+    {"algo": "gd", "schedule": "linear"},
+    {"algo": "adagrad", "average": "anytime"},
+)
+
+
+@pytest.mark.parametrize("options", BEYOND, ids=str)
+def test_a_zero_gradient_at_the_start_is_said(options: dict[str, Any]) -> None:
+    result = fit([[0.0], [0.0]], [1, -1], iterations=20, reference="none", d0=0.25, **options)
+    assert result.status == "optimal"
+    assert result.d == 0.25
+    assert result.end["diagnosis"][0] == "already optimal: the gradient at x_0 is zero"
+
+
+@pytest.mark.parametrize("options", BEYOND, ids=str)
+def test_a_d_that_does_not_grow_is_said(options: dict[str, Any]) -> None:
+    """d0 above D: every d_hat stays below it, and whoever knows D says so."""
+    told = fitted("", "iris.scale", d0=100.0, **options)
+    assert {row["d"] for row in told.trace} == {100.0}
+    assert any("exceeds D" in line for line in told.end["diagnosis"])
+    alone = fitted("", "iris.scale", d0=100.0, reference="none", **options)
+    assert (
+        "d has not grown since the start: every d_hat since then was smaller"
+        in (alone.end["diagnosis"])
+    )
+
+
+@pytest.mark.parametrize("options", BEYOND, ids=str)
+def test_an_l2_term_that_leaves_one_step_to_make(options: dict[str, Any]) -> None:
+    """At l2 = 1e8 the minimum is g_0/l2 away, and f - f* is 1e-9 before any step."""
+    result = fitted("", "iris.scale", **{**options, "l2": 1e8})
+    D = result.reference["D_inf" if options.get("variant") or options["algo"] == "adagrad" else "D"]
+    assert 0 < result.d <= D * (1 + 1e-9) + result.reference["D_error"]
+    first = result.trace[0]["suboptimality_last"]
+    assert result.end["suboptimality_best"] <= max(0.5 * first, 1e-14)
+    assert result.status in ("iterations", "precision", "optimal")
+    for row in result.trace[1:]:
+        assert row["suboptimality_average"] <= row["bound"] + 1e-14
+
+
+@pytest.mark.parametrize(
+    "typed",
+    [
+        ("-a", "accel", "--c", 0.99),
+        ("-a", "accel", "--c", "nan"),
+        ("-a", "dual-avg", "--average", "schedule-free", "--beta", 1.01),
+        ("-a", "sgd", "--average", "schedule-free", "--beta", -0.01),
+        ("-a", "gd", "--schedule", "linear"),
+        ("-a", "adam", "--schedule", "cosine"),
+        ("-a", "accel", "--average", "anytime"),
+        ("-a", "cocob", "--average", "schedule-free"),
+        ("-a", "accel", "--epochs", 3),
+        ("-a", "adam", "--average", "schedule-free", "--schedule", "linear", "--epochs", 9),
+    ],
+    ids=str,
+)
+def test_the_command_line_refuses_with_one_line(cli: Any, typed: tuple[Any, ...]) -> None:
+    ran = cli("fit", DATA / "iris.scale", *typed)
+    assert (ran.code, ran.out) == (2, "")
+    assert ran.err.count("\n") == 1
+    assert ran.err.startswith("dadapt: --")
+
+
+def test_the_table_has_what_an_algorithm_adds(cli: Any) -> None:
+    common = ("fit", DATA / "glass.scale", "--l2", "1/n", "-n", 50)
+    assert "rejected" in cli(*common, "-a", "accel").out
+    assert "bound last" in cli(*common, "-a", "gd", "--schedule", "linear").out
+    plain = cli(*common, "-a", "gd").out
+    assert "rejected" not in plain
+    assert "bound last" not in plain

@@ -229,22 +229,27 @@ def test_every_budget_reports_row_zero() -> None:
     assert [k for k in range(7) if Budget(60, every=3).reports(k)] == [0, 3, 6]
 
 
-SLOW = {"dada", "dog", "prodigy-gd", "schedule-free"}
-FULL_BATCH = [
-    name
+LOOSE = {("dada", "wine.scale"): 1e-2, ("schedule-free", "wdbc.scale.xz"): 0.1}
+"""Tolerances of those that come no nearer in 3000 steps."""
+
+CERTIFIED = [
+    (name, path)
     for name, module in table().items()
-    if not (module.INFO.minibatch or "f_star" in module.INFO.wants or name in SLOW)
+    for path in ("wine.scale", "wdbc.scale.xz")
+    if not module.INFO.minibatch
+    # its points jump to and fro there: the least f is near f*, and no point's gradient is small
+    and (name, path) != ("dada", "wdbc.scale.xz")
 ]
 
 
-@pytest.mark.parametrize("algo", FULL_BATCH)
-@pytest.mark.parametrize("path", ["wine.scale", "wdbc.scale.xz"])
+@pytest.mark.parametrize(("algo", "path"), CERTIFIED)
 def test_a_tolerance_is_certified_with_an_intercept(algo: str, path: str) -> None:
     """Without a reference, by the dual point; the reference only judges it, to its own gap."""
     X, y = read(path)
     options = {"l2": "1/n", "intercept": True, "iterations": 3000}
-    tol = 1e-2 if find(algo).INFO.averages else 1e-8
-    result = fit(X, y, algo=algo, tol=tol, reference="none", **options)
+    tol = LOOSE.get((algo, path), 1e-2 if find(algo).INFO.averages else 1e-8)
+    unknown = "auto" if "f_star" in find(algo).INFO.wants else "none"
+    result = fit(X, y, algo=algo, tol=tol, reference=unknown, **options)
     assert result.status == "tolerance"
     known = fit(X, y, algo="orth", **options).reference
     assert result.end["f_best"] - known["f_star"] + known["gap"] <= tol
