@@ -15,10 +15,11 @@ if TYPE_CHECKING:
     from dadapt_cli.estimator import DAdaptClassifier as DAdaptClassifier
     from dadapt_cli.libsvm import read_libsvm as read_libsvm
     from dadapt_cli.libsvm import write_libsvm as write_libsvm
+    from dadapt_cli.packed.folder import opened as packed
     from dadapt_cli.solver import fit as fit
     from dadapt_cli.solver.stages import FitResult as FitResult
 
-__version__ = "0.1.0"
+__version__ = "0.2.0"
 
 _HOMES = {
     "Comparison": "dadapt_cli.compare.result",
@@ -37,16 +38,19 @@ __all__ = [
     "__version__",
     "compare",
     "fit",
+    "packed",
     "read_libsvm",
     "write_libsvm",
 ]
 
 
 def __getattr__(name: str) -> Any:
+    if name == "packed":
+        return import_module("dadapt_cli.packed")
     if name not in _HOMES:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
     return getattr(import_module(_HOMES[name]), name)
 
 
 def __dir__() -> list[str]:
-    return sorted({*globals(), *_HOMES})
+    return sorted({*globals(), *_HOMES, "packed"})

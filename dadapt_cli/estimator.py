@@ -53,10 +53,13 @@ def _learns_in_parts(self: DAdaptClassifier) -> bool:
 
 
 class DAdaptClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
-    r"""Logistic regression, binary or softmax, without a learning rate.
+    r"""Logistic regression; unlike in a fit, ``orth`` with ``newton`` and 10 pairs, tol, intercept.
 
-    Minimises the weighted mean of the losses plus (l2/2) ||coef||^2. With ``l2="1/n"``, n the sum
-    of the weights, that is the objective of ``LogisticRegression(C=1)``.
+    Binary or softmax, without a learning rate: minimises the weighted mean of the losses plus
+    (l2/2) ||coef||^2. With ``l2="1/n"``, the default, n the sum of the weights, that is the
+    objective of ``LogisticRegression(C=1)``. In these defaults it differs from the fits of the
+    command line, which run ``dual-avg`` (``orth`` with ``exact`` and no pairs), without an
+    intercept, to the end of their iterations.
 
     Parameters
     ----------

@@ -51,6 +51,9 @@ HUGE = 10_000_000
 LATER = 4.0
 """Builds that the steps with a diagonal may cost before the factor is made."""
 
+NOTHING = 2_000_000
+"""Multiplications in a sample of all rows that cost no more than its calls."""
+
 SHARE = 1.5
 """Of the next build, which the steps must have cost before it is made."""
 
@@ -98,6 +101,8 @@ def plan(problem: Problem) -> Plan:
     best, unknowns = ("full", p * C) if problem.softmax else ("binary", p)
     rows = min(n, max(10 * p, 3 * unknowns, 256) if problem.softmax else max(10 * p, 512))
     few, step = min(n, 10 * p), step_seconds(problem)
+    rows = n if n * unknowns**2 <= NOTHING else rows
+    few = n if n * p**2 <= NOTHING else few
     if p > 2 * n:
         reason = "more than twice as many features as samples: L-BFGS pairs alone"
         return Plan("identity", 10, 0, few, step, reason)

@@ -35,6 +35,7 @@ class Shared:
     )
     positive: int | None = _data("positive")
     l2: str | float = _objective("l2")
+    C: float | None = _objective("C")
     bias: bool = _objective("bias")
     intercept: bool = _objective("intercept")
     reference: str | float = _objective("reference")
@@ -98,6 +99,11 @@ def main(
     """Compare algorithms and other solvers on the same problem, with certified gaps.
 
     Gradients and seconds to 1e-2, 1e-3 and 1e-6 of f(0) - f*; the referee judges every answer.
+
+    Examples
+    --------
+    dadapt compare iris -a newton,accel,dual-avg
+    dadapt compare a9a -a auto --with liblinear --repeat 5
     """
     import logging
 

@@ -116,7 +116,7 @@ class Block:
 
     def forward(self, w: Array) -> None:
         """Compute the scores."""
-        self.scores[...] = self.X @ w
+        self.scores[...] = self.X @ w if w.any() else 0.0
         if self.dropped is not None:
             self.scores[self.dropped] = -np.inf
 

@@ -26,8 +26,8 @@ DROPS = (60, 80, 95)
 
 
 def schedule(name: str, epoch: int) -> float:
-    """Factor of the step size in an epoch, counted from 1: ``paper`` or ``constant``."""
-    if name == "constant":
+    """Factor of the step size in an epoch, counted from 1: ``paper``, or ``constant``, ``none``."""
+    if name in ("constant", "none"):
         return 1.0
     return float(10.0 ** -sum(epoch >= drop for drop in DROPS))
 
@@ -59,6 +59,11 @@ class Batches:
         self.densify = not self.dense and row_bytes * self.size <= WIDEST_BATCH_BYTES
         self.chunk = chunk_rows(row_bytes, self.size)
 
+    @property
+    def count(self) -> int:
+        """Batches in an epoch."""
+        return -(-self.problem.n // self.size)
+
     def epoch(self, done: int = 0) -> Iterator[tuple[Matrix, Array | Indices, Array | None]]:
         """The batches after the first `done` of an epoch: rows of X, shape (b, p), y and weights.
 
@@ -75,6 +80,11 @@ class Batches:
             for i in range(max(0, done - begin), len(rows), self.size):
                 own = slice(i, i + self.size)
                 yield X_chunk[own], y_chunk[own], None if c_chunk is None else c_chunk[own]
+
+    def passes(self, steps: int) -> float:
+        """Over the samples, that so many steps from the beginning are."""
+        whole, more = divmod(steps, -(-self.problem.n // self.size))
+        return whole + more * self.size / self.problem.n
 
     def gradient(self, X: Matrix, y: Array | Indices, c: Array | None, w: Array) -> Array:
         """Gradient on one batch, mean over the batch plus the l2 term, shape of `w`; new array.

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, TextIO, TypeAlias
 
 from rich.console import Console
@@ -18,6 +18,8 @@ from dadapt_cli.render.spark import BARS, sparkline
 Info: TypeAlias = Any
 """What is known about an algorithm: an object with the fields of ``algorithms.Info``."""
 
+Column: TypeAlias = tuple[str, str, str]
+
 # header, record key, format; what is dropped first when the screen is narrow comes last here
 COLUMNS = (
     ("epoch", "epoch", "d"),
@@ -26,17 +28,25 @@ COLUMNS = (
     ("f-f* last", "suboptimality_last", ".1e"),
     ("average", "suboptimality_average", ".1e"),
     ("best", "suboptimality_best", ".1e"),
-    ("d/D", "share", ".3f"),
+    ("d/D", "d_over_D", ".3f"),
     ("bound", "bound", ".1e"),
+    ("bound last", "bound_last", ".1e"),
+    ("rejected", "rejected", "d"),
     ("test acc", "test_accuracy", ".4f"),
     ("test loss", "test_log_loss", ".4f"),
     ("||g||", "grad_norm", ".1e"),
     ("s", "seconds", ".2f"),
+    ("rejected", "rejected", "d"),
+    ("gradients", "gradients", ".4g"),
 )
-ORDER = ("epoch", "k", "d", "share",
+ORDER = ("epoch", "k", "gradients", "rejected", "d", "d_over_D",
          "suboptimality_last", "suboptimality_average", "suboptimality_best",
-         "f_last", "f_average", "f_best", "bound", "grad_norm",
+         "f_last", "f_average", "f_best", "bound", "bound_last", "grad_norm", "rejected",
          "test_accuracy", "test_log_loss", "seconds")  # fmt: skip
+
+NO_WIDTHS: Mapping[str, int] = {}
+WIDTHS = {"d": 6, "#.4g": 9, ".4g": 6, ".1e": 7, ".2f": 6, ".3f": 5, ".4f": 6, ".6f": 9}
+"""Characters that numbers of a format take, where a row is printed before the next is known."""
 
 STATUS = {
     "iterations": "all iterations made",
@@ -54,28 +64,42 @@ def _number(value: float | None, form: str) -> str:
     return "" if value is None else format(value, form)
 
 
-def _columns(steps: Sequence[Record], width: int) -> list[tuple[str, str, str]]:
-    """The columns that hold something and fit the screen, in reading order."""
+def _columns(
+    steps: Sequence[Record], width: int, widths: Mapping[str, int] = NO_WIDTHS
+) -> list[Column]:
+    """The columns that hold something and fit the screen, in reading order.
+
+    `widths` are those that a column of a format has at least.
+    """
     used = [c for c in COLUMNS if any(step.get(c[1]) is not None for step in steps)]
     if not any(c[1] == "suboptimality_last" for c in used):  # without f*: f itself
         f = [(n, f"f_{n}", ".6f") for n in ("last", "average", "best")]
         f[0] = ("f last", "f_last", ".6f")
         used[2:2] = [c for c in f if any(step.get(c[1]) is not None for step in steps)]
-    while len(used) > 3 and screen.width(_cells(used, steps)) > width:
+    while len(used) > 3:
+        least = [" " * widths.get(form, 0) for _, _, form in used]
+        if screen.width([least, *_cells(used, steps)]) <= width:
+            break
         used.pop()
     return sorted(used, key=lambda c: ORDER.index(c[1]))
 
 
-def _cells(columns: Sequence[tuple[str, str, str]], steps: Sequence[Record]) -> list[list[str]]:
+def _cells(columns: Sequence[Column], steps: Sequence[Record]) -> list[list[str]]:
     """The header and a row a step."""
     rows = [[_number(step.get(key), form) for _, key, form in columns] for step in steps]
     return [[name for name, _, _ in columns], *rows]
 
 
-class Table:
-    """Prints the problem at the start and everything else with the end record.
+def _listed(step: Record) -> bool:
+    """Whether it is a row of ``--every log``: those that ``auto`` has for its curves are more."""
+    return str(step.get("epoch", step["k"])).rstrip("0") in ("", "1", "2", "5")
 
-    `describe` gives the Info of an algorithm by its name and variant.
+
+class Table:
+    """Prints the problem, the trajectory, and with the end record what it means.
+
+    On a terminal a row appears as it is made, in columns that the first two choose; elsewhere all
+    rows choose them, at the end. `describe` gives the Info of an algorithm by name and variant.
     """
 
     def __init__(self, stream: TextIO, describe: Callable[[str, str], Info]) -> None:
@@ -84,6 +108,8 @@ class Table:
         self.info: Info = None
         self.start: Record = {}
         self.steps: list[Record] = []
+        self.columns: list[Column] = []  # of rows that appear as they are made
+        self.printed: Record | None = None
 
     def record(self, record: Record) -> None:
         """Take the next record."""
@@ -93,8 +119,9 @@ class Table:
             for text in self._heading():
                 self._print(text)
         elif record["event"] == "step":
-            D = self.start["reference"][self.info.distance]
-            self.steps.append({**record, "share": record["d"] / D if D and record["d"] else None})
+            self.steps.append(record)
+            if self.console.is_terminal and len(self.steps) > 1:
+                self._print_live()
         else:
             self._print_steps()
             self._print_summary(record)
@@ -117,7 +144,7 @@ class Table:
             ),
             Text(
                 f"{objective['loss']} loss"
-                + (f" + l2/2 ||w||^2, l2 = {objective['l2']:.4g}" if objective["l2"] else "")
+                + _penalty(objective, start["options"])
                 + (", bias feature" if objective["bias"] else "")
                 + (", unpenalised intercept" if objective["intercept"] else "")
                 + (", weighted samples" if objective["weighted"] else "")
@@ -149,15 +176,47 @@ class Table:
         return lines
 
     def _print_steps(self) -> None:
-        columns = _columns(self.steps, self.console.width)
-        self._print("")
-        screen.put_columns(self.console, _cells(columns, self.steps), left=0)
+        if self.columns:
+            if self.printed is not self.steps[-1]:
+                self._print_rows(self.steps[-1:])
+        else:
+            rows = self._thinned()
+            columns = _columns(rows, self.console.width)
+            self._print("")
+            screen.put_columns(self.console, _cells(columns, rows), left=0)
         self._print("")
         if self.console.is_terminal and len(self.steps) > 2 and self._can_draw():
             for name, key in (("d_k ", "d"), ("f-f*", "suboptimality_last")):
                 if line := sparkline([step[key] for step in self.steps]):
                     self._print(f"{name} {line}  (log scale, one bar a row)")
             self._print("")
+
+    def _thinned(self) -> list[Record]:
+        """The rows to print: of ``auto`` those of ``log``, and the last."""
+        if self.start["options"]["every"] != "auto":
+            return self.steps
+        return [step for step in self.steps[:-1] if _listed(step)] + self.steps[-1:]
+
+    def _print_live(self) -> None:
+        """Print the last row, the header and the first before it."""
+        if not self.columns:
+            self.columns = _columns(self.steps, self.console.width, WIDTHS)
+            self._print("")
+            self._print_rows(self.steps[:1], header=True)
+        if self.start["options"]["every"] != "auto" or _listed(self.steps[-1]):
+            self._print_rows(self.steps[-1:])
+
+    def _print_rows(self, steps: Sequence[Record], *, header: bool = False) -> None:
+        """Print rows in the columns chosen before."""
+        widths = [WIDTHS[form] for _, _, form in self.columns]
+        cells = _cells(self.columns, steps)
+        lines = screen.columns(cells, 0, widths=[*map(max, widths, map(len, cells[0]))],
+                               stream=self.console)  # fmt: skip
+        for i, line in enumerate(lines):
+            if header or i:
+                style = "" if i else "bold"
+                self.console.print(Text(line), style=style, soft_wrap=True)
+        self.printed = steps[-1]
 
     def _can_draw(self) -> bool:
         try:
@@ -192,6 +251,18 @@ class Table:
             self._print(f"Theorem 2 returns the average of x_0..x_{end['theorem2_k']}")
         for line in end["diagnosis"]:
             self._print(line)
+
+
+def _penalty(objective: Record, options: Record) -> str:
+    """The l2 term, and how its weight follows from the number of samples."""
+    if not objective["l2"]:
+        return ""
+    rule, value = objective["l2_rule"], f"{objective['l2']:.4g}"
+    shown = {
+        "1/n": f"1/n = {value} (--l2 0: none)",
+        "1/(C n)": f"1/(C n) = {value}, C = {options['C']:g}" if rule == "1/(C n)" else "",
+    }
+    return f" + l2/2 ||w||^2, l2 = {shown.get(rule, value)}"
 
 
 def algorithms(infos: Sequence[Info]) -> None:

@@ -327,8 +327,8 @@ def test_the_drift_of_margins_is_bounded(
     seen: list[tuple[float, float]] = []
     move = newton._move
 
-    def watched(state: newton.Newton, g: np.ndarray, s: np.ndarray, loss: float) -> None:
-        move(state, g, s, loss)
+    def watched(state: newton.Newton, g: np.ndarray, trial: newton.Trial) -> None:
+        move(state, g, trial)
         data, x, at = (a.astype(np.longdouble) for a in (state.problem.X, state.x, state.margins.U))
         exact = data @ x
         if n_classes == 2:

@@ -143,8 +143,8 @@ def test_a_plain_pickle_is_no_checkpoint(tmp_path: Path) -> None:
 
 def test_another_version_is_named(path: str) -> None:
     content = Path(path).read_bytes()
-    Path(path).write_bytes(content.replace(b"checkpoint 2\n", b"checkpoint 27\n", 1))
-    with pytest.raises(InputOutputError, match="version '27', this program has version '2'"):
+    Path(path).write_bytes(content.replace(b"checkpoint 3\n", b"checkpoint 27\n", 1))
+    with pytest.raises(InputOutputError, match="version '27', this program has version '3'"):
         file.read(path)
 
 

@@ -23,7 +23,8 @@ Cli = Callable[..., Ran]
 
 STEP = {
     "event", "k", "d", "d_hat", "step_size", "f_last", "f_average", "f_best", "suboptimality_last",
-    "suboptimality_average", "suboptimality_best", "bound", "grad_norm", "seconds",
+    "suboptimality_average", "suboptimality_best", "bound", "grad_norm", "gradients",
+    "d_over_D", "rejected", "seconds",
 }  # fmt: skip
 END = {"status", "iterate", "accuracy", "log_loss", "diagnosis", "theorem2_k", "environment"}
 

@@ -134,6 +134,34 @@ def test_out_writes_files_and_takes_them_up_again(
     assert {"figure7.png", "figure7-iris.scale.csv"} <= {path.name for path in out.iterdir()}
 
 
+@pytest.mark.parametrize(
+    ("place", "value", "used"),
+    [(("record", "dadapt_adam", "d_std"), None, True),
+     (("record", "dadapt_adam", "log_loss"), None, True),
+     (("record", "dadapt_adam", "accuracy"), 101.0, False),
+     (("record", "grid", 0, "lr"), 0.5, False), (("record", "title"), "\x1b[31m", False),
+     (("curves", "adam", "accuracy"), [50.0], False), (("curves", "adam", "se", 0), "1", False),
+     (("curves", "adam", "more"), 1, False), (("measured",), None, False)],
+)  # fmt: skip
+def test_a_result_of_other_types_is_computed_anew(
+    place: tuple[Any, ...], value: Any, used: bool, cli: Any, tmp_path: Path
+) -> None:
+    command = ("paper", "figure2", "iris", *QUICK, "--grid", "0.1,1,10", "--out", tmp_path)
+    first = cli(*command)
+    path = tmp_path / "figure2-iris.scale.json"
+    good = path.read_bytes()
+    document = json.loads(good)
+    at = document["result"]
+    for name in place[:-1]:
+        at = at[name]
+    at[place[-1]] = value
+    path.write_text(json.dumps(document))
+    again = cli(*command)
+    assert (again.code, again.err) == (0, first.err)
+    assert (path.read_bytes() != good) == used
+    assert (again.out != first.out) == used
+
+
 def test_without_matplotlib_the_files_are_written(
     cli: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -36,7 +36,8 @@ def test_records_are_those_of_the_interface() -> None:
     start = result.start
     assert list(start["data"]) == DATA_KEYS
     assert start["objective"] == {
-        "loss": "softmax", "l2": 1 / 846, "bias": False, "intercept": False, "weighted": False
+        "loss": "softmax", "l2": 1 / 846, "l2_rule": "1/n", "bias": False, "intercept": False,
+        "weighted": False,
     }  # fmt: skip
     assert [row["k"] for row in result.trace] == [0, 1, 2, 5, 7]
     assert result.trace[0]["d_hat"] is None
@@ -61,7 +62,9 @@ def test_row_k_describes_the_point_after_k_steps() -> None:
 
 def test_f_average_is_f_at_the_average() -> None:
     X, y = vehicle()
-    result = fit(X, y, iterations=40, every=40, reference="none", gradient_bound="lipschitz")
+    result = fit(
+        X, y, l2=0.0, iterations=40, every=40, reference="none", gradient_bound="lipschitz"
+    )
     problem = Problem(X, encode(y))
     # With Theorem 2's step the ratio falls to the end here, so its iterate is the last average.
     assert result.end["theorem2_k"] == 39
@@ -86,8 +89,8 @@ def test_tolerance_is_on_the_certified_gap() -> None:
     without = fit(*vehicle(), l2="1/n", tol=1e-3, iterations=10_000, reference="none")
     assert without.status == "tolerance"
     assert without.end["grad_norm"] ** 2 / (2 / 846) <= 1e-3
-    assert fit(*vehicle(), tol=1e-9, iterations=3).status == "iterations"
-    assert fit(*vehicle(), tol=1.2, iterations=3, reference=0.3).status == "tolerance"
+    assert fit(*vehicle(), l2=0.0, tol=1e-9, iterations=3).status == "iterations"
+    assert fit(*vehicle(), l2=0.0, tol=1.2, iterations=3, reference=0.3).status == "tolerance"
 
 
 def test_time_limit() -> None:
@@ -146,12 +149,12 @@ def test_a_signal_ends_the_run_after_its_iteration() -> None:
 def test_diagnosis_speaks_of_what_the_numbers_show() -> None:
     X, y = vehicle()
     assert any("exceeds D" in s for s in fit(X, y, d0=1e3, l2="1/n", iterations=3).end["diagnosis"])
-    slow = fit([[1.0], [-1.0]], [1, 0], iterations=12, reference="none").end["diagnosis"]
+    slow = fit([[1.0], [-1.0]], [1, 0], l2=0.0, iterations=12, reference="none").end["diagnosis"]
     assert any("since the start" in s for s in slow)
     assert any("not asked for" in s for s in slow)
     separable = read("wine.scale")
-    assert any("separable" in s for s in fit(*separable, iterations=3).end["diagnosis"])
-    wrong = fit(X, y, reference=1.3, iterations=50).end["diagnosis"]
+    assert any("separable" in s for s in fit(*separable, l2=0.0, iterations=3).end["diagnosis"])
+    wrong = fit(X, y, l2=0.0, reference=1.3, iterations=50).end["diagnosis"]
     assert any("given f*" in s for s in wrong)
     near = fit(*read("iris.scale"), l2=0.1, iterations=3000).end["diagnosis"]
     assert any("d_hat < d is normal" in s for s in near)
