@@ -22,8 +22,8 @@ OWN = (
 """Options that a name may have after colons."""
 
 SHARED = (
-    "scale", "weight", "positive", "l2", "bias", "intercept", "reference", "iterations", "epochs",
-    "tol", "time_limit", "threads",
+    "scale", "weight", "positive", "l2", "C", "bias", "intercept", "reference", "iterations",
+    "epochs", "tol", "time_limit", "threads",
 )  # fmt: skip
 """Options that all runs share."""
 
