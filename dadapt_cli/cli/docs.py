@@ -124,7 +124,7 @@ def _roff(line: str) -> str:
 
 RECORDS_HEAD = """# Records
 
-Made by `python -m dadapt_cli.cli.docs`; do not edit. What the commands print for machines, key by key.
+Made by `python -m dadapt_cli.cli.docs`; do not edit. What the commands print for machines.
 The same as JSON Schema (2020-12) comes with the package:
 
 ```sh

@@ -57,7 +57,8 @@ def cross_validate(
 
     The parts have the classes in the data's shares and are drawn by ``options.seed``. Weights of
     labels and the scaling concern the fits; what is left out is judged sample by sample, without
-    weights. No f* is computed; without a tolerance, :data:`~dadapt_cli.model_selection.path.RELATIVE` is enough.
+    weights. No f* is computed; without a
+    tolerance, :data:`~dadapt_cli.model_selection.path.RELATIVE` is enough.
 
     Folds run side by side in as many processes as ``options.threads``, by default the cores; each
     is a fit on one thread, so the digits are the same for any number.

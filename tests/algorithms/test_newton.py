@@ -52,7 +52,10 @@ def test_trajectory_of_the_plain_mathematics(name: str) -> None:
     k = len(result.trace)
     assert k >= newton_plain.STEPS, "or it has ended before anything was seen"
     np.testing.assert_allclose([row["f_last"] for row in result.trace], golden["f"][:k], rtol=rtol)
-    np.testing.assert_allclose([row["d"] for row in result.trace], golden["d"][:k], rtol=rtol)
+    # What rounding may hide is taken off d: from a point near the optimum, 1e-7 of it.
+    d = np.array([row["d"] for row in result.trace])
+    np.testing.assert_allclose(d, golden["d"][:k], rtol=max(rtol, 1e-6))
+    assert (d <= np.array(golden["d"][:k]) * (1 + rtol)).all()
     np.testing.assert_allclose(result.w.ravel(), golden["x"][k - 1], rtol=100 * rtol, atol=rtol)
 
 

@@ -102,6 +102,9 @@ def test_a_rule_that_no_option_has_is_an_error() -> None:
         declared(Wrong)
 
 
+HINT = "run python -m dadapt_cli.cli.docs"
+
+
 @pytest.mark.parametrize("path", docs.pages(), ids=lambda path: path.name)
 def test_the_pages_are_fresh(path: Path) -> None:
     assert path.read_text(encoding="utf-8") == docs.pages()[path], (
