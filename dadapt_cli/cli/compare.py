@@ -29,7 +29,7 @@ class Shared:
     """The options of a fit that all runs share."""
 
     scale: Scale = _data("scale")  # noqa: RUF009
-    weight: Mapping[int, float] = field(
+    weight: Mapping[int, float] | Literal["balanced"] = field(
         default_factory=dict,
         metadata={**Options.__dataclass_fields__["weight"].metadata},
     )

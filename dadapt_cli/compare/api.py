@@ -74,6 +74,8 @@ def plan(
         raise UsageError(f"--repeat {repeat}; give an integer")
     for name in SHARED:
         declared(Options)[name].check(getattr(shared, name))
+    if shared.C is not None and "l2" in given:
+        raise UsageError(f"-C {shared.C:g} is l2 = 1/({shared.C:g} n); leave it or --l2 out")
     if shared.bias and shared.intercept:
         raise UsageError("--bias and --intercept: one constant feature is enough; leave one out")
     return Plan(contenders.find(algo, others, shared, given), shared, int(repeat))

@@ -14,9 +14,6 @@ from dadapt_cli.solver.options import Options
 if TYPE_CHECKING:
     from dadapt_cli.compare.case import Contender
 
-OF_ALL = ("Data", "Objective", "Budget")
-"""Groups of options that all runs share; the others belong to single algorithms."""
-
 OWN = (
     *(name for name, one in declared(Options).items()
       if one.group == "Algorithm" and name not in ("algo", "init")),
@@ -24,12 +21,13 @@ OWN = (
 )  # fmt: skip
 """Options that a name may have after colons."""
 
-SHARED = tuple(
-    name for name, one in declared(Options).items() if one.group in OF_ALL and name not in OWN
-)
+SHARED = (
+    "scale", "weight", "positive", "l2", "C", "bias", "intercept", "reference", "iterations",
+    "epochs", "tol", "time_limit", "threads",
+)  # fmt: skip
 """Options that all runs share."""
 
-MATTER_TO_SOLVERS = ("epochs", "stop_when_proven")
+NOT_FOR_SOLVERS = ("epochs",)
 """Shared options that other solvers have no use for."""
 
 
@@ -78,7 +76,7 @@ def find(
         found.append(_ours(text, shared, given, left))
     for text in theirs:
         found.append(_solver(text))
-        left &= set(MATTER_TO_SOLVERS)
+        left &= set(NOT_FOR_SOLVERS)
     for name in sorted(left):
         raise UsageError(f"--{declared(Options)[name].typed}: none of {_listed(found)} takes it")
     names = [one.name for one in found]

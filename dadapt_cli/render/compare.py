@@ -77,6 +77,9 @@ def _lines(document: Record, width: int) -> Iterator[tuple[str, bool]]:
         if one["target"]["kind"] == "best-seen":
             yield from ((line, False) for line in one["notes"][:1])
         yield one["verdict"], False
+        spent = one["seconds"]
+        judged = f"judging took {_time(spent['judging'])} s, none of it timed"
+        yield f"{_time(spent['solve'])} s were timed in all; {judged}", False
     if document["profile"] is not None:
         yield "", False
         yield from _profile(document["profile"])
@@ -207,8 +210,8 @@ def _count(value: float | None) -> str:
 def _time(value: float | None) -> str:
     if value is None:
         return ""
-    if value < 1e-3:
-        return f"{value:.1e}"
+    if value < 1e-4:
+        return f"{value:.0e}"
     return f"{value:.4f}" if value < 0.1 else f"{value:.3f}" if value < 10 else f"{value:.1f}"
 
 
