@@ -14,13 +14,13 @@ if TYPE_CHECKING:
     from dadapt_cli.libsvm import read_libsvm as read_libsvm
     from dadapt_cli.libsvm import write_libsvm as write_libsvm
     from dadapt_cli.solver import fit as fit
-    from dadapt_cli.solver.stages import FitResult as FitResult
+    from dadapt_cli.solver.result import FitResult as FitResult
 
 __version__ = "0.1.0"
 
 _HOMES = {
     "DAdaptClassifier": "dadapt_cli.estimator",
-    "FitResult": "dadapt_cli.solver.stages",
+    "FitResult": "dadapt_cli.solver.result",
     "fit": "dadapt_cli.solver",
     "read_libsvm": "dadapt_cli.libsvm",
     "write_libsvm": "dadapt_cli.libsvm",
@@ -36,4 +36,4 @@ def __getattr__(name: str) -> Any:
 
 
 def __dir__() -> list[str]:
-    return sorted({*globals(), *_HOMES})
+    return sorted(__all__)
