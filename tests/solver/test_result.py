@@ -66,3 +66,29 @@ def test_dir_shows_the_public_names() -> None:
     assert dir(dadapt) == sorted(dadapt.__all__)
     for name in dadapt.__all__:
         getattr(dadapt, name)
+
+
+def test_a_callback_sees_each_record_and_may_end_the_fit(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    seen: list[dict[str, Any]] = []
+    common: dict[str, Any] = {"every": 1, "reference": "none", "iterations": 50}
+
+    def callback(record: dict[str, Any]) -> bool:
+        seen.append(record)
+        return record.get("k") == 7
+
+    made = fit(*vehicle(), callback=callback, **common)
+    assert made.status == "interrupted"
+    assert made.signal is None
+    assert [record["event"] for record in seen] == ["start", *["step"] * len(made.trace), "end"]
+    assert seen[1:-1] == made.trace
+    assert made.trace[-1]["k"] in (7, 8)
+    assert fit(*vehicle(), callback=seen.append, **common).status == "iterations"
+    adam = fit(*vehicle(), algo="adam", epochs=5, every=1, reference="none",
+               callback=lambda record: record.get("epoch") == 2)  # fmt: skip
+    assert adam.status == "interrupted"
+    assert adam.trace[-1]["epoch"] <= 3
+    with caplog.at_level("INFO", logger="dadapt"):
+        fit(*vehicle(), verbose=True, iterations=3, reference="none")
+    assert [line for line in caplog.messages if line.startswith("k = 2, f = 1.")]
