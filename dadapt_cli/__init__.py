@@ -17,14 +17,14 @@ if TYPE_CHECKING:
     from dadapt_cli.libsvm import write_libsvm as write_libsvm
     from dadapt_cli.packed.folder import opened as packed
     from dadapt_cli.solver import fit as fit
-    from dadapt_cli.solver.stages import FitResult as FitResult
+    from dadapt_cli.solver.result import FitResult as FitResult
 
 __version__ = "0.2.0"
 
 _HOMES = {
     "Comparison": "dadapt_cli.compare.result",
     "DAdaptClassifier": "dadapt_cli.estimator",
-    "FitResult": "dadapt_cli.solver.stages",
+    "FitResult": "dadapt_cli.solver.result",
     "compare": "dadapt_cli.compare",
     "fit": "dadapt_cli.solver",
     "read_libsvm": "dadapt_cli.libsvm",
@@ -53,4 +53,4 @@ def __getattr__(name: str) -> Any:
 
 
 def __dir__() -> list[str]:
-    return sorted({*globals(), *_HOMES, "packed"})
+    return sorted(__all__)

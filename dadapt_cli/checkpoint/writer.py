@@ -12,6 +12,9 @@ from dadapt_cli.checkpoint import file, state
 from dadapt_cli.checkpoint.file import HINT, Checkpoint
 from dadapt_cli.errors import InputOutputError
 
+SOON = 1.0
+"""Seconds after which a run that is killed has not been for nothing."""
+
 
 class NoCheckpoint:
     """Keeps nothing and resumes nothing."""
@@ -49,7 +52,7 @@ class Writer:
         The file, which this process has locked.
     every
         Seconds between two checkpoints; 0: after each iteration. The first is written at once, so
-        that a disk that takes none is found out before the work is done.
+        that a disk that takes none is found out before the work is done, and another after SOON.
     saved, origin
         What the run resumes, and the file it was read from.
 
@@ -73,7 +76,8 @@ class Writer:
         self.head: Record = {}
         self.rows: list[Record] = []
         same = saved is not None and origin == path
-        self._next = time.perf_counter() + every if same else -math.inf
+        self._next = time.perf_counter() + min(SOON, every) if same else -math.inf
+        self._soon = not same
 
     @property
     def seconds(self) -> float:
@@ -101,7 +105,8 @@ class Writer:
         arrays: state.Arrays = {}
         tree = state.take(parts, arrays)
         file.write(self.path, Checkpoint(self.head, self.rows, seconds, tree, arrays))
-        self._next = time.perf_counter() + self.every
+        self._next = time.perf_counter() + (min(SOON, self.every) if self._soon else self.every)
+        self._soon = False
 
     def restored(self, **parts: Any) -> Record:
         """The loop's variables as they were kept, objects overwritten in place; else as given.

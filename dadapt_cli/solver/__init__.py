@@ -5,11 +5,21 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from dadapt_cli._typing import Record
     from dadapt_cli.solver.stages import FitResult
 
 
 def fit(
-    X: Any, y: Any = None, *, sample_weight: Any = None, init: Any = None, **options: Any
+    X: Any,
+    y: Any = None,
+    *,
+    sample_weight: Any = None,
+    init: Any = None,
+    verbose: bool = False,
+    callback: Callable[[Record], Any] | None = None,
+    **options: Any,
 ) -> FitResult:
     """Fit logistic regression without a learning rate.
 
@@ -26,12 +36,18 @@ def fit(
     init
         x_0: an array in the shape of the result's ``w``, a model, or the path of one; by default
         0. D is measured from it.
+    verbose
+        Log a line a reported iteration, and the notes, at level INFO, through the logger
+        ``dadapt``.
+    callback
+        Called with each record as it is made: start, the reported steps (``every``), end. The fit
+        ends after the iteration for which it returns True, with the status ``interrupted``.
     **options
         The command line's options with underscores: algo, iterations, d0, bound,
         gradient_bound, l2 (1/n unless given), C, bias, intercept, weight (a dict of labels, or
         "balanced"), scale, reference, tol, time_limit, positive, every, dtype, threads, metric,
-        memory, inner, lbfgs_pairs, epochs, batch_size, schedule, seed, average, beta, c, momentum, betas,
-        lr, variant, checkpoint, resume, restart, checkpoint_every, memory_limit.
+        memory, inner, lbfgs_pairs, epochs, batch_size, schedule, seed, average, beta, c, momentum,
+        betas, lr, variant, checkpoint, resume, restart, checkpoint_every, memory_limit.
 
     Returns
     -------
@@ -50,6 +66,7 @@ def fit(
         A checkpoint that cannot be written, or resumed.
     """
     import os
+    from dataclasses import replace
 
     import numpy as np
     import scipy.sparse as sp
@@ -58,7 +75,7 @@ def fit(
     from dadapt_cli.errors import DataError, UsageError
     from dadapt_cli.packed.folder import Data
     from dadapt_cli.solver import resume
-    from dadapt_cli.solver.monitor import Monitor
+    from dadapt_cli.solver.monitor import Monitor, Told
     from dadapt_cli.solver.options import Options
     from dadapt_cli.solver.samples import Samples, Source
     from dadapt_cli.solver.stages import fit_source
@@ -87,4 +104,7 @@ def fit(
             samples = Samples(X, np.empty(0), source=source)
         else:
             samples = Samples(X, np.asarray(y), sample_weight)
-        return fit_source(samples, chosen, Monitor(checkpoint=checkpoint), init=start)
+        told = Told(callback, verbose=verbose)
+        monitor = Monitor(told.record, told.note, interrupts=told.interrupts, checkpoint=checkpoint)
+        result = fit_source(samples, chosen, monitor, init=start)
+        return replace(result, signal=None)  # none came: a callback may have ended it

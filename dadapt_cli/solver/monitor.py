@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
@@ -38,3 +39,31 @@ class Monitor:
     interrupts: Interrupts = field(default_factory=Interrupts)
     checkpoint: Writer | NoCheckpoint = field(default_factory=NoCheckpoint)
     watch: Callable[[Any, Any], None] = lambda now, state: None
+
+
+class Told:
+    """Records and notes of a fit for a callback and the log.
+
+    Attributes
+    ----------
+    interrupts
+        Of the fit: caught once the callback returns True, as by a signal of the number 0.
+    """
+
+    def __init__(self, callback: Callable[[Record], Any] | None, *, verbose: bool = False) -> None:
+        self.callback = callback
+        self.log = logging.getLogger("dadapt") if verbose else None
+        self.interrupts = Interrupts()
+
+    def record(self, record: Record) -> None:
+        """Log a step, and hand each record on."""
+        if self.log is not None and record["event"] == "step":
+            d = "" if record["d"] is None else f", d = {record['d']:.6g}"
+            self.log.info("k = %d, f = %.9g%s", record["k"], record["f_last"], d)
+        if self.callback is not None and self.callback(record) is True:
+            self.interrupts.caught = 0
+
+    def note(self, line: str) -> None:
+        """Log a line for the user."""
+        if self.log is not None:
+            self.log.info("%s", line)

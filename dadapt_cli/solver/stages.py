@@ -14,7 +14,6 @@ from dadapt_cli import reference
 from dadapt_cli._typing import Array, Matrix, Record
 from dadapt_cli.algorithms import Algorithm, auto
 from dadapt_cli.errors import CertificateError, DataError, NumericalError
-from dadapt_cli.model import Model
 from dadapt_cli.model.held_out import HeldOut, PackedHeldOut, model_of
 from dadapt_cli.objective import Evaluation, Problem, metric
 from dadapt_cli.objective.ball import Ball
@@ -26,6 +25,7 @@ from dadapt_cli.reference import Reference
 from dadapt_cli.solver import certify, packed, resume, start, trace
 from dadapt_cli.solver.monitor import Monitor
 from dadapt_cli.solver.options import Options
+from dadapt_cli.solver.result import FitResult as FitResult
 from dadapt_cli.solver.samples import Samples
 from dadapt_cli.solver.stopping import Budget, Stopping
 from dadapt_cli.solver.trace import Outcome, Trace, finite
@@ -40,54 +40,6 @@ DOUBTED = ("suboptimality", "bound", "d_over_D")
 
 TESTED = ("test_accuracy", "test_log_loss")
 """Of held-out samples, in the records of a fit that has some."""
-
-
-@dataclass
-class FitResult:
-    """What a fit leaves.
-
-    Attributes
-    ----------
-    w
-        Weights of the iterate with the least f, shape (p,), or (p, C) for C >= 3 classes; the
-        bias or intercept, where there is one, is the last row. With a ``scale`` they are those
-        of the scaled features.
-    d
-        The last d_k; None for the baselines, which have none.
-    trace
-        The step records, in order.
-    reference
-        f*, D and their certificate, as in the start record.
-    start, end
-        The first and the last record.
-    theorem2_w
-        The iterate that Theorem 2 returns, when its step was taken, else None.
-    classes
-        The labels; with two of them the second is the positive one.
-    model
-        The same weights as a :class:`~dadapt_cli.model.Model`, to predict with or to save.
-    signal
-        The signal that interrupted the run, or None.
-    proof
-        The proof file that was written, or None.
-    """
-
-    w: Array
-    d: float | None
-    trace: list[Record]
-    reference: Record
-    start: Record
-    end: Record
-    theorem2_w: Array | None
-    classes: tuple[int | str, ...]
-    model: Model
-    signal: int | None
-    proof: str | None = None
-
-    @property
-    def status(self) -> str:
-        """Why the run ended, as in the end record."""
-        return str(self.end["status"])
 
 
 def fit_source(

@@ -19,7 +19,7 @@ import numpy as np
 import pytest
 
 import dadapt_cli
-from dadapt_cli.checkpoint import file, schema
+from dadapt_cli.checkpoint import file, schema, writer
 from dadapt_cli.checkpoint.file import Checkpoint
 from dadapt_cli.errors import InputOutputError, UsageError
 from dadapt_cli.system import envelope, lock
@@ -229,3 +229,24 @@ def test_a_system_without_locks_says_so(path: str, monkeypatch: pytest.MonkeyPat
     monkeypatch.setitem(sys.modules, "fcntl", None)
     with pytest.raises(UsageError, match="file locks"):
         lock.held(path).__enter__()
+
+
+def test_a_run_is_kept_at_once_after_a_second_and_then_as_said(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    now = 100.0
+    monkeypatch.setattr(writer.time, "perf_counter", lambda: now)
+    made = writer.Writer(str(tmp_path / "run"), 30.0)
+    made.head = {"options": {}, "data": {}}
+    kept = []
+    for now in (100.0, 100.5, 101.0, 101.5, 130.0, 131.0, 140.0, 161.0):
+        if made.due(ending=False):
+            made.keep(0.0, k=len(kept))
+            kept.append(now)
+    assert kept == [100.0, 101.0, 131.0, 161.0]
+    resumed = file.Checkpoint({}, [], 0.0, {}, {})
+    again = writer.Writer("run", 30.0, resumed, "run")
+    assert not again.due(ending=False), "what is there is as good"
+    now = 162.0
+    assert again.due(ending=False)
+    assert writer.Writer("run", 0.0, resumed, "run").due(ending=False)

@@ -17,7 +17,7 @@ import pytest
 
 from dadapt_cli import model as models
 from dadapt_cli.errors import InputOutputError, UsageError
-from dadapt_cli.model_selection.cross_validation import cross_validate
+from dadapt_cli.model_selection.cross_validation import cross_validate, stratified
 from dadapt_cli.model_selection.path import RELATIVE, follow
 from dadapt_cli.model_selection.path import Path as Values
 from dadapt_cli.solver import fit
@@ -173,6 +173,19 @@ def test_the_default_tolerance_changes_no_choice() -> None:
     for quick, exact in zip(*found, strict=True):
         assert quick["accuracy"] == exact["accuracy"]
         assert quick["log_loss"] == pytest.approx(exact["log_loss"], abs=1e-4)
+
+
+@pytest.mark.parametrize("folds", [2, 3, 7])
+def test_parts_are_scikit_learns(folds: int) -> None:
+    from sklearn.model_selection import StratifiedKFold
+
+    rng = np.random.default_rng(folds)
+    for seed in (0, 1, 2**32 - 1):
+        index = rng.integers(4, size=101)
+        peer = StratifiedKFold(folds, shuffle=True, random_state=seed).split(index, index)
+        parts = stratified(index, folds, seed)
+        for number, (_, left_out) in enumerate(peer):
+            assert np.array_equal(np.flatnonzero(parts == number), left_out)
 
 
 def test_sample_weights_go_into_the_folds() -> None:
