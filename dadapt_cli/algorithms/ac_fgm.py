@@ -51,8 +51,7 @@ class ACFGM(State):
 
 def start(x0: Array, g0: Array) -> ACFGM:
     """Before the first step: y_0 = x_0."""
-    s = np.zeros_like(x0)
-    return ACFGM(x0=x0, x=x0, s=s, average=x0.copy(), d=None, y=x0, g=g0, x_before=x0)
+    return ACFGM(x0=x0, y=x0, g=g0, x_before=x0)
 
 
 def step(state: ACFGM, g: Array) -> None:

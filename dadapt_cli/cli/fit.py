@@ -25,7 +25,7 @@ _output = partial(option, group="Output")
 
 @dataclass(frozen=True, kw_only=True)
 class Wanted:
-    """What the command makes of a fit, beside the options of the fit itself."""
+    """What the command does with a fit, besides the options of the fit itself."""
 
     test: str | None = option(
         None, "Accuracy and log-loss on held-out data.", group="Data", folds=False, metavar="FILE"
@@ -150,7 +150,7 @@ def main(
 
 
 def _given(context: typer.Context) -> list[str]:
-    """Options that the user gave; the defaults of the others are nobody's wish."""
+    """Options that the user gave; the defaults of the others do not count."""
     sources = {name: context.get_parameter_source(name) for name in context.params}
     return [name for name, source in sources.items() if source and source.name != "DEFAULT"]
 

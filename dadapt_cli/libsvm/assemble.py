@@ -15,7 +15,7 @@ _INT32_MAX = 2**31 - 1
 _SLACK = 2**20  # entries
 _UNKNOWN = 2**23  # entries reserved for a pipe: enough to be pages of their own, which can move
 _CHECKED_FROM = 2**28  # bytes below which memory is not asked for
-_TYPICAL = 0.02  # the part of a file that tells about the rest
+_TYPICAL = 0.02  # share of a file from which the size of the whole can be estimated
 
 
 class Growing:
@@ -33,7 +33,7 @@ class Growing:
 
     @property
     def values(self) -> Array:
-        """What was put in, as a view."""
+        """The values so far, as a view."""
         return self._array[: self.count]
 
     def reserve(self, expected: int) -> None:
@@ -54,7 +54,7 @@ class Growing:
             if sys.platform == "linux":
                 room = _SLACK  # realloc moves pages there, not bytes: growing is cheap
             bytes_more = (needed + room - len(self._array)) * self._array.itemsize
-            memory.require(bytes_more, f"going on after {self.count} entries", self._path)
+            memory.require(bytes_more, f"reading more than {self.count} nonzeros", self._path)
             self._array.resize(needed + room, refcheck=False)
         self._array[self.count : needed] = more
         self.count = needed
@@ -100,7 +100,7 @@ class Assembler:
         lowest
             0 or 1: the index of the first feature.
         continues
-            The first of the rows goes on with the last one so far.
+            The first of the rows is the rest of the last one so far.
         share
             How much of the file these rows and those before make up, None when unknown.
         """

@@ -31,7 +31,7 @@ MOST_FRACTIONS = 200_000
 
 @dataclass(frozen=True)
 class Dependences:
-    """The unknowns that stay, those that others make up for, and the directions between them.
+    """The unknowns of a basis, those that depend on them, and the directions along which f is flat.
 
     Attributes
     ----------

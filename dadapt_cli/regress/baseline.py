@@ -68,7 +68,7 @@ of summation, storage, processor or a last bit of the data made in any gated run
 BEST = {"suboptimality_last": -1, "suboptimality_average": -1, "iterations_1e-2": -1,
         "iterations_1e-3": -1, "iterations": -1, "accuracy": 1}  # fmt: skip
 """Which way is better. d and the step sizes are not here: they have no better way, and any change
-of them needs somebody's eyes and ``--update``."""
+of them needs a look and ``--update``."""
 
 BAD = ("changed", "missing", "worse", "wrong", "failed")
 """Verdicts that make the gate fail, the gravest last."""

@@ -26,11 +26,8 @@ def fit(
         x_0: an array in the shape of the result's ``w``, a model, or the path of one; by default
         0. D is measured from it.
     **options
-        The command line's options with underscores: algo, iterations, d0, bound,
-        gradient_bound, l2, bias, intercept, weight (a dict of labels), scale, reference,
-        tol, time_limit, positive, every, dtype, threads, metric, memory, inner, lbfgs_pairs,
-        epochs, batch_size, schedule, seed, average, momentum, betas, lr, variant, checkpoint,
-        resume, restart, checkpoint_every.
+        Fields of :class:`~dadapt_cli.solver.options.Options`: those of ``dadapt fit`` with
+        underscores (docs/options.md has them all), such as algo, iterations, l2, tol, epochs.
 
     Returns
     -------

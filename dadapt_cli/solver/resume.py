@@ -22,7 +22,6 @@ from dadapt_cli.errors import InputOutputError, UsageError
 from dadapt_cli.objective import Problem
 from dadapt_cli.reference import Reference, cache
 from dadapt_cli.reference.reference import ARRAYS
-from dadapt_cli.solver.checks import number
 from dadapt_cli.solver.options import BUDGETS, OWN, Options
 from dadapt_cli.system import lock
 from dadapt_cli.system.files import remove_leftovers
@@ -42,7 +41,6 @@ def resumed(options: Options, given: Collection[str]) -> Options:
         raise UsageError("--restart begins the run of --checkpoint FILE anew; name that file")
     if "checkpoint_every" in given and options.checkpoint is None and options.resume is None:
         raise UsageError("--checkpoint-every has nothing to keep; name a --checkpoint FILE")
-    number("checkpoint-every", options.checkpoint_every, at_least=0.0)
     if options.resume is None:
         return options
     return _merged(options, set(given), _read(options.resume))

@@ -131,7 +131,7 @@ def refused(content: bytes, cli: Cli, tmp_path: Path) -> None:
     run.write_bytes(content)
     ran = cli("fit", IRIS, "-n", 9, "--resume", run)
     assert ran.code == 4, ran
-    assert f"--checkpoint {run} --restart begins anew" in ran.err
+    assert f"--checkpoint {run} --restart starts over" in ran.err
     last = ran.err.splitlines()[-1]
     assert last.startswith(f"dadapt: {run}: ")
     assert "\x1b" not in ran.out + ran.err
