@@ -28,10 +28,11 @@ Cli = Callable[..., Ran]
 KILLS = int(os.environ.get("DADAPT_KILLS", "8"))
 """Of each kind of run; 200 were made once, see CHANGELOG."""
 
-RUNS: dict[str, tuple[Any, ...]] = {
-    "full batch": ("-a", "dual-avg", "-n", 20_000, "--reference", "none"),
-    "minibatch": ("-a", "adam", "--epochs", 200, "--average", "weighted", "--reference", "none"),
-}
+RUNS: dict[str, tuple[Any, ...]] = {  # a kill comes after three iterations, or epochs, or more
+    "full batch": ("-a", "dual-avg", "-n", max(20_000, 100 * KILLS), "--reference", "none"),
+    "minibatch": ("-a", "adam", "--epochs", max(200, 15 * KILLS), "--average", "weighted",
+                  "--reference", "none"),
+}  # fmt: skip
 
 
 def timeless(records: list[dict[str, Any]]) -> list[dict[str, Any]]:
