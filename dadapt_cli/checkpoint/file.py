@@ -13,7 +13,7 @@ from typing import Any
 
 from dadapt_cli.checkpoint import schema
 from dadapt_cli.checkpoint.state import Arrays
-from dadapt_cli.errors import InputOutputError
+from dadapt_cli.errors import CertificateError, InputOutputError
 from dadapt_cli.system import archive, envelope, memory
 from dadapt_cli.system.files import atomic_write, read_whole, reporting
 from dadapt_cli.system.schema import require, require_fields
@@ -30,6 +30,9 @@ META = "meta"
 
 MOST = 2**62
 """Bytes of a file: in effect no limit, as the free memory sets it."""
+
+FORGED = (ValueError, TypeError, LookupError, AttributeError, ArithmeticError, CertificateError)
+"""What a state of the right form with senseless numbers in it can raise."""
 
 HINT = "--checkpoint {path} --restart starts over"
 
@@ -128,7 +131,7 @@ def usable(path: str) -> Iterator[None]:
     """
     try:
         yield
-    except (ValueError, TypeError, LookupError, AttributeError, ArithmeticError) as error:
+    except FORGED as error:
         what = archive.words(error)
         raise InputOutputError(
             f"{path}: the run it holds cannot be resumed ({type(error).__name__}: {what}); "

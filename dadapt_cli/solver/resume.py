@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 
 from dadapt_cli import algorithms
-from dadapt_cli._typing import Array
+from dadapt_cli._typing import Array, Record
 from dadapt_cli.algorithms import auto
 from dadapt_cli.checkpoint import file
 from dadapt_cli.checkpoint.file import HINT, Checkpoint
@@ -198,6 +198,43 @@ def identify(
     kept = {name: _plain(value) for name, value in asdict(options).items() if name not in OWN}
     kept["threads"] = problem.threads  # the digits of dense products may depend on them
     checkpoint.head = {**head, "options": kept, "data": data}
+
+
+@contextmanager
+def blamed(checkpoint: Writer | NoCheckpoint) -> Iterator[None]:
+    """Name the file of a resumed run where one of its options is refused for the sake of the data.
+
+    Raises
+    ------
+    InputOutputError
+        In place of a UsageError.
+    """
+    try:
+        yield
+    except UsageError as error:
+        if checkpoint.saved is None:
+            raise
+        hint = HINT.format(path=checkpoint.origin)
+        raise InputOutputError(
+            f"{checkpoint.origin}: its options do not fit the data: {error}; {hint}"
+        ) from error
+
+
+def check_reference(checkpoint: Writer | NoCheckpoint, saved: Record, found: Reference) -> None:
+    """Raise InputOutputError where the saved reference contradicts the one that is known now.
+
+    Two enclosures of the same f* meet; where one of them is missing, nothing is compared.
+    """
+    if checkpoint.saved is None:
+        return
+    f, gap, f_now, gap_now = saved["f_star"], saved["gap"], found.f_star, found.gap
+    if f is None or gap is None or f_now is None or gap_now is None:
+        return
+    if f < f_now - gap_now or f_now < f - gap:
+        raise InputOutputError(
+            f"{checkpoint.origin}: its f* = {f:.15g} is not that of the data, {f_now:.15g}; "
+            f"{HINT.format(path=checkpoint.origin)}"
+        )
 
 
 def check_text(checkpoint: Writer | NoCheckpoint, sha256: str | None) -> None:

@@ -130,7 +130,8 @@ def _prepare(
     resume.check_text(monitor.checkpoint, source.sha256)
     how = Preparation(options.positive, options.weight, options.scale)
     try:
-        data = prepare(samples.X, samples.y, how, samples.sample_weight)
+        with resume.blamed(monitor.checkpoint):
+            data = prepare(samples.X, samples.y, how, samples.sample_weight)
         problem = start.problem_of(data, options)
     except DataError as error:
         raise DataError(str(error), source.path) from error
@@ -204,6 +205,7 @@ def _reference(setup: _Setup) -> _Known:
     known = find()
     if checkpoint.keeps:  # its words and digits are those of the beginning
         kept = checkpoint.remember("reference", known.document)
+        resume.check_reference(checkpoint, kept, known)
         same = kept["status"] == known.status
         ball, witness = (known.ball, known.witness) if same else (None, None)
         known = Reference(**kept, witness=witness, ball=ball)

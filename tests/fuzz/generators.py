@@ -179,7 +179,7 @@ def checkpoint_body(body: bytes, rng: random.Random) -> bytes:
 
 def nudged(text: str, rng: random.Random) -> str:
     """A hex number or numbers in base64, of the same form but a little or very different."""
-    if "0x" in text:
+    if "0x" in text or text.endswith("inf"):
         return (float.fromhex(text) * rng.choice((1 + 1e-15, 1 - 1e-9, 1.1, -1.0, 1e300))).hex()
     values = np.frombuffer(base64.b64decode(text), "<f8").copy()
     values[rng.randrange(values.size)] *= rng.choice((1 + 1e-15, 1 - 1e-6, 2, -1, 1e-300, 1e200))
