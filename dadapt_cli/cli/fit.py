@@ -61,7 +61,6 @@ def main(
     """
     import time
 
-    from dadapt_cli import model as models
     from dadapt_cli.cli._messages import log_lines, say
     from dadapt_cli.model.held_out import HeldOut
     from dadapt_cli.render import machine
@@ -93,10 +92,9 @@ def main(
         _modelling.check_savable(wanted.save, options.scale)
     if data == wanted.test == "-":
         raise UsageError("--test -: standard input is the data already; name a file")
-    start = None
-    if options.init is not None:
-        require_input(options.init)
-        start = models.load(options.init)
+    if "init" in given:
+        require_input(str(options.init))
+    start = resume.load_start(options, given)
     log = log_lines(quiet=wanted.quiet, verbose=wanted.verbose)
     note = (lambda line: None) if wanted.quiet else say
     trace_file = machine.Trace(wanted.trace) if wanted.trace is not None else None

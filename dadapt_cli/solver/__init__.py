@@ -50,7 +50,6 @@ def fit(
     import numpy as np
     import scipy.sparse as sp
 
-    from dadapt_cli import model
     from dadapt_cli.errors import DataError, UsageError
     from dadapt_cli.solver import resume
     from dadapt_cli.solver.monitor import Monitor
@@ -69,8 +68,9 @@ def fit(
         options[name] = options[name] and os.fspath(options[name])
     path = os.fspath(init) if isinstance(init, (str, os.PathLike)) else None
     chosen = Options(**options, init=path)
-    with resume.opened(chosen, {*options, *(["init"] if path else [])}) as (chosen, checkpoint):
+    given = {*options, *(["init"] if path else [])}
+    with resume.opened(chosen, given) as (chosen, checkpoint):
         chosen.check(options)
-        start = init if chosen.init is None else model.load(chosen.init)
+        start = init if chosen.init is None else resume.load_start(chosen, given)
         samples = Samples(X, np.asarray(y), sample_weight)
         return fit_source(samples, chosen, Monitor(checkpoint=checkpoint), init=start)

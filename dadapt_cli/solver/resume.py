@@ -18,11 +18,12 @@ from dadapt_cli.algorithms import auto
 from dadapt_cli.checkpoint import file
 from dadapt_cli.checkpoint.file import HINT, Checkpoint
 from dadapt_cli.checkpoint.writer import NoCheckpoint, Writer
-from dadapt_cli.errors import InputOutputError, UsageError
+from dadapt_cli.errors import DadaptError, DataError, InputOutputError, UsageError
+from dadapt_cli.model import Model, load
 from dadapt_cli.objective import Problem
 from dadapt_cli.reference import Reference, cache
 from dadapt_cli.reference.reference import ARRAYS
-from dadapt_cli.solver.options import BUDGETS, OWN, Options
+from dadapt_cli.solver.options import BUDGETS, OWN, WRITTEN, Options
 from dadapt_cli.system import lock
 from dadapt_cli.system.files import remove_leftovers
 
@@ -122,9 +123,9 @@ def _merged(options: Options, given: set[str], saved: Checkpoint) -> Options:
                 f"{options.resume}: the run has {option} {_shown(other)}, not {_shown(one)}; "
                 f"leave {option} out, or begin another run with --checkpoint"
             )
-    own = {name: getattr(options, name) for name in OWN}
     budgets = {name: getattr(after, name) for name in BUDGETS}
-    return replace(before, **own, **budgets)
+    own = {name: getattr(options, name) for name in (*OWN, *WRITTEN)}
+    return replace(before, **{**budgets, **own})
 
 
 def _meant(options: Options) -> Options:
@@ -201,23 +202,43 @@ def identify(
 
 
 @contextmanager
-def blamed(checkpoint: Writer | NoCheckpoint) -> Iterator[None]:
-    """Name the file of a resumed run where one of its options is refused for the sake of the data.
+def blamed(origin: str | None, *kinds: type[DadaptError]) -> Iterator[None]:
+    """Name the resumed file where one of its options turns out to be unusable.
+
+    Parameters
+    ----------
+    origin
+        The file; None or empty for a run that resumes none.
+    kinds
+        The errors that its options can cause here.
 
     Raises
     ------
     InputOutputError
-        In place of a UsageError.
+        In place of those.
     """
     try:
         yield
-    except UsageError as error:
-        if checkpoint.saved is None:
+    except kinds as error:
+        if not origin:
             raise
-        hint = HINT.format(path=checkpoint.origin)
         raise InputOutputError(
-            f"{checkpoint.origin}: its options do not fit the data: {error}; {hint}"
+            f"{origin}: an option of its run cannot be used: {error}; {HINT.format(path=origin)}"
         ) from error
+
+
+def load_start(options: Options, given: Collection[str]) -> Model | None:
+    """The model of ``init``, which a resumed run reads again; None where it starts elsewhere.
+
+    Raises
+    ------
+    DataError, InputOutputError
+        It cannot be read; where the checkpoint named it, always InputOutputError.
+    """
+    if options.init is None:
+        return None
+    with blamed(None if "init" in given else options.resume, DataError, InputOutputError):
+        return load(options.init)
 
 
 def check_reference(checkpoint: Writer | NoCheckpoint, saved: Record, found: Reference) -> None:

@@ -14,7 +14,7 @@ from threadpoolctl import threadpool_limits
 from dadapt_cli import reference
 from dadapt_cli._typing import Array, Matrix, Record
 from dadapt_cli.algorithms import Algorithm, auto
-from dadapt_cli.errors import CertificateError, DataError, NumericalError
+from dadapt_cli.errors import CertificateError, DataError, NumericalError, UsageError
 from dadapt_cli.model import Model
 from dadapt_cli.model.held_out import HeldOut, model_of
 from dadapt_cli.objective import Evaluation, Problem, metric
@@ -130,7 +130,7 @@ def _prepare(
     resume.check_text(monitor.checkpoint, source.sha256)
     how = Preparation(options.positive, options.weight, options.scale)
     try:
-        with resume.blamed(monitor.checkpoint):
+        with resume.blamed(monitor.checkpoint.origin, UsageError):
             data = prepare(samples.X, samples.y, how, samples.sample_weight)
         problem = start.problem_of(data, options)
     except DataError as error:

@@ -93,6 +93,8 @@ META: dict[str, Callable[[Any], None]] = {
                            ("lbfgs_pairs", 1.5), ("every", {}), ("l2", -1.0), ("seed", 10**400))},
     "a positive label that is not in the data": put("head", "options", "positive", 7),
     "a weight of no label in the data": put("head", "options", "weight", {"7": 2.0}),
+    **{f"a start from {name!r}": put("head", "options", "init", name)
+       for name in ("", "nowhere", "/", str(IRIS))},
     "another f*": put("head", "reference", "f_star", 2147483648),
     "a lower f*": put("head", "reference", "f_star", 1e-3),
     "no option l2": put("head", "options", "l2", ...),
@@ -148,6 +150,20 @@ def test_meta_that_no_run_writes(kind: str, kept: Path, cli: Cli, tmp_path: Path
     meta, arrays = opened(kept)
     META[kind](meta)
     refused(sealed(archive.pack({"meta": archive.text(meta), **arrays})), cli, tmp_path)
+
+
+def test_a_file_to_write_is_never_the_checkpoints_choice(
+    kept: Path, cli: Cli, tmp_path: Path
+) -> None:
+    meta, arrays = opened(kept)
+    victim, run = tmp_path / "victim", tmp_path / "run"
+    victim.write_text("precious")
+    meta["head"]["options"]["certificate"] = str(victim)
+    run.write_bytes(sealed(archive.pack({"meta": archive.text(meta), **arrays})))
+    assert cli("fit", IRIS, "-n", 9, "--resume", run).code == 0
+    assert victim.read_text() == "precious"
+    assert cli("fit", IRIS, "-n", 9, "--resume", run, "--certificate", victim).code == 0
+    assert victim.read_text() != "precious"
 
 
 def nan(array: Any) -> Any:

@@ -177,6 +177,7 @@ def checkpoint_body(body: bytes, rng: random.Random) -> bytes:
     return npz({"meta": np.frombuffer(dumped(meta), np.uint8), **arrays}, rng)
 
 
+@np.errstate(all="ignore")
 def nudged(text: str, rng: random.Random) -> str:
     """A hex number or numbers in base64, of the same form but a little or very different."""
     if "0x" in text or text.endswith("inf"):
