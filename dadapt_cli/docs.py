@@ -73,7 +73,7 @@ def _plain(text: str) -> str:
 
 
 def main() -> None:
-    """Write the page beside the source."""
+    """Write the page into the checkout."""
     PAGE.write_text(page(Options, Wanted, Reading), encoding="utf-8")
 
 

@@ -144,7 +144,7 @@ class Rounding:
         self.sums = max(self.sums, gamma(column + 8, self.u) + self.link)
 
     def first_gradient(self, problem: Problem, x0: Array, g0: Array) -> tuple[Array, float]:
-        """g_0 and a bound on its error; of a float32 problem, anew from the margins in float64."""
+        """g_0 and a bound on its error; of a float32 problem, from its margins in float64."""
         from_margins = self.margins * self.L * self.origin
         if g0.dtype == np.float64:
             return g0, self.sums * self.G + from_margins
@@ -229,7 +229,7 @@ class Rounding:
         return d_hat if d_hat <= proven else proven
 
     def left_out(self) -> float:
-        """A lower bound on sum w_i (f_i - f_b); 0 where f was never told, or of other points."""
+        """A lower bound on sum w_i (f_i - f_b); 0 where f is not that of the points of the sums."""
         if self.apart:
             return 0.0
         least = self.W * self.f_best

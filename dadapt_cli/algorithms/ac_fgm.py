@@ -30,8 +30,7 @@ INFO = Info(
 BETA = 1 - math.sqrt(6) / 3
 ALPHA = 0.1
 PROBE = 1e-4
-"""Distance of the second gradient, which gives the first estimate of L in the place of the line
-search."""
+"""Distance of the second gradient, whose estimate of L replaces the first line search."""
 TINY = float(np.finfo(np.float64).tiny)
 
 

@@ -73,7 +73,7 @@ class GradientDescent(Averaged):
     k: int = 0
     num: float = 0.0  # sum lambda_i <g_i, s_i>
     lam: list[float] = field(default_factory=list)  # lambda_0..lambda_{k-1}, of a schedule
-    squares: list[float] = field(default_factory=list)  # ||g_0||^2..||g_{k-1}||^2, ditto
+    squares: list[float] = field(default_factory=list)  # ||g_0||^2..||g_{k-1}||^2, of a schedule
     g: Array | None = None  # g_k, of a schedule
 
     def evaluate(self, problem: Problem) -> Evaluation:

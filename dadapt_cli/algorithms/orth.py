@@ -51,7 +51,7 @@ INNER_STEPS = {"exact": 12, "newton": 1}
 """Newton steps in the subspace, at most; ``exact`` ends earlier, at a small decrement."""
 
 REFRESH = 50
-"""Steps after which the margins X x are computed anew."""
+"""Steps after which the margins X x are recomputed."""
 
 SMALLEST_STEP = 1e-7
 """A step shorter than this share of its parts is their cancellation, not a direction."""

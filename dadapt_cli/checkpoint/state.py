@@ -32,7 +32,7 @@ def take(value: Any, arrays: Arrays, path: str = "") -> Any:
     value
         A plain value, an array, a sequence or a dictionary of such, or an object of this package:
         then its fields are taken, except a :class:`Problem` and what its class lists in
-        ``REMADE``, which are made anew from the data.
+        ``REMADE``, which are recomputed from the data.
     path
         Where it is, for the names of the arrays.
 

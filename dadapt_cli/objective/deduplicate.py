@@ -68,7 +68,7 @@ def _groups(X: Matrix, index: Indices) -> tuple[Indices, Indices, Indices]:
 
 
 def _equal(X: Matrix, some: Indices, others: Indices) -> bool:
-    """Whether each row of `some` is, entry by entry, the row of `others` beside it."""
+    """Whether each row of `some` is, entry by entry, the same row of `others`."""
     a, b = X[some], X[others]
     if isinstance(X, np.ndarray):
         return bool(np.array_equal(a, b))

@@ -120,7 +120,7 @@ def read(path: Path) -> Record:
     if document["version"] != VERSION:
         raise InputOutputError(
             f"{path}: version {str(document['version'])[:40]!r} of the format, this program reads "
-            f"{VERSION}; remove it and make it anew with --update"
+            f"{VERSION}; remove it and make a new one with --update"
         )
     try:
         _check(document)
@@ -130,7 +130,7 @@ def read(path: Path) -> Record:
     return document
 
 
-_REMEDY = "take it from version control, or remove it and make it anew with --update"
+_REMEDY = "take it from version control, or remove it and make a new one with --update"
 
 
 def _refuse(path: Path, what: str) -> NoReturn:

@@ -82,7 +82,7 @@ def run(
     document
         The baseline.
     update
-        Whether references and hashes are computed anew, and what the file says of these runs is
+        Whether references and hashes are recomputed, and what the file says of these runs is
         replaced. The verdicts tell what changed.
     side_by_side
         What runs the work (:func:`workers`).

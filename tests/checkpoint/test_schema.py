@@ -191,7 +191,7 @@ def test_arrays_that_no_run_writes(
     refused(sealed(archive.pack({"meta": archive.text(meta), **arrays})), cli, tmp_path)
 
 
-def test_the_kept_one_is_gone_on_with(kept: Path, cli: Cli, tmp_path: Path) -> None:
+def test_the_sound_one_is_resumed(kept: Path, cli: Cli, tmp_path: Path) -> None:
     meta, arrays = opened(kept)
     run = tmp_path / "run"
     run.write_bytes(sealed(archive.pack({"meta": archive.text(meta), **arrays})))
