@@ -115,15 +115,8 @@ def start(
     x0: Array, g0: Array, *, d0: float, bound: str = "II", L: float = math.inf, c: float = 4.0
 ) -> Accel:
     """Before the first step: z_0 = y_0 = x_0. `L` is for bound C, under which Theorem C holds."""
-    return Accel(
-        x0=x0,
-        d=d0,
-        certificate=Certificate(L=L) if bound == "certified" else None,
-        c=c,
-        z=x0,
-        w=d0,
-        g=g0,
-    )
+    certificate = Certificate(L=L) if bound == "certified" else None
+    return Accel(x0=x0, d=d0, certificate=certificate, c=c, z=x0, w=d0, g=g0)
 
 
 def step(state: Accel, g: Array) -> None:

@@ -38,9 +38,8 @@ def start(
     x0: Array, g0: Array, *, d0: float, bound: str = "II", G: float, L: float = math.inf
 ) -> ProdigyGD:
     """Before the first step: s_0 = 0. `L` is for bound C."""
-    return ProdigyGD(
-        x0=x0, d=d0, certificate=Certificate(L=L) if bound == "certified" else None, G=G
-    )
+    certificate = Certificate(L=L) if bound == "certified" else None
+    return ProdigyGD(x0=x0, d=d0, certificate=certificate, G=G)
 
 
 def step(state: ProdigyGD, g: Array) -> None:
