@@ -58,7 +58,7 @@ EPS = 2.0**-53
 """Unit of the scalars, which are float64 whatever the arrays are."""
 
 OUTWARD = 1.01
-"""For products of two errors, and the rounding of the errors' own sums."""
+"""Factor that covers products of two errors, and the rounding of the errors' own sums."""
 
 NO_CLAIM = 1e100
 """gamma_k where k u reaches 1/2: no claim survives it, and no infinity turns into a NaN."""

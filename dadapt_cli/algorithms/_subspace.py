@@ -28,7 +28,7 @@ SHARED_FROM = 500_000
 """Scores from which a second thread gains."""
 
 PARTS = 8
-"""That the threads then share: a fixed number, so that their number changes no digit."""
+"""Parts that threads share: a fixed number, so that the number of threads changes no digit."""
 
 ARMIJO = 1e-4
 
@@ -38,7 +38,7 @@ NEWTON_ENOUGH = 1e-5
 """Newton's method ends when the decrement has fallen to this share of the first one."""
 
 SMALLEST_EIGENVALUE = 1e-11
-"""Of the Hessian scaled to a unit diagonal: directions below it depend on the others."""
+"""Smallest eigenvalue of the Hessian scaled to a unit diagonal: directions below it are dropped."""
 
 
 class Subspace:

@@ -30,7 +30,7 @@ INFO = replace(
 )
 
 SMALLEST_SQUARE = 1e-24
-"""Added to g_0j^2, where g_0j may be 0: 0/0 otherwise."""
+"""Added to g_0j^2, as g_0j = 0 would give 0/0."""
 
 
 @dataclass(slots=True, kw_only=True)

@@ -33,7 +33,7 @@ INFO = Info(
 )
 
 SMALLEST_BOUND = 1e-12
-"""In place of a_0j = 0, a feature that is zero in every row: 0/0 otherwise."""
+"""Replaces a_0j = 0, of a feature that is zero in every row, which would give 0/0."""
 
 
 def gradient_bound(problem: Problem, g0: Array, choice: str | float) -> Array:

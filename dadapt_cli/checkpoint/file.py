@@ -23,7 +23,7 @@ KIND = "checkpoint"
 MAGIC = envelope.magic(KIND)
 
 VERSION = 2
-"""Of the file and its content: a change of either needs another number."""
+"""Version of the file and its content: a change of either needs another number."""
 
 META = "meta"
 """The member that holds the JSON text, as bytes."""

@@ -1,4 +1,4 @@
-"""From the labels in a file to the classes of a problem."""
+"""The classes of a problem, from the labels in a file."""
 
 from __future__ import annotations
 

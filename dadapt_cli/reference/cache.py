@@ -30,10 +30,10 @@ from dadapt_cli.reference.witness import HOW, Witness
 from dadapt_cli.system.files import PART, cache_folder
 
 VERSION = 3
-"""Of the files: those of another version are not read."""
+"""Version of the files; those of another one are not read."""
 
 MOST_BYTES = 2**26
-"""Of a file that is read."""
+"""Most bytes that are read of a file."""
 
 
 @dataclass(frozen=True)

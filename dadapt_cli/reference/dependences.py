@@ -23,10 +23,10 @@ from dadapt_cli._typing import Array, Indices, Mask
 from dadapt_cli.objective.rounding import TINY, U, gamma, norm_up
 
 LARGEST_DENOMINATOR = 1000
-"""Of the coefficients that are tried."""
+"""Largest denominator of the rational coefficients that are tried."""
 
 MOST_FRACTIONS = 200_000
-"""Entries that are compared in rational arithmetic; where all are integers there is no limit."""
+"""Most entries that are compared in rational arithmetic; integers have no limit."""
 
 
 @dataclass(frozen=True)

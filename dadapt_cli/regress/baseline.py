@@ -16,7 +16,7 @@ from dadapt_cli.system.files import atomic_write, read_whole, reporting
 from dadapt_cli.system.schema import conforms, require, require_fields
 
 VERSION = 1
-"""Of the file's format."""
+"""Version of the file's format."""
 
 
 @dataclass(frozen=True)
@@ -85,7 +85,7 @@ PROBLEM = {
 """What a problem in a baseline has."""
 
 ROUNDING = 1e-12
-"""By which share d may exceed the certified D: its own rounding."""
+"""Share by which d may exceed the certified D: its own rounding."""
 
 
 def read(path: Path) -> Record:
