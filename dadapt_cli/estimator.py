@@ -35,7 +35,7 @@ RENAMED = {"fit_intercept": "intercept", "n_jobs": "threads"}
 """Options of a fit under scikit-learn's names."""
 
 OWN = ("class_weight", "random_state", "warm_start", "verbose")
-"""Parameters that are no options of a fit."""
+"""Parameters that are not options of a fit."""
 
 
 @contextmanager
@@ -249,7 +249,7 @@ average, beta, momentum, betas, lr, variant, reference, time_limit, every
     def _options(self) -> dict[str, Any]:
         """Options of a fit: those that differ from the fit's own defaults.
 
-        A default of this class that the algorithm has no use for is nobody's wish.
+        A default of this class that the algorithm does not take is dropped.
         """
         info = algorithms.find(self.algo, self.variant).INFO
         mine = type(self)().get_params()

@@ -159,7 +159,7 @@ def test_partial_fit_goes_on_from_a_fit() -> None:
     fitted = model.coef_.copy()
     model.partial_fit(X[:40], y[:40])
     assert 0 < np.abs(model.coef_ - fitted).max() < 0.1 * np.abs(fitted).max()
-    assert not hasattr(model.fit(X, y), "_state"), "a fit begins anew"
+    assert not hasattr(model.fit(X, y), "_state"), "a fit starts over"
 
 
 def test_partial_fit_refuses_what_it_cannot_do() -> None:

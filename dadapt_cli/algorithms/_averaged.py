@@ -21,8 +21,13 @@ from dadapt_cli.algorithms._base import State
 class Averaged(State):
     """``x`` is y_k, where gradients are taken; with beta = 0 it is z_k."""
 
-    z: Array  # z_k
+    z: Array = None  # type: ignore[assignment]  # z_k; by default x_0
     beta: float = 0.0
+
+    def __post_init__(self) -> None:
+        State.__post_init__(self)
+        if self.z is None:
+            self.z = self.x0
 
     def include(self, weight: float, g: Array) -> None:
         """Take z_k into the average, and y_k with its gradient into bound C, where there is one."""
@@ -43,7 +48,7 @@ class Averaged(State):
         return 0.0 if self.beta < 1 else self.rounding.surplus(self.W)
 
     def look(self, z: Array, weight: float) -> None:
-        """Go on from z_{k+1}, which will have this weight."""
+        """Continue from z_{k+1}, which will have this weight."""
         self.z = self.x = z
         if self.beta > 0:
             ahead = self.average + weight / (self.W + weight) * (z - self.average)

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any, Protocol
+
+import numpy as np
 
 from dadapt_cli._typing import Array
 from dadapt_cli.algorithms._certificate import Certificate
@@ -94,9 +96,9 @@ class State:
     """
 
     x0: Array
-    x: Array  # x_k
-    s: Array  # s_k = sum_{i<k} w_i g_i, w_i the weights of the listing
-    average: Array  # xhat: w-weighted average of x_0..x_{k-1}; x_0 before the first step
+    x: Array = None  # type: ignore[assignment]  # x_k; by default x_0
+    s: Array = None  # type: ignore[assignment]  # sum_{i<k} w_i g_i, w_i the listing's weights; 0
+    average: Array = None  # type: ignore[assignment]  # w-weighted, of x_0..x_{k-1}; at first x_0
     d: Scalar = None  # d_k; None: the algorithm has none
     d_hat: float | None = None  # the estimate that made d_k; None where there was none
     W: float = 0.0  # sum_{i<k} w_i
@@ -110,9 +112,15 @@ class State:
     certificate: Certificate | None = None  # of bound C
     hyperplane: float = 0.0  # bound C from x_k alone
     stalled: bool = False  # f can be lowered no further in this precision
-    rounding: Rounding = field(default=None)  # type: ignore[assignment]  # of exact gradients
+    rounding: Rounding = None  # type: ignore[assignment]  # by default of exact gradients
 
     def __post_init__(self) -> None:
+        if self.x is None:
+            self.x = self.x0
+        if self.s is None:
+            self.s = np.zeros_like(self.x0)
+        if self.average is None:
+            self.average = self.x0.copy()
         if self.rounding is None:
             self.rounding = Rounding.plain(self.x0)
 

@@ -1,4 +1,4 @@
-"""Who leads: the loop, which asks an algorithm for steps, or a solver, which asks for gradients."""
+"""Who is in control: the loop, which asks for steps, or a solver, which asks for gradients."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from dadapt_cli.errors import NumericalError
 Result = TypeVar("Result")
 
 Iterates: TypeAlias = Generator[Array, None, Result]
-"""A loop that yields the gradient at x_k and goes on once the state has moved to x_{k+1}."""
+"""A loop that yields the gradient at x_k and continues once the state has moved to x_{k+1}."""
 
 
 def drive(algorithm: Any, state: Any, iterates: Iterates[Result]) -> Result:
@@ -32,7 +32,7 @@ def drive(algorithm: Any, state: Any, iterates: Iterates[Result]) -> Result:
 
 
 def advance(iterates: Iterates[Any], step: Callable[[], None]) -> Array:
-    """Make a step; return the gradient at the new point. The loop hears of a number that is none.
+    """Make a step; return the gradient at the new point. A NumericalError is raised in the loop.
 
     Raises
     ------

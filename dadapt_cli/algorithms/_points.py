@@ -7,9 +7,9 @@ from dadapt_cli.algorithms._base import State
 from dadapt_cli.algorithms._space import dot, norm
 
 
-def include(state: State, weight: float, g: Array) -> None:
-    """Take x_k, where the gradient is `g`, into the weighted average and the bound's sums."""
-    state.include(weight, g)
+def include(state: State, weight: float, g: Array, *, averaged: bool = False) -> None:
+    """Take x_k, where the gradient is `g`, into the bound's sums, and if asked into the average."""
+    (state.include if averaged else state.weigh)(weight, g)
     state.slack += weight * dot(g, state.x - state.x0)
     state.s += weight * g
     state.s_norm = norm(state.s)

@@ -58,7 +58,7 @@ EPS = 2.0**-53
 """Unit of the scalars, which are float64 whatever the arrays are."""
 
 OUTWARD = 1.01
-"""For products of two errors, and the rounding of the errors' own sums."""
+"""Factor that covers products of two errors, and the rounding of the errors' own sums."""
 
 NO_CLAIM = 1e100
 """gamma_k where k u reaches 1/2: no claim survives it, and no infinity turns into a NaN."""
@@ -146,7 +146,7 @@ class Rounding:
         self.sums = max(self.sums, gamma(column + 8, self.u) + self.link)
 
     def first_gradient(self, problem: Problem, x0: Array, g0: Array) -> tuple[Array, float]:
-        """g_0 and a bound on its error; of a float32 problem, anew from the margins in float64."""
+        """g_0 and a bound on its error; of a float32 problem, from its margins in float64."""
         from_margins = self.margins * self.L * self.origin
         if g0.dtype == np.float64:
             return g0, self.sums * self.G + from_margins
@@ -234,7 +234,7 @@ class Rounding:
         return d_hat if d_hat <= proven else proven
 
     def left_out(self) -> float:
-        """A lower bound on sum w_i (f_i - f_b); 0 where f was never told, or of other points."""
+        """A lower bound on sum w_i (f_i - f_b); 0 where f is not that of the points of the sums."""
         if self.apart:
             return 0.0
         least = self.W * self.f_best

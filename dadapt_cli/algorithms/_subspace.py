@@ -28,7 +28,7 @@ SHARED_FROM = 500_000
 """Scores from which a second thread gains."""
 
 PARTS = 8
-"""That the threads then share: a fixed number, so that theirs changes no digit."""
+"""Parts that threads share: a fixed number, so that the number of threads changes no digit."""
 
 ARMIJO = 1e-4
 
@@ -38,7 +38,7 @@ NEWTON_ENOUGH = 1e-5
 """Newton's method ends when the decrement has fallen to this share of the first one."""
 
 SMALLEST_EIGENVALUE = 1e-11
-"""Of the Hessian scaled to a unit diagonal: directions below it depend on the others."""
+"""Smallest eigenvalue of the Hessian scaled to a unit diagonal: directions below it are dropped."""
 
 
 class Subspace:
@@ -68,7 +68,7 @@ class Subspace:
         Mean loss at the point.
     """
 
-    REMADE = ("parts", "links")  # from the problem, when a run is taken up again
+    REMADE = ("parts", "links")  # from the problem, when a run is resumed
 
     def __init__(self, problem: Problem, directions: int, scores: Array) -> None:
         self.problem = problem
@@ -110,7 +110,7 @@ class Subspace:
         return out
 
     def refresh(self, scores: Array) -> None:
-        """Take margins computed anew, against the drift of adding steps up."""
+        """Take recomputed margins, against the drift of adding up steps."""
         self.Z[...] = self.flat(scores)
         self.error = 0.0
         self.loss: float = self.evaluate(np.zeros(len(self.D)))[0]
@@ -198,7 +198,7 @@ class Subspace:
             p, decrement = -(inverse @ g), float(g @ inverse @ g)
             first = first or decrement
             if not decrement > NEWTON_ENOUGH * first:
-                if not a.any():  # what the last search tried must not become the point
+                if not a.any():  # the last trial point must not become the point
                     self.evaluate(a)
                 break
             t = 1.0

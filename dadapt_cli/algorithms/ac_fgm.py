@@ -30,8 +30,7 @@ INFO = Info(
 BETA = 1 - math.sqrt(6) / 3
 ALPHA = 0.1
 PROBE = 1e-4
-"""Distance of the second gradient, which gives the first estimate of L in the place of the line
-search."""
+"""Distance of the second gradient, whose estimate of L replaces the first line search."""
 TINY = float(np.finfo(np.float64).tiny)
 
 
@@ -51,8 +50,7 @@ class ACFGM(State):
 
 def start(x0: Array, g0: Array) -> ACFGM:
     """Before the first step: y_0 = x_0."""
-    s = np.zeros_like(x0)
-    return ACFGM(x0=x0, x=x0, s=s, average=x0.copy(), d=None, y=x0, g=g0, x_before=x0)
+    return ACFGM(x0=x0, y=x0, g=g0, x_before=x0)
 
 
 def step(state: ACFGM, g: Array) -> None:

@@ -84,7 +84,7 @@ class Accelerated(State):
         self.fraction = 1.0
         self.s_norm = norm1(self.s) if self.inf else norm(self.s)
         self.d_hat = None
-        if self.s_norm != 0:  # also when it is no number: the ratchet refuses that
+        if self.s_norm != 0:  # also where it is NaN, which ratchet refuses
             surplus = at.surplus(self.W)
             self.d_hat = (self.N + self.S + surplus) / self.s_norm
             self.d_hat = self.certified(self.d_hat, abs(self.N) + abs(self.S) + surplus)
@@ -115,18 +115,8 @@ def start(
     x0: Array, g0: Array, *, d0: float, bound: str = "II", L: float = math.inf, c: float = 4.0
 ) -> Accel:
     """Before the first step: z_0 = y_0 = x_0. `L` is for bound C, under which Theorem C holds."""
-    return Accel(
-        x0=x0,
-        x=x0,
-        s=np.zeros_like(x0),
-        average=x0,
-        d=d0,
-        certificate=Certificate(L=L) if bound == "certified" else None,
-        c=c,
-        z=x0,
-        w=d0,
-        g=g0,
-    )
+    certificate = Certificate(L=L) if bound == "certified" else None
+    return Accel(x0=x0, d=d0, certificate=certificate, c=c, z=x0, w=d0, g=g0)
 
 
 def step(state: Accel, g: Array) -> None:

@@ -30,7 +30,7 @@ INFO = replace(
 )
 
 SMALLEST_SQUARE = 1e-24
-"""Added to g_0j^2, where g_0j may be 0: 0/0 otherwise."""
+"""Added to g_0j^2, as g_0j = 0 would give 0/0."""
 
 
 @dataclass(slots=True, kw_only=True)
@@ -46,9 +46,6 @@ def start(
     """Before the first step: z_0 = y_0 = x_0. `L` is L_inf, for bound C in that norm."""
     return AccelCoordinate(
         x0=x0,
-        x=x0,
-        s=np.zeros_like(x0),
-        average=x0,
         d=d0,
         certificate=Certificate(L=L) if bound == "certified" else None,
         rounding=Rounding.plain(x0, inf=True),

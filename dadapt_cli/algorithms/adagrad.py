@@ -33,7 +33,7 @@ INFO = Info(
 )
 
 SMALLEST_BOUND = 1e-12
-"""In place of a_0j = 0, a feature that is zero in every row: 0/0 otherwise."""
+"""Replaces a_0j = 0, of a feature that is zero in every row, which would give 0/0."""
 
 
 def gradient_bound(problem: Problem, g0: Array, choice: str | float) -> Array:
@@ -71,11 +71,7 @@ def start(
     """Before the first step: s_0 = 0, a_0 = G_inf. `L` is L_inf, for bound C in that norm."""
     return AdaGrad(
         x0=x0,
-        x=x0,
-        z=x0,
         beta=beta,
-        s=np.zeros_like(x0),
-        average=x0.copy(),
         d=d0,
         certificate=Certificate(L=L) if bound == "certified" else None,
         rounding=Rounding.plain(x0, inf=True),
@@ -98,7 +94,7 @@ def step(state: AdaGrad, g: Array) -> None:
     move = state.s / state.a
     state.s_norm = norm1(state.s)
     state.d_hat = None
-    if state.s_norm != 0:  # also when it is no number: the ratchet refuses that
+    if state.s_norm != 0:  # also where it is NaN, which ratchet refuses
         if state.option == "I":
             state.d_hat = (dot(state.s, move) - state.num1) / (2 * state.s_norm)
             state.d_hat = state.certified(state.d_hat, state.num1)

@@ -5,8 +5,6 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass
 
-import numpy as np
-
 from dadapt_cli._typing import Array
 from dadapt_cli.algorithms._base import Info, State
 from dadapt_cli.algorithms._points import include
@@ -47,18 +45,7 @@ class AdGD(State):
 
 def start(x0: Array, g0: Array) -> AdGD:
     """Before the first step."""
-    s = np.zeros_like(x0)
-    return AdGD(
-        x0=x0,
-        x=x0,
-        s=s,
-        average=x0.copy(),
-        d=None,
-        lam=FIRST_STEP,
-        theta=THETA,
-        x_before=x0,
-        g_before=g0,
-    )
+    return AdGD(x0=x0, lam=FIRST_STEP, theta=THETA, x_before=x0, g_before=g0)
 
 
 def step(state: AdGD, g: Array) -> None:

@@ -5,8 +5,6 @@ from __future__ import annotations
 import math
 from dataclasses import replace
 
-import numpy as np
-
 from dadapt_cli._typing import Array
 from dadapt_cli.algorithms import adgd
 from dadapt_cli.algorithms._space import norm
@@ -26,18 +24,7 @@ THETA = 1 / 3
 
 def start(x0: Array, g0: Array) -> AdGD:
     """Before the first step."""
-    s = np.zeros_like(x0)
-    return AdGD(
-        x0=x0,
-        x=x0,
-        s=s,
-        average=x0.copy(),
-        d=None,
-        lam=adgd.FIRST_STEP,
-        theta=THETA,
-        x_before=x0,
-        g_before=g0,
-    )
+    return AdGD(x0=x0, lam=adgd.FIRST_STEP, theta=THETA, x_before=x0, g_before=g0)
 
 
 def step(state: AdGD, g: Array) -> None:

@@ -5,8 +5,6 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass
 
-import numpy as np
-
 from dadapt_cli._typing import Array
 from dadapt_cli.algorithms._base import Info, State
 from dadapt_cli.algorithms._points import include
@@ -40,7 +38,7 @@ class Dada(State):
 
 def start(x0: Array, g0: Array, *, d0: float) -> Dada:
     """Before the first step: s_0 = 0."""
-    return Dada(x0=x0, x=x0, s=np.zeros_like(x0), average=x0.copy(), d=d0)
+    return Dada(x0=x0, d=d0)
 
 
 def step(state: Dada, g: Array) -> None:

@@ -5,8 +5,6 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass
 
-import numpy as np
-
 from dadapt_cli._typing import Array
 from dadapt_cli.algorithms._base import Info, State
 from dadapt_cli.algorithms._points import include
@@ -40,13 +38,12 @@ class DoG(State):
 
 def start(x0: Array, g0: Array, *, d0: float) -> DoG:
     """Before the first step: rbar_0 = r_eps (1 + ||x_0||)."""
-    s = np.zeros_like(x0)
-    return DoG(x0=x0, x=x0, s=s, average=x0.copy(), d=d0 * (1 + norm(x0)))
+    return DoG(x0=x0, d=d0 * (1 + norm(x0)))
 
 
 def step(state: DoG, g: Array) -> None:
     """Advance from x_k to x_{k+1}; `g` is the gradient at x_k."""
-    include(state, state.d, g)
+    include(state, state.d, g, averaged=True)
     state.v += dot(g, g)
     state.step_size = state.d / math.sqrt(state.v + EPS)  # eta_k
     state.x = state.x - state.step_size * g  # x_{k+1}

@@ -5,8 +5,6 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass
 
-import numpy as np
-
 from dadapt_cli._typing import Array
 from dadapt_cli.algorithms._base import Info, State
 from dadapt_cli.algorithms._points import include
@@ -37,13 +35,13 @@ class DoWG(State):
 
 def start(x0: Array, g0: Array, *, d0: float) -> DoWG:
     """Before the first step: rbar_0 = r_eps."""
-    return DoWG(x0=x0, x=x0, s=np.zeros_like(x0), average=x0.copy(), d=d0)
+    return DoWG(x0=x0, d=d0)
 
 
 def step(state: DoWG, g: Array) -> None:
     """Advance from x_k to x_{k+1}; `g` is the gradient at x_k."""
     square = state.d * state.d
-    include(state, square, g)
+    include(state, square, g, averaged=True)
     state.v += square * dot(g, g)
     state.step_size = square / math.sqrt(state.v)  # eta_k
     state.x = state.x - state.step_size * g  # x_{k+1}

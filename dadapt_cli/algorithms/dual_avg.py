@@ -5,8 +5,6 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass
 
-import numpy as np
-
 from dadapt_cli._typing import Array
 from dadapt_cli.algorithms._averaged import Averaged
 from dadapt_cli.algorithms._base import Info
@@ -67,11 +65,7 @@ def start(
     """
     return DualAveraging(
         x0=x0,
-        x=x0,
-        z=x0,
         beta=beta,
-        s=np.zeros_like(x0),
-        average=x0.copy(),
         d=d0,
         certificate=Certificate(L=L) if bound == "certified" else None,
         option=bound,
@@ -93,7 +87,7 @@ def step(state: DualAveraging, g: Array) -> None:
     state.gamma = state.step_size = 1.0 / math.sqrt(state.S2)  # gamma_{k+1}
     state.s_norm = norm(state.s)
     state.d_hat = None
-    if state.s_norm != 0:  # also when it is no number: the ratchet refuses that
+    if state.s_norm != 0:  # also where it is NaN, which ratchet refuses
         if state.option == "I":
             state.d_hat = (state.gamma * state.s_norm**2 - state.num1) / (2 * state.s_norm)
             state.d_hat = state.certified(state.d_hat, state.num1)

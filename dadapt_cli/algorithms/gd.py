@@ -9,8 +9,6 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass, field, replace
 
-import numpy as np
-
 from dadapt_cli._typing import Array
 from dadapt_cli.algorithms._averaged import Averaged
 from dadapt_cli.algorithms._base import Info
@@ -75,7 +73,7 @@ class GradientDescent(Averaged):
     k: int = 0
     num: float = 0.0  # sum lambda_i <g_i, s_i>
     lam: list[float] = field(default_factory=list)  # lambda_0..lambda_{k-1}, of a schedule
-    squares: list[float] = field(default_factory=list)  # ||g_0||^2..||g_{k-1}||^2, ditto
+    squares: list[float] = field(default_factory=list)  # ||g_0||^2..||g_{k-1}||^2, of a schedule
     g: Array | None = None  # g_k, of a schedule
 
     def evaluate(self, problem: Problem) -> Evaluation:
@@ -120,11 +118,7 @@ def start(
     """Before the first step: s_0 = 0, A = G^2. `L` is for bound C, under which Theorem 3 holds."""
     return GradientDescent(
         x0=x0,
-        x=x0,
-        z=x0,
         beta=settings.beta or 0.0,
-        s=np.zeros_like(x0),
-        average=x0.copy(),
         d=d0,
         certificate=Certificate(L=L) if bound == "certified" else None,
         A=G * G,
@@ -150,7 +144,7 @@ def step(state: GradientDescent, g: Array) -> None:
     state.s += lam * g  # s_{k+1}
     state.s_norm = norm(state.s)
     state.d_hat = None
-    if state.s_norm != 0:  # also when it is no number: the ratchet refuses that
+    if state.s_norm != 0:  # also where it is NaN, which ratchet refuses
         state.d_hat = state.certified((state.num + state.surplus()) / state.s_norm)
         state.d = ratchet(state.d, state.d_hat)  # d_{k+1}
     if state.schedule != "constant":

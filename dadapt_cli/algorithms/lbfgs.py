@@ -16,7 +16,8 @@ from dadapt_cli._typing import Array
 from dadapt_cli.algorithms._base import Info, State
 from dadapt_cli.algorithms._certificate import Certificate
 from dadapt_cli.algorithms._drive import Iterates, advance
-from dadapt_cli.algorithms._space import dot, norm, ratchet
+from dadapt_cli.algorithms._points import include
+from dadapt_cli.algorithms._space import ratchet
 
 INFO = Info(
     name="lbfgs",
@@ -46,7 +47,7 @@ class LBFGS(State):
 
 def start(x0: Array, g0: Array, *, d0: float, bound: str = "certified", L: float) -> LBFGS:
     """Before the first step."""
-    return LBFGS(x0=x0, x=x0, s=np.zeros_like(x0), average=x0, d=d0, certificate=Certificate(L=L))
+    return LBFGS(x0=x0, d=d0, certificate=Certificate(L=L))
 
 
 def lead(state: LBFGS, iterates: Iterates[Any]) -> None:
@@ -60,7 +61,7 @@ def lead(state: LBFGS, iterates: Iterates[Any]) -> None:
         if g is None:  # SciPy begins at x_0, where the loop is already
             g = next(iterates)
         else:
-            x = flat.reshape(g.shape).astype(g.dtype)  # a copy: SciPy goes on in its own array
+            x = flat.reshape(g.shape).astype(g.dtype)  # a copy: SciPy reuses its own array
             g = advance(iterates, partial(_move, state, g, x))
         return state.f, g.ravel().astype(np.float64)
 
@@ -75,10 +76,7 @@ def lead(state: LBFGS, iterates: Iterates[Any]) -> None:
 
 def _move(state: LBFGS, g: Array, x: Array) -> None:
     """Take in x_k, where the gradient is `g`, and go to `x`."""
-    state.weigh(1.0, g)
-    state.slack += dot(g, state.x - state.x0)
-    state.s += g
-    state.s_norm = norm(state.s)
+    include(state, 1.0, g)
     state.d_hat = state.bound_C()
     state.d = ratchet(state.d, state.d_hat)
     state.x = x

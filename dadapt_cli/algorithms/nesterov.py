@@ -5,8 +5,6 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass
 
-import numpy as np
-
 from dadapt_cli._typing import Array
 from dadapt_cli.algorithms._base import Info, State
 from dadapt_cli.algorithms._points import include
@@ -39,8 +37,7 @@ class Nesterov(State):
 
 def start(x0: Array, g0: Array, *, L: float) -> Nesterov:
     """Before the first step: y_0 = x_0."""
-    s = np.zeros_like(x0)
-    return Nesterov(x0=x0, x=x0, s=s, average=x0.copy(), d=None, L=L, stepped=x0)
+    return Nesterov(x0=x0, L=L, stepped=x0)
 
 
 def step(state: Nesterov, g: Array) -> None:

@@ -26,7 +26,8 @@ from dadapt_cli._typing import Array
 from dadapt_cli.algorithms._base import Info, State
 from dadapt_cli.algorithms._certificate import Certificate
 from dadapt_cli.algorithms._pairs import Pairs
-from dadapt_cli.algorithms._space import dot, norm, ratchet
+from dadapt_cli.algorithms._points import include
+from dadapt_cli.algorithms._space import ratchet
 from dadapt_cli.algorithms._subspace import Subspace
 from dadapt_cli.objective import Evaluation, Problem
 
@@ -50,7 +51,7 @@ INNER_STEPS = {"exact": 12, "newton": 1}
 """Newton steps in the subspace, at most; ``exact`` ends earlier, at a small decrement."""
 
 REFRESH = 50
-"""Steps after which the margins X x are computed anew."""
+"""Steps after which the margins X x are recomputed."""
 
 SMALLEST_STEP = 1e-7
 """A step shorter than this share of its parts is their cancellation, not a direction."""
@@ -126,10 +127,7 @@ def start(
 def step(state: Orth, g: Array) -> None:
     """Advance from x_k to x_{k+1}; `g` is the gradient at x_k."""
     problem, search, w = state.problem, state.subspace, state.w
-    state.weigh(w, g)
-    state.slack += w * dot(g, state.x - state.x0)
-    state.s += w * g  # s_{k+1}
-    state.s_norm = norm(state.s)
+    include(state, w, g)  # s_{k+1}
     state.d_hat = state.bound_C()
     state.d = ratchet(state.d, state.d_hat)
     state.w = 0.5 + math.sqrt(0.25 + w * w)

@@ -1,10 +1,8 @@
-"""Polyak's step (1969), which needs f*: what knowing the optimum's value is worth."""
+"""Polyak's step (1969), which needs f*: a baseline that knows the optimum's value."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
-
-import numpy as np
 
 from dadapt_cli._typing import Array
 from dadapt_cli.algorithms._base import Info, State
@@ -37,7 +35,7 @@ class Polyak(State):
 
 def start(x0: Array, g0: Array, *, f_star: float) -> Polyak:
     """Before the first step."""
-    return Polyak(x0=x0, x=x0, s=np.zeros_like(x0), average=x0.copy(), d=None, f_star=f_star)
+    return Polyak(x0=x0, f_star=f_star)
 
 
 def step(state: Polyak, g: Array) -> None:

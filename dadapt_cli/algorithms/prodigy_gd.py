@@ -5,8 +5,6 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass
 
-import numpy as np
-
 from dadapt_cli._typing import Array
 from dadapt_cli.algorithms._base import Info, State
 from dadapt_cli.algorithms._certificate import Certificate
@@ -40,15 +38,8 @@ def start(
     x0: Array, g0: Array, *, d0: float, bound: str = "II", G: float, L: float = math.inf
 ) -> ProdigyGD:
     """Before the first step: s_0 = 0. `L` is for bound C."""
-    return ProdigyGD(
-        x0=x0,
-        x=x0,
-        s=np.zeros_like(x0),
-        average=x0.copy(),
-        d=d0,
-        certificate=Certificate(L=L) if bound == "certified" else None,
-        G=G,
-    )
+    certificate = Certificate(L=L) if bound == "certified" else None
+    return ProdigyGD(x0=x0, d=d0, certificate=certificate, G=G)
 
 
 def step(state: ProdigyGD, g: Array) -> None:
@@ -62,7 +53,7 @@ def step(state: ProdigyGD, g: Array) -> None:
     state.s += eta * g
     state.s_norm = norm(state.s)  # ||x_{k+1} - x_0||
     state.d_hat = None
-    if state.s_norm != 0:  # also when it is no number: the ratchet refuses that
+    if state.s_norm != 0:  # also where it is NaN, which ratchet refuses
         state.d_hat = state.certified(state.num / state.s_norm)
         state.d = ratchet(d, state.d_hat)  # d_{k+1}
     state.x = state.x0 - state.s  # x_{k+1}

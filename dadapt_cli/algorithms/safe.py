@@ -16,8 +16,6 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass
 
-import numpy as np
-
 from dadapt_cli._typing import Array
 from dadapt_cli.algorithms._base import Info, State
 from dadapt_cli.algorithms._certificate import Certificate
@@ -88,9 +86,7 @@ class Safe(State):
 
 def start(x0: Array, g0: Array, *, d0: float, bound: str = "certified", L: float) -> Safe:
     """Before the first step. `L` is a certified upper bound, finite."""
-    return Safe(
-        x0=x0, x=x0, s=np.zeros_like(x0), average=x0, d=d0, L=L, certificate=Certificate(L=L)
-    )
+    return Safe(x0=x0, d=d0, L=L, certificate=Certificate(L=L))
 
 
 def step(state: Safe, g: Array) -> None:
@@ -112,7 +108,7 @@ def step(state: Safe, g: Array) -> None:
     state.s += lam * g  # s_{k+1}
     state.s_norm = norm(state.s)
     state.d_hat = max(state.hyperplane, C)
-    if state.s_norm != 0:  # also when it is no number: the ratchet refuses that
+    if state.s_norm != 0:  # also where it is NaN, which ratchet refuses
         state.d_hat = ratchet(
             state.d_hat, state.rounding.lower(state.num / state.s_norm, state.s_norm)
         )

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-import numpy as np
-
 from dadapt_cli._typing import Array
 from dadapt_cli.algorithms._base import Info, State
 from dadapt_cli.algorithms._space import dot, norm
@@ -44,8 +42,7 @@ class ScheduleFree(State):
 
 def start(x0: Array, g0: Array, *, L: float) -> ScheduleFree:
     """Before the first step: y_0 = z_0 = x_0."""
-    s = np.zeros_like(x0)
-    return ScheduleFree(x0=x0, x=x0, s=s, average=x0, d=None, L=L, z=x0, ahead=x0)
+    return ScheduleFree(x0=x0, L=L, z=x0, ahead=x0)
 
 
 def step(state: ScheduleFree, g: Array) -> None:

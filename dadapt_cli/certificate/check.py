@@ -73,7 +73,7 @@ def number(table: Any, name: str) -> float:
     try:
         value = float.fromhex(get(table, name, str))
     except (ValueError, OverflowError) as error:
-        raise BadInputError(f"{name!r} is no hex number, or too large") from error
+        raise BadInputError(f"{name!r} is not a hex number, or is too large") from error
     need(math.isfinite(value), f"{name!r} is not finite")
     return value
 
@@ -87,7 +87,7 @@ def array(table: Any, name: str, *shape: int, missing: float | None = None) -> A
     try:
         values = np.frombuffer(base64.b64decode(text, validate=True), "<f8").reshape(shape)
     except ValueError as error:
-        raise BadInputError(f"{name!r} is no base64 of numbers") from error
+        raise BadInputError(f"{name!r} is not base64 of numbers") from error
     need(np.isfinite(values).all(), f"{name!r} is not finite")
     return values
 
@@ -115,7 +115,7 @@ def load(path: str) -> Any:
     try:
         return json.loads(text)
     except (ValueError, RecursionError) as error:
-        raise BadInputError(f"{path}: no proof, or cut off ({error!s:.80})") from error
+        raise BadInputError(f"{path}: not a proof, or cut off ({error!s:.80})") from error
 
 
 def lines(text: bytes) -> Iterator[tuple[bytes, list[list[bytes]]]]:
@@ -150,7 +150,7 @@ class Objective:
     """f, as a proof describes it, on the data; BadInputError where the two do not fit."""
 
     def __init__(self, document: Any, text: bytes) -> None:
-        need(isinstance(document, dict) and document.get("schema") == 1, "no proof of schema 1")
+        need(isinstance(document, dict) and document.get("schema") == 1, "not a proof of schema 1")
         parts = (get(document, name, dict) for name in ("data", "objective", "witness"))
         about, objective, witness = parts
         found, names = hashlib.sha256(text).hexdigest(), get(about, "labels", list)

@@ -1,6 +1,6 @@
 """Proof files: what is claimed of a problem, and what a stranger needs to check it.
 
-One JSON document; numbers are hex floats, exact, beside decimals for people, arrays are base64 of
+One JSON document; numbers are exact hex floats, with decimals for people, arrays are base64 of
 little-endian float64. The format is described in docs/certificates.md, and :mod:`check` reads it.
 """
 
@@ -36,7 +36,7 @@ class Data:
     samples, features
         Rows, and columns without a constant one.
     labels
-        The classes: ascending, for two the positive one second; ``rest`` stands for all others.
+        The classes: ascending, for two the positive one second; ``rest`` is all others.
     zero_based
         The first feature has index 0 in the text.
     """

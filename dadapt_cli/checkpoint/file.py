@@ -1,6 +1,6 @@
 """The file of a checkpoint: an envelope (:mod:`dadapt_cli.system.envelope`) around an npz.
 
-Nothing is ever unpickled, and nothing believed before :mod:`.schema` has seen it.
+Nothing is ever unpickled, and nothing is used before :mod:`.schema` has checked it.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from typing import Any
 
 from dadapt_cli.checkpoint import schema
 from dadapt_cli.checkpoint.state import Arrays
-from dadapt_cli.errors import InputOutputError
+from dadapt_cli.errors import CertificateError, InputOutputError
 from dadapt_cli.system import archive, envelope, memory
 from dadapt_cli.system.files import atomic_write, read_whole, reporting
 from dadapt_cli.system.schema import require, require_fields
@@ -23,15 +23,18 @@ KIND = "checkpoint"
 MAGIC = envelope.magic(KIND)
 
 VERSION = 3
-"""Of the file, and of what is in it: a change of either makes it 2."""
+"""Version of the file and its content: a change of either needs another number."""
 
 META = "meta"
 """The member that holds the JSON text, as bytes."""
 
 MOST = 2**62
-"""Bytes of a file: the memory there is sets the limit."""
+"""Bytes of a file: in effect no limit, as the free memory sets it."""
 
-HINT = "--checkpoint {path} --restart begins anew"
+FORGED = (ValueError, TypeError, LookupError, AttributeError, ArithmeticError, CertificateError)
+"""What a state of the right form with senseless numbers in it can raise."""
+
+HINT = "--checkpoint {path} --restart starts over"
 
 
 @dataclass(frozen=True)
@@ -89,12 +92,12 @@ def read(
     Raises
     ------
     InputOutputError
-        It cannot be read, is no checkpoint, is one of another version, is damaged, or holds what
-        no run writes.
+        It cannot be read, is not a checkpoint, is of another version, is damaged, or holds what no
+        run writes.
     """
     with reporting(path, "it cannot be read"):
         if not Path(path).is_file():
-            raise InputOutputError(f"{path}: is no regular file; name one for the checkpoint")
+            raise InputOutputError(f"{path}: is not a regular file; name one for the checkpoint")
         size = Path(path).stat().st_size
     memory.require(3 * size, f"a checkpoint of {size} bytes", path)
     content = read_whole(path, MOST)  # by now it may be a larger one
@@ -114,25 +117,25 @@ def read(
         return saved
     except (ValueError, RecursionError) as error:
         raise InputOutputError(
-            f"{path}: the checkpoint holds what none of ours does ({archive.words(error)}); {hint}"
+            f"{path}: the checkpoint holds what no run writes ({archive.words(error)}); {hint}"
         ) from error
 
 
 @contextmanager
 def usable(path: str) -> Iterator[None]:
-    """Blame the checkpoint that a run goes on from for what only a state of no run brings about.
+    """Turn errors of a resumed run that a sound state cannot cause into one line about the file.
 
-    Types and shapes are checked before, the numbers of a state cannot be: a forged one may ask
-    for a row that is not there. It is the file's fault, in one line, as far as can be known.
+    Types and shapes are checked before, but not the numbers of a state: a forged one may ask for
+    a row that does not exist.
 
     Raises
     ------
     InputOutputError
-        In place of errors that are bugs in a run that began here.
+        In place of errors that would be bugs in a run that was not resumed.
     """
     try:
         yield
-    except (ValueError, TypeError, LookupError, AttributeError, ArithmeticError) as error:
+    except FORGED as error:
         what = archive.words(error)
         raise InputOutputError(
             f"{path}: the run it holds cannot be resumed ({type(error).__name__}: {what}); "
@@ -141,7 +144,7 @@ def usable(path: str) -> Iterator[None]:
 
 
 def was_one(path: str) -> bool:
-    """Whether a file is, or before it was damaged began as, a checkpoint of any version."""
+    """Whether a file is a checkpoint of any version, perhaps a damaged one."""
     if not Path(path).is_file():
         return False
     with Path(path).open("rb") as file:

@@ -1,7 +1,7 @@
-"""What a checkpoint may hold: looked at before any of it is used.
+"""What a checkpoint may hold: checked before any of it is used.
 
-The digest tells damage; anybody can write a file with a right one. So names, types and ranges are
-checked here, and what only the run itself can know (its classes, its shapes) in :mod:`.state`.
+The digest finds damage, but anybody can compute one. So names, types and ranges are checked here,
+and what only the run itself knows (its classes, its shapes) in :mod:`.state`.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ import numpy as np
 from dadapt_cli.system.schema import conforms, require
 
 HEAD = {"options": dict[str, Any], "data": dict[str, Any]}
-"""What every head has; who makes one may add to it."""
+"""What every head has; there may be more."""
 
 DATA = {
     "sha256": str | None,
@@ -35,7 +35,7 @@ NEEDED_NUMBERS = ("k", "f_last", "f_best", "grad_norm", "gradients", "seconds")
 
 
 def check(head: Any, rows: Any, seconds: Any, tree: Any, arrays: Mapping[str, Any]) -> None:
-    """Raise ValueError at the first thing in a checkpoint that no run writes."""
+    """Raise ValueError at the first part of a checkpoint that no run writes."""
     require(HEAD, head, "the head")
     require(DATA, head["data"], "data")
     if len(head["data"]["shape"]) != 3:
@@ -45,9 +45,9 @@ def check(head: Any, rows: Any, seconds: Any, tree: Any, arrays: Mapping[str, An
     if type(head.get("length", 1)) is not int or head.get("length", 1) < 1:
         raise ValueError("the length of a schedule is no number of steps")
     if not conforms(seconds, float) or seconds < 0:
-        raise ValueError("seconds are no time")
+        raise ValueError("seconds are not a time")
     if not isinstance(rows, list):
-        raise ValueError("the rows are no list")
+        raise ValueError("the rows are not a list")
     last = -1
     for row in rows:
         last = _check_row(row, last)
@@ -88,13 +88,13 @@ def _check_tree(node: Any, arrays: Mapping[str, Any], named: list[str]) -> None:
             raise ValueError("a negative count")
         return
     if not isinstance(node, dict) or len(node) != 1:
-        raise ValueError("a tree of something else")
+        raise ValueError("an unknown kind of node")
     ((kind, content),) = node.items()
     if kind in ("array", "scalar"):
         if not isinstance(content, str) or content not in arrays:
             raise ValueError("an array that is not there")
         if kind == "scalar" and arrays[content].ndim:
-            raise ValueError("a scalar that is none")
+            raise ValueError("a scalar with dimensions")
         named.append(content)
         return
     items = content.values() if isinstance(content, dict) else content

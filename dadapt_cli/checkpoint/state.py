@@ -2,8 +2,8 @@
 
 A state is walked by its fields: arrays go to one flat dictionary, named by their path, and the rest
 to a tree of JSON values. The types decide what comes back: a NumPy scalar stays one, because with
-an array it is promoted otherwise than a Python float. What can be neither kept nor made anew is
-an error when the snapshot is taken, not a surprise when it is needed.
+an array it is promoted differently from a Python float. What can be neither saved nor recomputed
+is an error when the snapshot is taken, not when it is needed.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ def take(value: Any, arrays: Arrays, path: str = "") -> Any:
     value
         A plain value, an array, a sequence or a dictionary of such, or an object of this package:
         then its fields are taken, except a :class:`Problem` and what its class lists in
-        ``REMADE``, which are made anew from the data.
+        ``REMADE``, which are recomputed from the data.
     path
         Where it is, for the names of the arrays.
 
@@ -79,16 +79,16 @@ def restore(live: Any, kept: Any, arrays: Arrays) -> Any:
         return _array(live, arrays[content], content, kind == "scalar")
     if kind in SEQUENCES:
         if live is not None and type(live).__name__ != kind:
-            raise ValueError(f"a {kind} is no {type(live).__name__}")
+            raise ValueError(f"a {kind} in place of {type(live).__name__}")
         items = [restore(None, item, arrays) for item in content]
         return deque(items, live.maxlen) if kind == "deque" else SEQUENCES[kind](items)
     if kind == "dict":
         known = live if isinstance(live, dict) else dict.fromkeys(content)
         if not isinstance(live, (dict, type(None))) or set(known) != set(content):
-            raise ValueError(f"an object with {sorted(content)[:8]} is none of here")
+            raise ValueError(f"an object with {sorted(content)[:8]} does not fit")
         return {name: restore(known[name], item, arrays) for name, item in content.items()}
     if type(live).__name__ != kind or set(_names(live)) != set(content):
-        raise ValueError(f"{kind} with {sorted(content)[:8]} is no {type(live).__name__} of here")
+        raise ValueError(f"{kind} with {sorted(content)[:8]} does not fit {type(live).__name__}")
     for name, item in content.items():
         setattr(live, name, restore(getattr(live, name), item, arrays))
     return live

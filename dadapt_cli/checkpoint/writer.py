@@ -1,4 +1,4 @@
-"""When a loop's variables are kept, and how they are restored."""
+"""When a loop's variables are saved, and how they are restored."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ SOON = 1.0
 
 
 class NoCheckpoint:
-    """Keeps nothing and resumes nothing."""
+    """Saves nothing and resumes nothing."""
 
     keeps = False
     saved: Checkpoint | None = None
@@ -81,7 +81,7 @@ class Writer:
 
     @property
     def seconds(self) -> float:
-        """What the loop had taken when the resumed state was kept."""
+        """Seconds that the loop had taken when the resumed state was saved."""
         return 0.0 if self.saved is None else self.saved.seconds
 
     def remember(self, name: str, make: Callable[[], Any]) -> Any:
@@ -91,7 +91,7 @@ class Writer:
         return self.head[name]
 
     def due(self, *, ending: bool) -> bool:
-        """Whether to keep the state now; always when the run ends."""
+        """Whether to save the state now; always when the run ends."""
         return ending or time.perf_counter() >= self._next
 
     def keep(self, seconds: float, **parts: Any) -> None:

@@ -11,7 +11,7 @@ from dadapt_cli.system.terminal import printable as printable
 
 def say(message: str) -> None:
     """Put one line on standard error."""
-    with contextlib.suppress(OSError):  # nobody is left to tell when stderr is gone too
+    with contextlib.suppress(OSError):  # stderr is gone too
         print(f"dadapt: {printable(message)}", file=sys.stderr, flush=True)
 
 

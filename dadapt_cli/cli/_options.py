@@ -74,7 +74,7 @@ def deferred(main: Callable[..., Any]) -> Callable[..., Any]:
     """The function that the parser calls for a command: it returns the call, ready to be made.
 
     A closed pipe inside a command would be turned into exit code 1 by the parser. A parameter of
-    `main` whose type is a dataclass of declared options stands for all of these.
+    `main` whose type is a dataclass of declared options is replaced by these.
     """
     wanted = inspect.signature(main, eval_str=True).parameters.values()
     made = {p.name: p.annotation for p in wanted if hasattr(p.annotation, "__dataclass_fields__")}

@@ -51,7 +51,7 @@ class Reading:
         Raises
         ------
         UsageError
-            An option has a value that means nothing.
+            An option has an invalid value.
         """
         if not (math.isfinite(self.max_ratio) and self.max_ratio >= 1):
             raise UsageError(f"--max-ratio {self.max_ratio}: give a finite number of at least 1")
@@ -97,7 +97,7 @@ them."""
 
 @dataclass(frozen=True)
 class Input:
-    """What DATA stands for: the file to read, and the problem it was called by, if it was."""
+    """What DATA names: the file to read, and the problem, where it was given by name."""
 
     path: str
     dataset: Dataset | None = None
@@ -153,7 +153,7 @@ class Input:
 
 
 def require_input(data: str) -> Input:
-    """Find the file that DATA stands for: a path, ``-``, or the name of a problem.
+    """Find the file that DATA names: a path, ``-``, or the name of a problem.
 
     Raises
     ------

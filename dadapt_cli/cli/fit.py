@@ -24,7 +24,7 @@ _output = partial(option, group="Output")
 
 @dataclass(frozen=True, kw_only=True)
 class Wanted:
-    """What the command makes of a fit, beside the options of the fit itself."""
+    """What the command does with a fit, besides the options of the fit itself."""
 
     test: str | None = option(
         None, "Accuracy and log-loss on held-out data.", group="Data", folds=False, metavar="FILE"
@@ -77,7 +77,6 @@ def main(
     """
     import time
 
-    from dadapt_cli import model as models
     from dadapt_cli.cli._messages import log_lines, say
     from dadapt_cli.render import machine
     from dadapt_cli.render import plot as plotting
@@ -112,10 +111,9 @@ def main(
         _modelling.check_savable(wanted.save, options.scale)
     if data == wanted.test == "-":
         raise UsageError("--test -: standard input is the data already; name a file")
-    start = None
-    if options.init is not None:
-        require_input(options.init)
-        start = models.load(options.init)
+    if "init" in given:
+        require_input(str(options.init))
+    start = resume.load_start(options, given)
     log = log_lines(quiet=wanted.quiet, verbose=wanted.verbose)
     note = (lambda line: None) if wanted.quiet else say
     trace_file = machine.Trace(wanted.trace) if wanted.trace is not None else None
@@ -168,7 +166,7 @@ def main(
 
 
 def _given(context: typer.Context) -> list[str]:
-    """Options that the user gave; the defaults of the others are nobody's wish."""
+    """Options that the user gave; the defaults of the others do not count."""
     sources = {name: context.get_parameter_source(name) for name in context.params}
     return [name for name, source in sources.items() if source and source.name != "DEFAULT"]
 

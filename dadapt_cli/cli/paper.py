@@ -250,7 +250,7 @@ def _show(results: list[Record], output: Output, show: Callable[..., Any]) -> No
 
 
 def _write(output: Output, stem: str, results: list[Record], draw: Callable[..., Any]) -> None:
-    """The files of ``--out`` beside the JSON that the store has written."""
+    """The files of ``--out`` besides the JSON that the store has written."""
     from pathlib import Path
 
     from dadapt_cli.cli._messages import say

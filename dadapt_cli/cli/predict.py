@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 NAME = "predict"
 
 ROWS = 10_000
-"""That are formatted at once."""
+"""Rows that are formatted at once."""
 
 
 @dataclass(frozen=True, kw_only=True)

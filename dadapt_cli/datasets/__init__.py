@@ -1,4 +1,4 @@
-"""The paper's 12 LIBSVM problems: what they are, where they lie, and whether a file is one of them.
+"""The paper's 12 LIBSVM problems: what they are, where they are, and how to recognise them.
 
 ``datasets.toml`` is the table. Nothing here opens a connection: that is :mod:`.download`.
 """
@@ -83,7 +83,7 @@ PROBLEMS = tuple(row for row in ALL if row.part != "test" and row.paper)
 
 
 class Named(Protocol):
-    """What is looked up."""
+    """Anything with a name to look up."""
 
     @property
     def name(self) -> str:
@@ -94,7 +94,7 @@ N = TypeVar("N", bound=Named)
 
 
 def places() -> list[tuple[str, Path]]:
-    """Where the files are looked for, in this order, and what to call each place."""
+    """The folders that are searched, in this order, each with its name for messages."""
     given = [Path(name) for name in os.environ.get("DADAPT_DATA", "").split(":") if name]
     return [
         *(("DADAPT_DATA", folder) for folder in given),
@@ -156,7 +156,7 @@ def knows(name: str) -> bool:
 
 
 def nearest(name: str) -> str | None:
-    """A name that `name` may be a slip of, for messages."""
+    """The name that `name` may be a misspelling of, for messages."""
     names = {_key(dataset.name): dataset.name for dataset in ALL}
     near = difflib.get_close_matches(_key(name), names, n=1, cutoff=0.7)
     return names[near[0]] if near else None
@@ -168,12 +168,12 @@ def with_text(sha256: str | None) -> Dataset | None:
 
 
 def fetch_command(problem: Named) -> str:
-    """What to type to get its file."""
+    """The command that fetches its file."""
     return f"dadapt datasets fetch {problem.name}"
 
 
 def absent(problem: Named) -> str:
-    """Say that it is not there, and what to do."""
+    """The message that it is not on disk, with the remedy."""
     return (
         f"{problem.name}: not on disk; {fetch_command(problem)}, or name its folder in DADAPT_DATA"
     )

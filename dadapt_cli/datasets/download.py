@@ -27,7 +27,7 @@ TIMEOUT = 30.0
 
 _BLOCK = 2**18
 _LOOPBACK = ("localhost", "127.0.0.1", "::1")
-_REMEDY = "nothing was kept; try again, or put the file in a folder of DADAPT_DATA"
+_REMEDY = "nothing was saved; try again, or put the file in a folder of DADAPT_DATA"
 
 
 def address(dataset: Dataset) -> str:
@@ -89,13 +89,13 @@ def fetch(dataset: Dataset, progress: Callable[[str], None] = lambda line: None)
     -------
     Path
         The file, compressed as on the server. It appears when its text has been checked
-        (:func:`dadapt_cli.datasets.inspect`); until then it is a temporary one beside it.
+        (:func:`dadapt_cli.datasets.inspect`); until then it is a temporary one in the same folder.
 
     Raises
     ------
     InputOutputError
         The server cannot be reached, does not answer with this file, or stops on the way; the
-        text is not what it should be; the file cannot be written. An older file stays.
+        text is not the problem's; the file cannot be written. An older file stays as it was.
     UsageError
         ``DADAPT_MIRROR`` cannot be used.
     """
@@ -138,7 +138,7 @@ class _SameHost(urllib.request.HTTPRedirectHandler):
 
 
 def _receive(url: str, limit: int) -> Generator[tuple[bytes, str], None, None]:
-    """Yield the body in blocks, each with how far it is; complete, or an error."""
+    """Yield the body in blocks, each with the progress so far; a short body is an error."""
     request = urllib.request.Request(url, headers={"User-Agent": f"dadapt/{__version__}"})
     received = 0
     try:

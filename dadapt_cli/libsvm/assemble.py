@@ -18,7 +18,7 @@ _REMEDY = (
     "dadapt pack makes a folder of it, which is fitted in bounded memory; or use a larger machine"
 )
 _CHECKED_FROM = 2**28  # bytes below which memory is not asked for
-_TYPICAL = 0.02  # the part of a file that tells about the rest
+_TYPICAL = 0.02  # share of a file from which the size of the whole can be estimated
 
 
 class Growing:
@@ -36,7 +36,7 @@ class Growing:
 
     @property
     def values(self) -> Array:
-        """What was put in, as a view."""
+        """The values so far, as a view."""
         return self._array[: self.count]
 
     def reserve(self, expected: int) -> None:
@@ -57,9 +57,8 @@ class Growing:
             if sys.platform == "linux":
                 room = _SLACK  # realloc moves pages there, not bytes: growing is cheap
             bytes_more = (needed + room - len(self._array)) * self._array.itemsize
-            memory.require(
-                bytes_more, f"going on after {self.count} entries", self._path, remedy=_REMEDY
-            )
+            what = f"reading more than {self.count} nonzeros"
+            memory.require(bytes_more, what, self._path, remedy=_REMEDY)
             self._array.resize(needed + room, refcheck=False)
         self._array[self.count : needed] = more
         self.count = needed
@@ -105,7 +104,7 @@ class Assembler:
         lowest
             0 or 1: the index of the first feature.
         continues
-            The first of the rows goes on with the last one so far.
+            The first of the rows is the rest of the last one so far.
         share
             How much of the file these rows and those before make up, None when unknown.
         """

@@ -1,4 +1,4 @@
-"""What a data set holds, in numbers: for a look before training."""
+"""A data set in numbers, for a look before training."""
 
 from __future__ import annotations
 
@@ -73,7 +73,7 @@ class Description:
 
 
 def describe(data: LoadedData, index_base: int) -> Description:
-    """Look at every entry of a data set.
+    """Describe a data set.
 
     Parameters
     ----------

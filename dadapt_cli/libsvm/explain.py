@@ -1,4 +1,4 @@
-"""The slow parser: one line at a time, and words for everything that can be wrong with it.
+"""The slow parser: one line at a time, with a message for everything that can be wrong.
 
 It runs only on text that the fast parser refused, and defines what LIBSVM text is: a label, then
 ``index:value`` pairs with increasing indices, separated by blanks or tabs; ``#`` starts a

@@ -10,7 +10,7 @@ PIECE = 2**18
 """Bytes: the arrays made from a piece should stay in the processor's cache."""
 
 LONGEST_TOKEN = 2**24
-"""Bytes without a place to cut after which the text is given up."""
+"""Bytes without a place to cut after which the text is refused."""
 
 # A blank between two pairs, never one beside a colon or before qid: the digits rule both out.
 _BETWEEN_PAIRS = re.compile(rb".*[0-9.][ \t](?=[0-9])", re.DOTALL)
@@ -26,10 +26,10 @@ class Piece(NamedTuple):
     Attributes
     ----------
     text
-        Whole lines. The newline of the last one is missing where its line goes on in the next
-        piece, and at the end of a file that lacks it.
+        Whole lines. The newline of the last one is missing where the next piece has the rest
+        of its line, and at the end of a file that lacks it.
     continues
-        The text goes on with the last line of the piece before.
+        The text begins with the rest of the last line of the piece before.
     begin
         Bytes of the text before the piece.
     """

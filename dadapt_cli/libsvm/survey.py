@@ -1,4 +1,4 @@
-"""What a LIBSVM text is, in one pass and without a matrix."""
+"""Hash and shape of a LIBSVM text, in one pass and without a matrix."""
 
 from __future__ import annotations
 
@@ -22,14 +22,14 @@ class Survey:
 
 
 class _Tally:
-    """Takes rows as the matrix would, and only counts."""
+    """Takes rows as the :class:`Assembler` does, and only counts."""
 
     def __init__(self) -> None:
         self.rows = self.features = 0
         self.labels: set[float] = set()
 
     def add(self, rows: Rows, lowest: int, continues: bool, share: float | None) -> None:
-        """Count some rows; with ``continues`` the first one goes on with the last one."""
+        """Count some rows; with ``continues`` the first one is the rest of the last one so far."""
         labels = rows.labels[1:] if continues else rows.labels
         self.rows += len(labels)
         self.labels.update(labels.tolist())
@@ -44,9 +44,9 @@ def survey(path: str | os.PathLike[str], *, name: str, max_bytes: int) -> Survey
     path
         The file, plain or compressed.
     name
-        What messages call it.
+        Its name in messages.
     max_bytes
-        The most its text may have.
+        Largest size of its uncompressed text.
 
     Raises
     ------

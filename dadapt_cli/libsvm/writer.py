@@ -14,7 +14,7 @@ from dadapt_cli.libsvm.fast import MAX_INDEX, MAX_LABEL
 from dadapt_cli.libsvm.rows import Array
 from dadapt_cli.system.files import atomic_write
 
-_ROWS = 4096  # converted to Python numbers at a time
+_ROWS = 4096  # rows converted to Python numbers at a time
 
 
 def write_libsvm(path: str | os.PathLike[str], X: Any, y: Any, *, zero_based: bool = False) -> None:

@@ -38,7 +38,7 @@ def save(model: Model, path: str | os.PathLike[str]) -> None:
 
 
 def load(path: str | os.PathLike[str], max_bytes: int = MAX_BYTES) -> Model:
-    """Read a model that :func:`save` or LIBLINEAR's ``train`` wrote; what it is, its bytes say.
+    """Read a model that :func:`save` or LIBLINEAR's ``train`` wrote; the content tells which.
 
     Raises
     ------
@@ -57,6 +57,7 @@ def load(path: str | os.PathLike[str], max_bytes: int = MAX_BYTES) -> Model:
         raise DataError("a pickle, which is never read; save models with dadapt fit --save", name)
     if content.startswith(b"dadapt checkpoint"):
         raise DataError(
-            "a checkpoint, no model; dadapt fit DATA --resume it with --save MODEL makes one", name
+            "a checkpoint, not a model; dadapt fit DATA --resume it with --save MODEL makes one",
+            name,
         )
     return liblinear.loads(content, name)

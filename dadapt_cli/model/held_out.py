@@ -1,4 +1,4 @@
-"""How the weights of a fit do on samples that it does not see."""
+"""How well the weights of a fit predict samples that it does not see."""
 
 from __future__ import annotations
 
@@ -45,7 +45,7 @@ class HeldOut:
     def judge(
         self, problem: Problem, scaling: Scaling
     ) -> tuple[Callable[[Array], Verdict], list[str]]:
-        """What tells how weights of the problem do, and what is to be said about the samples.
+        """A function that scores weights of the problem, and notes about the samples.
 
         Raises
         ------

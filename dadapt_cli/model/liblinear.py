@@ -31,7 +31,7 @@ MOST_CLASSES = 2**31 - 1
 
 
 def check(scale: str, classes: tuple[int | str, ...] = ()) -> None:
-    """Raise UsageError for what the format cannot express: unit rows, a class of all the rest."""
+    """Raise UsageError for what the format cannot express: unit rows, a class ``rest``."""
     if scale == "unit":
         raise UsageError(
             "--scale unit cannot be written in LIBLINEAR's format, which has no scaling; "
@@ -85,10 +85,10 @@ def loads(content: bytes, path: str) -> Model:
         if key == "w":
             break
         if key not in KEYS:
-            remedy = "no LIBLINEAR model" if number == 1 else f"the keys are {', '.join(KEYS)}, w"
-            raise DataError(f"unknown key {key[:40]!r}; {remedy}", path, number)
+            hint = "not a LIBLINEAR model" if number == 1 else f"the keys are {', '.join(KEYS)}, w"
+            raise DataError(f"unknown key {key[:40]!r}; {hint}", path, number)
         if key in head:
-            raise DataError(f"{key} for the second time", path, number)
+            raise DataError(f"{key} appears twice", path, number)
         head[key] = values
         _check(key, values, path, number)
     else:
@@ -119,17 +119,17 @@ def _tokens(line: bytes, path: str, number: int) -> list[str]:
     try:
         tokens = line.decode("ascii").split()
     except UnicodeDecodeError:
-        raise DataError(f"no text: {line[:20]!r}; no LIBLINEAR model", path, number) from None
+        raise DataError(f"no text: {line[:20]!r}; not a LIBLINEAR model", path, number) from None
     if not tokens:
-        raise DataError("an empty line where the model goes on; it was cut off", path, number)
+        raise DataError("an empty line inside the model; it was cut off", path, number)
     return tokens
 
 
 def _check(key: str, values: list[str], path: str, number: int) -> None:
-    """Raise DataError at a header line whose values mean nothing."""
+    """Raise DataError at a header line with invalid values."""
     if key == "solver_type":
         if values and values[0] in OTHER:
-            raise DataError(f"{values[0]} is no classifier; train with -s 0", path, number)
+            raise DataError(f"{values[0]} is not a classifier; train with -s 0", path, number)
         good = len(values) == 1 and values[0] in (*LOGISTIC, *SVM)
     elif key == "label":
         labels = [_integer(v) for v in values]
@@ -142,20 +142,20 @@ def _check(key: str, values: list[str], path: str, number: int) -> None:
         count = _integer(values[0]) if len(values) == 1 else None
         good = count is not None and (key == "nr_class") <= count <= MOST_CLASSES
     if not good:
-        raise DataError(f"{key} {' '.join(values)[:40]!r} means nothing", path, number)
+        raise DataError(f"{key} {' '.join(values)[:40]!r} is not valid", path, number)
 
 
 def _weights(
     lines: Iterator[tuple[int, bytes]], rows: int, columns: int, path: str, number: int
 ) -> Any:
     """The weights, (rows, columns); each line has a row, blank lines may follow."""
-    kept: list[list[float]] = []
+    found: list[list[float]] = []
     for number, line in lines:
         if not line.strip():
-            if len(kept) < rows:
+            if len(found) < rows:
                 break
             continue
-        if len(kept) == rows:
+        if len(found) == rows:
             raise DataError(f"more than the {rows} rows of weights announced", path, number)
         tokens = _tokens(line, path, number)
         if len(tokens) != columns:
@@ -163,12 +163,12 @@ def _weights(
         values = [_float(token) for token in tokens]
         for token, value in zip(tokens, values, strict=True):
             if not abs(value) <= LARGEST:
-                what = f"is beyond {LARGEST:g}" if math.isfinite(value) else "is no finite number"
+                what = f"exceeds {LARGEST:g}" if math.isfinite(value) else "is not a finite number"
                 raise DataError(f"{token[:40]!r} {what}", path, number)
-        kept.append(values)
-    if len(kept) < rows:
-        raise DataError(f"{len(kept)} of {rows} rows of weights; it was cut off", path, number)
-    return np.array(kept, np.float64).reshape(rows, columns)
+        found.append(values)
+    if len(found) < rows:
+        raise DataError(f"{len(found)} of {rows} rows of weights; it was cut off", path, number)
+    return np.array(found, np.float64).reshape(rows, columns)
 
 
 def _integer(token: str) -> int | None:
@@ -179,7 +179,7 @@ def _integer(token: str) -> int | None:
 
 
 def _float(token: str) -> float:
-    """NaN where the token is no number."""
+    """NaN where the token is not a number."""
     try:
         return float(token) if "_" not in token else math.nan
     except ValueError:

@@ -23,7 +23,7 @@ LARGEST = 1e150
 
 @dataclass(frozen=True)
 class Verdict:
-    """How a model does on samples whose labels are known.
+    """How well a model predicts samples whose labels are known.
 
     Attributes
     ----------
@@ -64,9 +64,9 @@ class Model:
     bias
         Value of the constant feature, None where there is none.
     scaling
-        What is done to data before.
+        Applied to data first.
     about
-        Whatever else is known of the fit: the records, the last d. JSON.
+        What else is known of the fit: the records, the last d. JSON values.
     ball
         Contains a minimiser, for the scaled features; None where none is known.
     """

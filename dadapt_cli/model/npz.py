@@ -24,7 +24,7 @@ FORMAT, VERSION = "dadapt model", 1
 KEYS = {"format", "version", "kind", "classes", "bias", "scale", "about"}
 
 ARRAYS = ("weights", "divisors", "centre")
-"""Members beside the metadata: of the ball around the optimum, its centre."""
+"""Members besides the metadata; ``centre`` is that of the ball around the optimum."""
 
 
 def dumps(model: Model) -> bytes:
@@ -135,7 +135,7 @@ def _classes(labels: Any) -> tuple[int | str, ...]:
         raise ValueError("fewer than two labels")
     whole = labels[1:] if labels[0] == "rest" and len(labels) == 2 else labels
     if not all(type(label) is int and abs(label) <= LARGEST_LABEL for label in whole):
-        raise ValueError("labels that are no integers of at most 2^53")
+        raise ValueError("labels that are not integers of at most 2^53")
     if len(set(whole)) != len(whole):
         raise ValueError("a label twice")
     return tuple(labels)

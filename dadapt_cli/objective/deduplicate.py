@@ -15,7 +15,7 @@ from dadapt_cli.objective import Problem
 from dadapt_cli.preprocessing.labels import Labels
 
 SMALLEST_SHARE = 0.1
-"""Of repeated rows, from which collapsing gains; measured in benchmarks/gradient.py."""
+"""Share of repeated rows from which collapsing gains; measured in benchmarks/gradient.py."""
 
 PAYS_FROM = 200
 """Iterations that repay the search for equal rows (a9a: 10 ms, for 0.09 ms an iteration)."""
@@ -68,7 +68,7 @@ def _groups(X: Matrix, index: Indices) -> tuple[Indices, Indices, Indices]:
 
 
 def _equal(X: Matrix, some: Indices, others: Indices) -> bool:
-    """Whether each row of `some` is, entry by entry, the row of `others` beside it."""
+    """Whether each row of `some` is, entry by entry, the same row of `others`."""
     a, b = X[some], X[others]
     if isinstance(X, np.ndarray):
         return bool(np.array_equal(a, b))

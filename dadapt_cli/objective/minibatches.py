@@ -16,7 +16,7 @@ from dadapt_cli._typing import Array, Indices, Matrix
 from dadapt_cli.objective import Problem
 
 CHUNK_BYTES = 2**20
-"""Of gathered samples; a chunk is read from the cache (measured, benchmarks/minibatch.py)."""
+"""Bytes gathered at once: a chunk stays in the cache (measured, benchmarks/minibatch.py)."""
 
 WIDEST_BATCH_BYTES = 2**26
 """A sparse batch that is larger when dense stays sparse."""

@@ -16,7 +16,7 @@ from dadapt_cli.paper.replicas import Samples
 from dadapt_cli.preprocessing import labels
 
 ROWS_AT_ONCE = 1024
-"""To make dense: beside the sparse and the dense data there is only this block."""
+"""Made dense at once: the only memory besides the sparse and the dense data."""
 
 
 @dataclass(frozen=True)

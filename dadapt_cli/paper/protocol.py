@@ -67,7 +67,9 @@ class Protocol:
         if not algorithm.INFO.minibatch:
             raise UsageError(f"--algo {self.algo} takes no minibatches; sgd, adam or cocob do")
         if "lr" in algorithm.INFO.settings:
-            raise UsageError(f"--algo {self.algo} needs a learning rate: no rival of a grid")
+            raise UsageError(
+                f"--algo {self.algo} needs a learning rate; choose an algorithm that finds one"
+            )
         for name, value, least in (("seeds", self.seeds, 2), ("epochs", self.epochs, 1),
                                    ("batch-size", self.batch_size, 1)):  # fmt: skip
             if value < least:

@@ -1,4 +1,4 @@
-"""Results of experiments in a folder, one file a problem, so that a run can be taken up again."""
+"""Results of experiments in a folder, one file a problem, so that a run can be continued."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ class Store:
         ----------
         kind
             What a result looks like, as :func:`~dadapt_cli.system.schema.conforms` takes it; a
-            file that holds anything else is as good as none.
+            file that holds anything else is ignored.
         """
         if self.folder is None:
             return None
@@ -47,7 +47,7 @@ class Store:
             return None
         try:
             stored = json.loads(read_whole(path))
-        except (ValueError, RecursionError):  # none of ours, or of a future one: compute it anew
+        except (ValueError, RecursionError):  # not a result: compute it again
             return None
         return stored["result"] if conforms(stored, {"key": key, "result": kind}) else None
 

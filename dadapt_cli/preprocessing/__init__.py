@@ -1,1 +1,1 @@
-"""From what the user gives to numbers: labels, sample weights, scaling."""
+"""Labels, sample weights and scaling: from the user's data to what a problem takes."""

@@ -1,4 +1,4 @@
-"""From the labels in a file to the classes of a problem."""
+"""The classes of a problem, from the labels in a file."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ class Labels:
     ----------
     classes
         The labels; for two classes the second is the positive one. With ``positive`` the first
-        stands for all the others and is written ``rest``.
+        is all the others together, written ``rest``.
     index
         Class number of each sample, shape (n,).
     notes
@@ -51,7 +51,7 @@ def encode(y: Array, *, positive: int | None = None) -> Labels:
     Raises
     ------
     DataError
-        Labels that are no integers, or all the same.
+        Labels that are not integers, or all the same.
     UsageError
         `positive` does not occur.
     """
@@ -71,8 +71,8 @@ def encode(y: Array, *, positive: int | None = None) -> Labels:
     bad = np.flatnonzero(y != np.floor(y))
     if bad.size:
         raise DataError(
-            f"row {bad[0] + 1} has the label {float(y[bad[0]])!r}, no integer: regression data? "
-            "Classification needs integer labels"
+            f"row {bad[0] + 1} has the label {float(y[bad[0]])!r}, not an integer: "
+            "regression data? Classification needs integer labels"
         )
     if not len(y):
         raise DataError("no data rows")

@@ -1,4 +1,4 @@
-"""From what the user gives to numbers: weights, labels, scaling."""
+"""Weights, labels and scaling: from the user's data to what a problem takes."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ class Preparation:
     Attributes
     ----------
     positive
-        The label that stands against the rest, if one does.
+        The label that is told apart from all the others, if any.
     weight
         Factors of the samples with these labels, or ``balanced``.
     scale

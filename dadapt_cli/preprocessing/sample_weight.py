@@ -37,7 +37,7 @@ def sample_weights(
     Raises
     ------
     DataError
-        Weights that are no numbers, negative, of another length, or all 0.
+        Weights that are not numbers, negative, of another length, or all 0.
     UsageError
         A label that no row has.
     """
@@ -77,8 +77,8 @@ def sample_weights(
 
 
 def drop_weightless(X: Any, y: Array, weights: Array | None) -> tuple[Any, Array, Array | None]:
-    """Leave out the rows that count nothing: they are no data, not even for the labels."""
-    if weights is None or weights.all() or X.shape[0] != len(y):  # which Problem refuses
+    """Leave out the rows of weight 0: not even their labels count."""
+    if weights is None or weights.all() or X.shape[0] != len(y):  # Problem refuses unequal lengths
         return X, y, weights
     kept: Mask = weights > 0
     rows = sp.csr_array(X) if sp.issparse(X) else X

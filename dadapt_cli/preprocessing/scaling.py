@@ -61,7 +61,7 @@ def fitted(kind: str, X: Matrix, weights: Array | None) -> Scaling:
     """The scaling of training data, whose samples may have weights, (n,)."""
     if kind in ("none", "unit"):
         return Scaling(kind)
-    sparse = sp.csr_array(X).astype(np.float64)  # features are few beside samples: one form will do
+    sparse = sp.csr_array(X).astype(np.float64)  # p is small compared to n: one form is enough
     if kind == "minmax":
         size = np.asarray(np.abs(sparse).max(axis=0).toarray()).ravel()
         return Scaling(kind, np.where(size > 0, size, 1.0))

@@ -1,8 +1,8 @@
 """f*, D and their certificate: a solver finds a point, and enclosures prove what follows from it.
 
-Solvers (:mod:`~dadapt_cli.reference.newton`, :mod:`~dadapt_cli.reference.recession`) may be as
-careless as they like: their :class:`~dadapt_cli.reference.witness.Witness` is all that is passed
-on, and kept, and :func:`certify` proves f*, D and what else is claimed from it
+The solvers (:mod:`~dadapt_cli.reference.newton`, :mod:`~dadapt_cli.reference.recession`) need not
+be rigorous: only their :class:`~dadapt_cli.reference.witness.Witness` is used, and cached, and
+:func:`certify` proves f*, D and all other claims from it
 (:mod:`~dadapt_cli.reference.enclosure`).
 """
 
@@ -23,11 +23,11 @@ from dadapt_cli.reference.witness import Witness
 __all__ = ["Reference", "cache", "find", "given", "none"]
 
 AUTO_SECONDS = 60.0
-"""``--reference auto`` computes what an estimate puts under this."""
+"""``--reference auto`` computes a reference that is estimated to take less."""
 
 
 def given(f_star: float) -> Reference:
-    """A value of f* that the user vouches for."""
+    """A value of f* that the user gives, taken on trust."""
     return Reference("given", f_star=f_star, gap=0.0, method="given")
 
 
@@ -37,7 +37,7 @@ def none(reason: str) -> Reference:
 
 
 def find(problem: Problem, content: str, *, always: bool, x0: Array | None = None) -> Reference:
-    """Return the reference for `problem`, from the cache where it is there.
+    """Return the reference for `problem`, from the cache if it is there.
 
     Parameters
     ----------
@@ -56,12 +56,12 @@ def find(problem: Problem, content: str, *, always: bool, x0: Array | None = Non
         Status ``none`` with a reason, never a guess, when it could not be computed.
     """
     key = cache.key(problem, content, x0)
-    kept = cache.read(key, problem)
-    if kept is not None:
+    cached = cache.read(key, problem)
+    if cached is not None:
         with np.errstate(all="ignore"):
-            proven = certify(problem, kept.witness, x0)
+            proven = certify(problem, cached.witness, x0)
         if proven.status != "none":
-            return replace(proven, seconds=kept.seconds)
+            return replace(proven, seconds=cached.seconds)
     estimate = estimated_seconds(problem)
     if not always and estimate > AUTO_SECONDS:
         return none(f"computing it may take {estimate:.0f} s; --reference always does it")

@@ -1,7 +1,7 @@
-"""Witnesses kept between runs, by the content of the data and the objective.
+"""Witnesses cached between runs, by the content of the data and the objective.
 
-Nothing in a file is trusted but as a guess: what it claims is proven anew, by one evaluation,
-whenever it is read, so a crafted or damaged file costs time and nothing else. Only regular files
+A file is only a guess: what it claims is proven again, by one evaluation, whenever it is read, so a
+crafted or damaged file costs time and nothing else. Only regular files
 are read, without following links and without waiting, and only MOST_BYTES of them; writing
 replaces the name, never what a link there points to.
 """
@@ -30,10 +30,10 @@ from dadapt_cli.reference.witness import HOW, Witness
 from dadapt_cli.system.files import PART, cache_folder
 
 VERSION = 3
-"""Of the files: those of another version are not read."""
+"""Version of the files; those of another one are not read."""
 
 MOST_BYTES = 2**26
-"""Of a file that is read."""
+"""Most bytes that are read of a file."""
 
 
 @dataclass(frozen=True)
@@ -77,7 +77,7 @@ def _path(key: str) -> Path:
 
 
 def read(key: str, problem: Problem) -> Entry | None:
-    """The kept witness of a problem, or None where there is none that could be one."""
+    """The cached witness of a problem, or None where there is none of the right form."""
     try:
         document = json.loads(_bytes(_path(key)))
         if document["version"] != VERSION or document["how"] not in HOW:
@@ -91,7 +91,7 @@ def read(key: str, problem: Problem) -> Entry | None:
         if not (0.0 <= seconds < math.inf):
             return None
         return Entry(Witness(w, document["how"], falling, direction), seconds)
-    # Not there, not a regular file, or not one of ours: a RecursionError is deep JSON.
+    # Missing, not a regular file, or not a cache entry: a RecursionError is deep JSON.
     except (OSError, ValueError, KeyError, TypeError, OverflowError, RecursionError):
         return None
 
@@ -128,7 +128,7 @@ def _mask(text: str | None, problem: Problem) -> Mask | None:
 
 
 def write(key: str, entry: Entry) -> None:
-    """Keep `entry`; a cache that cannot be written costs time later, nothing else."""
+    """Cache `entry`; a failure to write costs time later, nothing else."""
     witness = entry.witness
     document = {
         "version": VERSION,
@@ -141,7 +141,7 @@ def write(key: str, entry: Entry) -> None:
     try:
         _replace(_path(key), json.dumps(document, indent=1).encode())
     except OSError as error:
-        logging.getLogger("dadapt").warning("the reference is not kept: %s", error)
+        logging.getLogger("dadapt").warning("the reference was not cached: %s", error)
 
 
 def _text(array: Any) -> str:

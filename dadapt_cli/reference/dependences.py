@@ -23,15 +23,15 @@ from dadapt_cli._typing import Array, Indices, Mask
 from dadapt_cli.objective.rounding import TINY, U, gamma, norm_up
 
 LARGEST_DENOMINATOR = 1000
-"""Of the coefficients that are tried."""
+"""Largest denominator of the rational coefficients that are tried."""
 
 MOST_FRACTIONS = 200_000
-"""Entries that are compared in rational arithmetic; where all are integers there is no limit."""
+"""Most entries that are compared in rational arithmetic; integers have no limit."""
 
 
 @dataclass(frozen=True)
 class Dependences:
-    """The unknowns that stay, those that others make up for, and the directions between them.
+    """The unknowns of a basis, those that depend on them, and the directions along which f is flat.
 
     Attributes
     ----------

@@ -31,7 +31,7 @@ LARGEST_FACTOR = 3000
 """Unknowns up to which the Hessian is factored."""
 
 MATRICES = 8
-"""Of the size of the Hessian that are needed at once."""
+"""Matrices of the Hessian's size that are in memory at once."""
 
 STRONG = "gap = ||g||^2/(2 l2), rounding counted"
 

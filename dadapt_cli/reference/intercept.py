@@ -26,7 +26,7 @@ from dadapt_cli.objective.smoothness import magnitudes
 from dadapt_cli.reference.hessian import second_derivatives
 
 ROUNDING = 1e-12
-"""Of the entropy: its sum's, and that of probabilities whose sums are exact only to rounding."""
+"""Relative error of the entropy, and of probabilities whose sums are exact only to rounding."""
 
 
 def lower_bound(problem: Problem, w: Array, scores: Array) -> float:

@@ -1,9 +1,9 @@
 """Minimise a :class:`~dadapt_cli.objective.Problem` to rounding level, for its reference.
 
-Up to LARGEST_DENSE unknowns L-BFGS comes near and Newton's method finishes, with a Cholesky
-factor of the Hessian. Beyond, ``orth`` goes on until its certificate is small; on news20 that is
-several times faster than L-BFGS followed by Newton's method with conjugate gradients, which only
-has to finish where ``orth`` does not get there.
+Up to LARGEST_DENSE unknowns L-BFGS is followed by Newton's method with a Cholesky factor of the
+Hessian. Beyond, ``orth`` runs until its certificate is small; on news20 that is several times
+faster than L-BFGS followed by Newton's method with conjugate gradients, which only has to finish
+where ``orth`` stops early.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ NEWTON_STEPS = 60
 ORTH_STEPS = 1000
 
 ENOUGH = 1e-12
-"""Certificate, relative to f, at which ``orth`` is believed."""
+"""Certificate, relative to f, at which ``orth`` may stop."""
 
 
 @dataclass(frozen=True)

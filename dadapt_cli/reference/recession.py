@@ -9,10 +9,9 @@ attained; let I+ be all terms that can fall so together. Then
 
 which is attained (facial reduction). I+ is found from solutions with a small l2: they grow along
 v and leave it only where B v = 0; only where that is undecided a linear programme is solved, in
-the few directions left. Nothing that is claimed depends on this choice: losses are not negative,
-so for any terms that are left out the minimum of the others bounds f* from below, and f at any
-point bounds it from above. What is claimed is proven from the :class:`Witness` alone, whoever
-made it.
+the few directions left. No claim depends on this choice: losses are not negative, so for any terms
+that are left out the minimum of the others bounds f* from below, and f at any point bounds it from
+above. All claims are proven from the :class:`Witness` alone.
 """
 
 from __future__ import annotations

@@ -45,7 +45,7 @@ MOST_WORK = 5e10
 """Multiplications that the better bound may cost."""
 
 SMALLEST_CURVATURE = 1e-250
-"""Of a column whose largest entry is about 1: what underflows is far below its rounding."""
+"""Smallest curvature of a column scaled to about 1: what underflows is far below its rounding."""
 
 DEPENDENT = "columns are dependent to rounding, and not exactly"
 

@@ -15,13 +15,13 @@ LARGEST_GAP = 1e-10
 LARGEST_SHARE relative to f*, there is no reference."""
 
 SMALLEST_GAP = 1e-14
-"""Where f* itself is near 0."""
+"""Where f* is near 0."""
 
 LARGEST_SHARE = 1e-6
 """Relative to f*."""
 
 LOST = 1e-3
-"""Gap relative to f* above which the solver did not come near."""
+"""Gap relative to f* above which the solver has failed, and scaling may help."""
 
 SEPARATES = "a separating direction"
 
@@ -39,7 +39,7 @@ HOW = (
 
 @dataclass(frozen=True)
 class Witness:
-    """What a reference is proven from, whoever made it.
+    """What a reference is proven from, however it was found.
 
     Attributes
     ----------
@@ -66,7 +66,7 @@ def enough(gap: float, upper: float, l2: float) -> bool:
 
 
 def attained(problem: Problem, found: Enclosure, witness: Witness, x0: Array) -> Reference:
-    """The reference of a minimum that exists, or why it cannot be told."""
+    """The reference of a minimum that exists, or why there is none."""
     if found.ball is None:
         return Reference("none", reason=found.reason)
     if not enough(found.gap, found.upper, problem.l2):

@@ -16,7 +16,7 @@ from dadapt_cli.system.files import atomic_write, read_whole, reporting
 from dadapt_cli.system.schema import conforms, require, require_fields
 
 VERSION = 1
-"""Of the file's format."""
+"""Version of the file's format."""
 
 
 @dataclass(frozen=True)
@@ -68,7 +68,7 @@ of summation, storage, processor or a last bit of the data made in any gated run
 BEST = {"suboptimality_last": -1, "suboptimality_average": -1, "iterations_1e-2": -1,
         "iterations_1e-3": -1, "iterations": -1, "accuracy": 1}  # fmt: skip
 """Which way is better. d and the step sizes are not here: they have no better way, and any change
-of them needs somebody's eyes and ``--update``."""
+of them needs a look and ``--update``."""
 
 BAD = ("changed", "missing", "worse", "wrong", "failed")
 """Verdicts that make the gate fail, the gravest last."""
@@ -85,7 +85,7 @@ PROBLEM = {
 """What a problem in a baseline has."""
 
 ROUNDING = 1e-12
-"""By which share d may exceed the certified D: its own rounding."""
+"""Share by which d may exceed the certified D: its own rounding."""
 
 
 def read(path: Path) -> Record:
@@ -120,7 +120,7 @@ def read(path: Path) -> Record:
     if document["version"] != VERSION:
         raise InputOutputError(
             f"{path}: version {str(document['version'])[:40]!r} of the format, this program reads "
-            f"{VERSION}; remove it and make it anew with --update"
+            f"{VERSION}; remove it and make a new one with --update"
         )
     try:
         _check(document)
@@ -130,7 +130,7 @@ def read(path: Path) -> Record:
     return document
 
 
-_REMEDY = "take it from version control, or remove it and make it anew with --update"
+_REMEDY = "take it from version control, or remove it and make a new one with --update"
 
 
 def _refuse(path: Path, what: str) -> NoReturn:

@@ -29,7 +29,7 @@ SMALL = ("iris.scale", "wine.scale", "glass.scale", "vehicle.scale", "vowel.scal
 
 
 def default_baseline() -> Path:
-    """The baseline that lies beside the data of the program."""
+    """The baseline that comes with the program's data."""
     return shipped() / "baseline.json"
 
 
@@ -189,7 +189,7 @@ def _judge(
 
 
 def _missing(name: str, algos: Sequence[str], before: Record, cases: list[Case]) -> list[Record]:
-    """Reports of the runs that the baseline has of these algorithms and nobody made."""
+    """Reports of the runs of these algorithms that the baseline has and that were not made."""
     made = {(case.algo, f"l2={case.l2}") for case in cases}
     asked = before.get("algorithms", {}) if len(algos) == len(BUDGETS) else algos
     return [

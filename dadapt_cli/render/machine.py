@@ -83,7 +83,7 @@ class Trace:
         self.descriptor: int | None = None
 
     def record(self, record: Record) -> None:
-        """Append one line; the file is begun anew with the first."""
+        """Append one line; the first one empties the file."""
         with reporting(self.path, "the trace ends there"):
             if self.descriptor is None:
                 self.descriptor = open_to_grow(self.path)

@@ -109,7 +109,7 @@ def figure2(records: Sequence[Record], stream: TextIO) -> None:
 
 
 def table1(records: Sequence[Record], stream: TextIO) -> None:
-    """Print the learning rates found beside the best of the grid."""
+    """Print the learning rates found, with the best of the grid."""
     if not records:
         return
     first = records[0]

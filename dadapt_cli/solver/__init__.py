@@ -43,11 +43,8 @@ def fit(
         Called with each record as it is made: start, the reported steps (``every``), end. The fit
         ends after the iteration for which it returns True, with the status ``interrupted``.
     **options
-        The command line's options with underscores: algo, iterations, d0, bound,
-        gradient_bound, l2 (1/n unless given), C, bias, intercept, weight (a dict of labels, or
-        "balanced"), scale, reference, tol, time_limit, positive, every, dtype, threads, metric,
-        memory, inner, lbfgs_pairs, epochs, batch_size, schedule, seed, average, beta, c, momentum,
-        betas, lr, variant, checkpoint, resume, restart, checkpoint_every, memory_limit.
+        Fields of :class:`~dadapt_cli.solver.options.Options`: those of ``dadapt fit`` with
+        underscores (docs/options.md has them all), such as algo, iterations, l2, tol, epochs.
 
     Returns
     -------
@@ -71,7 +68,6 @@ def fit(
     import numpy as np
     import scipy.sparse as sp
 
-    from dadapt_cli import model
     from dadapt_cli.errors import DataError, UsageError
     from dadapt_cli.packed.folder import Data
     from dadapt_cli.solver import resume
@@ -96,9 +92,10 @@ def fit(
         options[name] = options[name] and os.fspath(options[name])
     path = os.fspath(init) if isinstance(init, (str, os.PathLike)) else None
     chosen = Options(**options, init=path)
-    with resume.opened(chosen, {*options, *(["init"] if path else [])}) as (chosen, checkpoint):
+    given = {*options, *(["init"] if path else [])}
+    with resume.opened(chosen, given) as (chosen, checkpoint):
         chosen.check(options)
-        start = init if chosen.init is None else model.load(chosen.init)
+        start = init if chosen.init is None else resume.load_start(chosen, given)
         if isinstance(X, Data):
             source = Source(X.path, X.about["text"]["sha256"], zero_based=X.about["zero_based"])
             samples = Samples(X, np.empty(0), source=source)

@@ -297,6 +297,9 @@ BUDGETS = tuple(name for name, one in declared(Options).items() if one.budget)
 OWN = tuple(name for name, one in declared(Options).items() if one.group == "Durability")
 """Options that are about the checkpoint and not about the run."""
 
+WRITTEN = tuple(name for name, one in declared(Options).items() if one.metavar == "FILE")
+"""Options that name a file to write, which no checkpoint may choose: only who runs the command."""
+
 
 def not_for(info: Info, options: type = Options) -> tuple[str, ...]:
     """Options, with underscores, that mean nothing to an algorithm."""

@@ -13,17 +13,17 @@ from typing import Any
 import numpy as np
 
 from dadapt_cli import algorithms
-from dadapt_cli._typing import Array
+from dadapt_cli._typing import Array, Record
 from dadapt_cli.algorithms import Info, auto
 from dadapt_cli.checkpoint import file
 from dadapt_cli.checkpoint.file import HINT, Checkpoint
 from dadapt_cli.checkpoint.writer import NoCheckpoint, Writer
-from dadapt_cli.errors import InputOutputError, UsageError
+from dadapt_cli.errors import DadaptError, DataError, InputOutputError, UsageError
+from dadapt_cli.model import Model, load
 from dadapt_cli.objective import Problem
 from dadapt_cli.reference import Reference, cache
 from dadapt_cli.reference.reference import ARRAYS
-from dadapt_cli.solver.checks import number
-from dadapt_cli.solver.options import BUDGETS, DECAYS, LATER, OWN, Options
+from dadapt_cli.solver.options import BUDGETS, DECAYS, LATER, OWN, WRITTEN, Options
 from dadapt_cli.system import lock
 from dadapt_cli.system.files import remove_leftovers
 
@@ -42,7 +42,6 @@ def resumed(options: Options, given: Collection[str]) -> Options:
         raise UsageError("--restart begins the run of --checkpoint FILE anew; name that file")
     if "checkpoint_every" in given and options.checkpoint is None and options.resume is None:
         raise UsageError("--checkpoint-every has nothing to keep; name a --checkpoint FILE")
-    number("checkpoint-every", options.checkpoint_every, at_least=0.0)
     if options.resume is None:
         return options
     return _merged(options, set(given), _read(options.resume))
@@ -126,9 +125,9 @@ def _merged(options: Options, given: set[str], saved: Checkpoint) -> Options:
                 f"{options.resume}: the run has {option} {_shown(other)}, not {_shown(one)}; "
                 f"leave {option} out, or begin another run with --checkpoint"
             )
-    own = {name: getattr(options, name) for name in OWN}
     budgets = {name: getattr(after, name) for name in BUDGETS}
-    return replace(before, **own, **budgets)
+    own = {name: getattr(options, name) for name in (*OWN, *WRITTEN)}
+    return replace(before, **{**budgets, **own})
 
 
 def _meant(options: Options) -> Options:
@@ -221,6 +220,63 @@ def schedule_length(checkpoint: Writer | NoCheckpoint, options: Options, info: I
             f"{length} and ends there; leave --{budget} out, or begin another run"
         )
     return length
+
+
+@contextmanager
+def blamed(origin: str | None, *kinds: type[DadaptError]) -> Iterator[None]:
+    """Name the resumed file where one of its options turns out to be unusable.
+
+    Parameters
+    ----------
+    origin
+        The file; None or empty for a run that resumes none.
+    kinds
+        The errors that its options can cause here.
+
+    Raises
+    ------
+    InputOutputError
+        In place of those.
+    """
+    try:
+        yield
+    except kinds as error:
+        if not origin:
+            raise
+        raise InputOutputError(
+            f"{origin}: an option of its run cannot be used: {error}; {HINT.format(path=origin)}"
+        ) from error
+
+
+def load_start(options: Options, given: Collection[str]) -> Model | None:
+    """The model of ``init``, which a resumed run reads again; None where it starts elsewhere.
+
+    Raises
+    ------
+    DataError, InputOutputError
+        It cannot be read; where the checkpoint named it, always InputOutputError.
+    """
+    if options.init is None:
+        return None
+    with blamed(None if "init" in given else options.resume, DataError, InputOutputError):
+        return load(options.init)
+
+
+def check_reference(checkpoint: Writer | NoCheckpoint, saved: Record, found: Reference) -> None:
+    """Raise InputOutputError where the saved reference contradicts the one that is known now.
+
+    Two enclosures of the same f* meet; where one of them is missing, nothing is compared.
+    """
+    if checkpoint.saved is None:
+        return
+    f, gap, f_now, gap_now = saved["f_star"], saved["gap"], found.f_star, found.gap
+    if f is None or gap is None or f_now is None or gap_now is None:
+        return
+    if f < f_now - gap_now or f_now < f - gap:
+        raise InputOutputError(
+            f"{checkpoint.origin}: its f* = {f:.15g} is not that of the data, {f_now:.15g}; "
+            f"{HINT.format(path=checkpoint.origin)}"
+        )
 
 
 def check_text(checkpoint: Writer | NoCheckpoint, sha256: str | None) -> None:

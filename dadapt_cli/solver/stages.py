@@ -13,7 +13,7 @@ import numpy as np
 from dadapt_cli import reference
 from dadapt_cli._typing import Array, Matrix, Record
 from dadapt_cli.algorithms import Algorithm, auto
-from dadapt_cli.errors import CertificateError, DataError, NumericalError
+from dadapt_cli.errors import CertificateError, DataError, NumericalError, UsageError
 from dadapt_cli.model.held_out import HeldOut, PackedHeldOut, model_of
 from dadapt_cli.objective import Evaluation, Problem, metric
 from dadapt_cli.objective.ball import Ball
@@ -103,7 +103,8 @@ def _prepare(
             packed.check(options, algorithm.INFO)
             data, problem = packed.prepared(samples.X, options)
         else:
-            data = prepare(samples.X, samples.y, how, samples.sample_weight)
+            with resume.blamed(monitor.checkpoint.origin, UsageError):
+                data = prepare(samples.X, samples.y, how, samples.sample_weight)
             problem = start.problem_of(data, options)
     except DataError as error:
         raise DataError(str(error), source.path) from error
@@ -185,6 +186,7 @@ def _reference(setup: _Setup, given: Reference | None) -> _Known:
     known = find()
     if checkpoint.keeps:  # its words and digits are those of the beginning
         kept = checkpoint.remember("reference", known.document)
+        resume.check_reference(checkpoint, kept, known)
         same = kept["status"] == known.status
         ball, witness = (known.ball, known.witness) if same else (None, None)
         known = Reference(**kept, witness=witness, ball=ball)

@@ -1,9 +1,9 @@
-"""Arrays and JSON in NumPy's ``.npz``: sizes are known to be right before anything is read.
+"""Arrays and JSON in NumPy's ``.npz``: sizes are checked before anything is read.
 
-``numpy.load`` believes an archive: its members may inflate to gigabytes, their headers are
-evaluated, their names may repeat. What :func:`pack` writes needs none of this: the members are
-stored, their headers are one fixed line, so an array is no larger than its share of the file. All
-else is refused by the directory and the headers alone; nothing is inflated or unpickled.
+``numpy.load`` trusts an archive: its members may inflate to gigabytes, their headers are
+evaluated, their names may repeat. :func:`pack` needs none of this: its members are stored
+uncompressed with headers of one fixed form, so an array is no larger than its share of the file.
+Anything else is refused by the directory and the headers alone; nothing is inflated or unpickled.
 """
 
 from __future__ import annotations
@@ -41,7 +41,7 @@ DAMAGE = (
 
 
 class ArchiveError(ValueError):
-    """An archive that is damaged, or none of ours."""
+    """An archive that is damaged, or was not written by :func:`pack`."""
 
 
 def pack(arrays: Mapping[str, Any]) -> bytes:
@@ -57,7 +57,7 @@ def unpack(content: bytes) -> dict[str, Any]:
     Raises
     ------
     ArchiveError
-        Anything else; the message is a few words.
+        It is anything else.
     """
     if content.count(ENTRY) > MOST_MEMBERS:
         raise ArchiveError("too many members")
@@ -83,7 +83,7 @@ def document(member: Any, *, strict: bool = True) -> Any:
     Raises
     ------
     ArchiveError
-        It is no JSON, or too deep.
+        It is not JSON, or too deeply nested.
     """
     try:
         return json.loads(member.tobytes().decode(), parse_constant=_refuse if strict else None)
@@ -97,17 +97,17 @@ def words(error: BaseException) -> str:
 
 
 def _refuse(word: str) -> NoReturn:
-    raise ValueError(f"{word} is no number of JSON")
+    raise ValueError(f"{word} is not a JSON number")
 
 
 def _check(members: list[zipfile.ZipInfo], size: int) -> None:
-    """Refuse by the directory what :func:`pack` does not write."""
+    """Refuse, by the directory alone, what :func:`pack` does not write."""
     names = {info.filename for info in members}
     if len(names) != len(members):
         raise ArchiveError("two members of one name")
     for info in members:
         if not info.filename.endswith(".npy") or info.flag_bits & 0x41:
-            raise ArchiveError(f"{info.filename[:40]!r} is no array")
+            raise ArchiveError(f"{info.filename[:40]!r} is not an array")
         if info.compress_type != zipfile.ZIP_STORED or info.compress_size != info.file_size:
             raise ArchiveError("compressed members, which this program does not write")
     if sum(info.file_size for info in members) > size:
@@ -126,10 +126,10 @@ def npy(content: bytes, name: str) -> Any:
     Raises
     ------
     ArchiveError
-        It is none, holds objects, or its shape lies.
+        It is not one, holds objects, or its size contradicts its shape.
     """
     if len(content) < 10 or content[:6] != b"\x93NUMPY":
-        raise ArchiveError(f"{name[:40]!r} is no array")
+        raise ArchiveError(f"{name[:40]!r} is not an array")
     start = 10 + int.from_bytes(content[8:10], "little")
     header = content[10:start].decode("latin-1")
     found = HEADER.fullmatch(header)

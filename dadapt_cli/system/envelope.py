@@ -1,8 +1,8 @@
 """A file that says what it is and whether it is whole: its kind, its version, a SHA-256.
 
 The first line is ``dadapt KIND VERSION``, the second the digest of every byte after it, so a
-flipped bit or a cut is found before anything is believed. It is no signature: whoever writes the
-file can compute it, so what is inside is checked all the same.
+flipped bit or a missing end is found before anything is used. It is not a signature: whoever writes
+the file can compute it, so the content is checked all the same.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ import hashlib
 
 
 class EnvelopeError(ValueError):
-    """Not such a file (`other`), one of another version, or a damaged one; in a few words."""
+    """Another kind of file (`other`), one of another version, or a damaged one."""
 
     def __init__(self, message: str, *, other: bool = False) -> None:
         super().__init__(message)
@@ -19,12 +19,12 @@ class EnvelopeError(ValueError):
 
 
 def magic(kind: str) -> bytes:
-    """What every version of a kind begins with."""
+    """The bytes that every version of a kind begins with."""
     return f"dadapt {kind} ".encode()
 
 
 def seal(kind: str, version: int, body: bytes) -> bytes:
-    """What to write before the body."""
+    """The header to write before the body."""
     digest = hashlib.sha256(body).hexdigest()
     return magic(kind) + f"{version}\n{digest}\n".encode()
 
@@ -41,7 +41,7 @@ def unseal(kind: str, version: int, content: bytes) -> bytes:
     if start.startswith(content) and content != start:
         raise EnvelopeError("is cut short")
     if not content.startswith(start):
-        raise EnvelopeError(f"is no {kind}", other=True)
+        raise EnvelopeError(f"is not a {kind}", other=True)
     line, _, _ = content[:200].partition(b"\n")
     found = line[len(start) :]
     if found != str(version).encode():

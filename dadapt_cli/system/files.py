@@ -1,9 +1,9 @@
-"""Files written whole or not at all, and the folder of those that can be made again.
+"""Files that are written whole or not at all, and the cache folder.
 
 Names are of two kinds. One that the user types is followed where it is a symbolic link, unless
-somebody else planted the link. One that this program chooses (a lock, a part, an entry of the
-cache, a file in a folder of results) is never a link: it is opened without following, and must be
-a regular file of the user's own before anything is written to it.
+somebody else planted the link. One that this program chooses (a lock, a temporary file, a cache
+entry, a file in a folder of results) must not be a link: it is opened without following it, and
+must be a regular file that the user owns before anything is written to it.
 """
 
 from __future__ import annotations
@@ -94,7 +94,7 @@ def check_outputs(
 def check_output(path: str, data: str, *, grows: bool = False) -> None:
     """Fail before the work starts when `path` cannot be written, or is the data itself.
 
-    A temporary file is made beside it and removed, as it will have to be when the work is done;
+    A temporary file is made in its folder and removed, which writing it will have to do as well;
     a file that only `grows` needs none.
 
     Raises
@@ -126,7 +126,7 @@ def check_output(path: str, data: str, *, grows: bool = False) -> None:
                 f"{path}: is mounted by itself and cannot be replaced; name a file in a folder "
                 "that is mounted whole"
             )
-    with reporting(path, "its folder takes no files; name one in another folder"):
+    with reporting(path, "no file can be made in its folder; name one elsewhere"):
         handle, made = _temporary(target)
         os.close(handle)
         Path(made).unlink()
@@ -214,7 +214,7 @@ def open_own(path: Path) -> int:
     OSError
         It cannot be opened.
     InputOutputError
-        It is no regular file, has another name (a link), or another owner.
+        It is not a regular file, has a second name (a hard link), or another owner.
     """
     try:
         descriptor = os.open(path, os.O_RDWR | os.O_CREAT | _NO_FOLLOW, 0o666)
@@ -237,9 +237,9 @@ def read_whole(path: str | os.PathLike[str], most: int = MAX_BYTES, *, own: bool
     Parameters
     ----------
     most
-        Bytes.
+        In bytes.
     own
-        The name is this program's choice: only a regular file of the user's or the system's.
+        The name is this program's choice: only a regular file that the user or root owns.
 
     Raises
     ------
@@ -267,14 +267,14 @@ def read_whole(path: str | os.PathLike[str], most: int = MAX_BYTES, *, own: bool
 
 
 def remove_leftovers(path: str) -> None:
-    """Remove what killed writers of `path` left; only for who has it locked."""
+    """Remove the temporary files of killed writers of `path`; only while it is locked."""
     target = Path(os.path.realpath(path))
     for left in target.parent.glob(f".{glob.escape(target.name[:100])}.????????{PART}"):
         left.unlink(missing_ok=True)
 
 
 def _special(path: Path) -> bool:
-    """Whether there is something that is neither a file nor a folder."""
+    """Whether it exists and is neither a file nor a folder."""
     return path.exists() and not path.is_file() and not path.is_dir()
 
 
@@ -298,7 +298,7 @@ def _destination(name: str, *, own: bool = False) -> Path:
 
 
 def _temporary(target: Path) -> tuple[int, str]:
-    """A new file beside `target`: its descriptor and its name."""
+    """A new file in the folder of `target`: its descriptor and its name."""
     return tempfile.mkstemp(PART, f".{target.name[:100]}.", target.parent)
 
 
@@ -311,9 +311,9 @@ def _user() -> int:
 
 
 def _foreign(status: os.stat_result, *, reading: bool = False) -> str | None:
-    """What is wrong with a file that should be ours, in a few words; the system's may be read."""
+    """What is wrong with a file that should be the user's, if anything; root's may be read."""
     if not stat.S_ISREG(status.st_mode):
-        return "no regular file"
+        return "not a regular file"
     if status.st_nlink > 1 and not reading:
         return "a second name of another file (a hard link)"
     if hasattr(os, "geteuid") and status.st_uid not in (_user(), 0 if reading else None):

@@ -1,8 +1,8 @@
 """One process at a time on a file that is replaced: a lock that dies with its process.
 
-The lock is the system's (flock) on a file of its own beside it, ``.NAME.lock``, since renaming
-replaces the file itself. The number in it is only for the message. A file system whose machines do
-not see each other's locks (some NFS) is out of scope.
+The lock is the system's (flock) on a file of its own, ``.NAME.lock`` in the same folder, since
+renaming replaces the file itself. The process id in it is only for the message. File systems whose
+machines do not see each other's locks (some NFS) are out of scope.
 """
 
 from __future__ import annotations
@@ -23,25 +23,25 @@ def held(path: str) -> Iterator[None]:
     Raises
     ------
     InputOutputError
-        Another process holds it, or it cannot be made, or what lies in its place is no file of
-        the user's own (:func:`~dadapt_cli.system.files.open_own`); that is left as it is.
+        Another process holds it, or it cannot be made, or another file is in its place that is
+        not the user's own (:func:`~dadapt_cli.system.files.open_own`), which is left untouched.
     UsageError
         The system has no such locks (Windows).
     """
     target = Path(os.path.realpath(path))
-    beside = target.with_name(f".{target.name}.lock")
-    descriptor = _claimed(path, beside)
+    lock_file = target.with_name(f".{target.name}.lock")
+    descriptor = _claimed(path, lock_file)
     try:
         with reporting(path, "it cannot be locked"):
             os.ftruncate(descriptor, 0)
             os.write(descriptor, f"{os.getpid()}\n".encode())
         yield
     finally:
-        beside.unlink(missing_ok=True)  # while it is held: no one else's is removed
+        lock_file.unlink(missing_ok=True)  # while it is held: no one else's is removed
         os.close(descriptor)
 
 
-def _claimed(path: str, beside: Path) -> int:
+def _claimed(path: str, lock_file: Path) -> int:
     """A descriptor of the locked file."""
     try:
         import fcntl
@@ -49,7 +49,7 @@ def _claimed(path: str, beside: Path) -> int:
         raise UsageError("--checkpoint needs file locks, which this system lacks") from None
     while True:
         with reporting(path, "it cannot be locked"):
-            descriptor = open_own(beside)
+            descriptor = open_own(lock_file)
         try:
             with reporting(path, "it cannot be locked"):
                 fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
@@ -62,7 +62,7 @@ def _claimed(path: str, beside: Path) -> int:
                     f"{path}: in use by process {who}; wait for it, or name another file"
                 ) from error
             raise
-        if _is(descriptor, beside):
+        if _is(descriptor, lock_file):
             return descriptor
         os.close(descriptor)  # its holder removed it between our opening and our locking
 

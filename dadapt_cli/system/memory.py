@@ -1,4 +1,4 @@
-"""How much memory there is: asked before something large is allocated."""
+"""How much memory is free: checked before something large is allocated."""
 
 from __future__ import annotations
 
@@ -58,23 +58,23 @@ def require(
     *,
     remedy: str = "use a larger machine, or less data",
 ) -> None:
-    """Refuse what cannot fit.
+    """Refuse what does not fit in memory.
 
     Parameters
     ----------
     needed
-        Bytes.
+        In bytes.
     what
-        What they are for, with its size; begins the message.
+        What needs it, with its size; begins the message.
     path
-        The data that would need them.
+        The data file that would need it.
     remedy
         Ends the message.
 
     Raises
     ------
     DataError
-        There is less.
+        Less is free.
     """
     there = available()
     if there is not None and needed > there:

@@ -11,7 +11,7 @@ LARGEST_INT = 2**63
 
 
 def conforms(value: Any, kind: Any) -> bool:
-    """Whether a value of JSON is of a kind; numbers must be finite, a bool is none.
+    """Whether a value of JSON is of a kind; numbers must be finite, a bool is not one.
 
     A kind is an annotation: ``float`` takes integers, ``tuple`` takes lists, and a mapping from
     ``int`` the strings that JSON makes of its keys. Or it is a document of kinds: an object has
@@ -59,7 +59,7 @@ def conforms(value: Any, kind: Any) -> bool:
 def require(kinds: Mapping[str, Any], values: Any, what: str) -> None:
     """Raise ValueError unless `values` has these fields and each is of its type."""
     if not isinstance(values, dict):
-        raise ValueError(f"{what} is no object")
+        raise ValueError(f"{what} is not an object")
     for name, kind in kinds.items():
         if name not in values:
             raise ValueError(f"{what} has no {name}")
@@ -82,7 +82,7 @@ def require_fields(
     absent = set(later) - set(values if isinstance(values, dict) else ())
     require({name: kind for name, kind in kinds.items() if name not in absent}, values, what)
     if foreign := sorted(set(values) - set(kinds)):
-        raise ValueError(f"{what} has {foreign[0][:40]!r}, which is none of its fields")
+        raise ValueError(f"{what} has {foreign[0][:40]!r}, which is not one of its fields")
 
 
 def _key(name: str, kind: Any) -> bool:

@@ -10,7 +10,7 @@ from typing import Any
 def printable(text: str, stream: Any = None) -> str:
     """Escape what a terminal would obey (control characters, newlines) or cannot show.
 
-    Every string that comes from a file or a name passes here on its way to a person.
+    Every string from a file, and every file name, passes through here on its way to a terminal.
 
     Parameters
     ----------

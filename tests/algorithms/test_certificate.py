@@ -8,7 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from dadapt_cli import fit
-from dadapt_cli.algorithms import find
+from dadapt_cli.algorithms import find, table
 from dadapt_cli.algorithms._certificate import Certificate
 from dadapt_cli.algorithms._rounding import Rounding
 from dadapt_cli.errors import NumericalError
@@ -19,7 +19,9 @@ from dadapt_cli.solver.stages import FitResult
 from ..conftest import DATA, SMALL
 from .test_table import absolute_deviations
 
-PAPER = ("dual-avg", "gd", "adagrad")
+PAPER = [name for name, module in table().items() if "I" in module.INFO.bounds]
+OTHERS = [name for name, module in table().items() if module.INFO.bounds == ("certified",)
+          and "metric" not in module.INFO.without]  # fmt: skip
 SLACK = 1 + 1e-9  # of d <= D: rounding of d and D, both good to about 1e-12
 
 
@@ -124,7 +126,7 @@ def test_errors_keep_d_below_D_after_convergence() -> None:
 
 
 @pytest.mark.parametrize("metric", METRICS)
-@pytest.mark.parametrize("name", ["safe", "orth", "lbfgs"])
+@pytest.mark.parametrize("name", OTHERS)
 def test_d_stays_below_D_after_convergence_on_real_data(name: str, metric: str) -> None:
     for path in SMALL:
         result = fitted(path, algo=name, metric=metric, iterations=400)

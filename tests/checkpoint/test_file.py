@@ -58,7 +58,7 @@ def test_every_flipped_byte_is_found(path: str) -> None:
         damaged = bytearray(content)
         damaged[place] ^= 1 << place % 8
         Path(path).write_bytes(damaged)
-        hint = f"--checkpoint {path} --restart|is no checkpoint; name another"
+        hint = f"--checkpoint {path} --restart|is not a checkpoint; name another"
         with pytest.raises(InputOutputError, match=hint):
             file.read(path)
 
@@ -134,7 +134,7 @@ def test_a_forgery_with_the_right_digest_is_refused_unopened(kind: str, tmp_path
 
 def test_a_plain_pickle_is_no_checkpoint(tmp_path: Path) -> None:
     (tmp_path / "run").write_bytes(pickle.dumps(Evil(tmp_path / "mark")))
-    with pytest.raises(InputOutputError, match="is no checkpoint"):
+    with pytest.raises(InputOutputError, match="is not a checkpoint"):
         file.read(str(tmp_path / "run"))
     assert not (tmp_path / "mark").exists()
     pickle.loads((tmp_path / "run").read_bytes())  # it would have been noticed

@@ -91,6 +91,12 @@ META: dict[str, Callable[[Any], None]] = {
        for name, value in (("algo", 3), ("algo", "nonsense"), ("l2", []), ("iterations", None),
                            ("betas", [1]), ("weight", {"x": 1.0}), ("threads", "2"), ("new", 1),
                            ("lbfgs_pairs", 1.5), ("every", {}), ("l2", -1.0), ("seed", 10**400))},
+    "a positive label that is not in the data": put("head", "options", "positive", 7),
+    "a weight of no label in the data": put("head", "options", "weight", {"7": 2.0}),
+    **{f"a start from {name!r}": put("head", "options", "init", name)
+       for name in ("", "nowhere", "/", str(IRIS))},
+    "another f*": put("head", "reference", "f_star", 2147483648),
+    "a lower f*": put("head", "reference", "f_star", 1e-3),
     "no option l2": put("head", "options", "l2", ...),
     "options are a list": put("head", "options", []),
     "a shape of two": put("head", "data", "shape", [1, 2]),
@@ -131,7 +137,7 @@ def refused(content: bytes, cli: Cli, tmp_path: Path) -> None:
     run.write_bytes(content)
     ran = cli("fit", IRIS, "-n", 9, "--resume", run)
     assert ran.code == 4, ran
-    assert f"--checkpoint {run} --restart begins anew" in ran.err
+    assert f"--checkpoint {run} --restart starts over" in ran.err
     last = ran.err.splitlines()[-1]
     assert last.startswith(f"dadapt: {run}: ")
     assert "\x1b" not in ran.out + ran.err
@@ -144,6 +150,20 @@ def test_meta_that_no_run_writes(kind: str, kept: Path, cli: Cli, tmp_path: Path
     meta, arrays = opened(kept)
     META[kind](meta)
     refused(sealed(archive.pack({"meta": archive.text(meta), **arrays})), cli, tmp_path)
+
+
+def test_a_file_to_write_is_never_the_checkpoints_choice(
+    kept: Path, cli: Cli, tmp_path: Path
+) -> None:
+    meta, arrays = opened(kept)
+    victim, run = tmp_path / "victim", tmp_path / "run"
+    victim.write_text("precious")
+    meta["head"]["options"]["certificate"] = str(victim)
+    run.write_bytes(sealed(archive.pack({"meta": archive.text(meta), **arrays})))
+    assert cli("fit", IRIS, "-n", 9, "--resume", run).code == 0
+    assert victim.read_text() == "precious"
+    assert cli("fit", IRIS, "-n", 9, "--resume", run, "--certificate", victim).code == 0
+    assert victim.read_text() != "precious"
 
 
 def nan(array: Any) -> Any:
@@ -171,7 +191,7 @@ def test_arrays_that_no_run_writes(
     refused(sealed(archive.pack({"meta": archive.text(meta), **arrays})), cli, tmp_path)
 
 
-def test_the_kept_one_is_gone_on_with(kept: Path, cli: Cli, tmp_path: Path) -> None:
+def test_the_sound_one_is_resumed(kept: Path, cli: Cli, tmp_path: Path) -> None:
     meta, arrays = opened(kept)
     run = tmp_path / "run"
     run.write_bytes(sealed(archive.pack({"meta": archive.text(meta), **arrays})))

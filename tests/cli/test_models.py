@@ -101,7 +101,7 @@ def test_bad_models_are_one_line(cli: Cli, tmp_path: Path) -> None:
     for command in (("predict", IRIS, "-m", bad), ("fit", IRIS, *QUICK, "--init", bad)):
         ran = cli(*command)
         assert (ran.code, ran.out) == (3, "")
-        assert ran.err == f"dadapt: {bad}:2: nr_class 'two' means nothing\n"
+        assert ran.err == f"dadapt: {bad}:2: nr_class 'two' is not valid\n"
     assert cli("predict", IRIS, "-m", IRIS).code == 3
     assert cli("predict", IRIS, "-m", tmp_path / "none").code == 2
     assert cli("predict", IRIS, "-m", tmp_path).code == 4
@@ -263,7 +263,7 @@ def test_what_is_no_model_is_told(cli: Cli, tmp_path: Path) -> None:
     assert cli("fit", DATA / "iris.scale", "-n", 2, "--checkpoint", kept, "-q").code == 0
     ran = cli("predict", DATA / "iris.scale", "--model", kept)
     assert ran.code == 3
-    assert "a checkpoint, no model" in ran.err
+    assert "a checkpoint, not a model" in ran.err
     ran = cli("predict", DATA / "iris.scale", "--model", "/dev/zero")
     assert ran.code == 4
     assert "is a device" in ran.err

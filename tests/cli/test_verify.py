@@ -79,8 +79,8 @@ def test_a_false_claim_is_1_and_a_tolerance_may_admit_it(cli: Cli, tmp_path: Pat
     [
         (("{proof}", "wine"), 3, "other data"),
         (("{proof}", "{empty}"), 3, "other data"),
-        (("{empty}", "iris"), 3, "no proof"),
-        (("iris", "iris"), 3, "no proof"),
+        (("{empty}", "iris"), 3, "not a proof"),
+        (("iris", "iris"), 3, "not a proof"),
         (("{proof}",), 2, "give a PROOF and its DATA"),
         (("{proof}", "iris", "iris"), 2, "give a PROOF and its DATA"),
         (("{proof}", "iris", "--l2", "0.1"), 2, "--l2 is for --model"),
@@ -282,7 +282,7 @@ def test_what_is_no_answer(cli: Cli, tmp_path: Path) -> None:
     path.write_text("0.5\n" * 31)
     refused(2, "the objective has (30,)")
     path.write_text("hello\n")
-    refused(3, "no LIBLINEAR model")
+    refused(3, "not a LIBLINEAR model")
     path.write_bytes(b"\x80\x04K\x01.")
     refused(3, "pickle")
     with path.open("wb") as file:

@@ -203,7 +203,7 @@ def test_what_is_not_the_file_is_not_kept(
     assert ran.err.startswith(f"dadapt: {server.url}iris.scale:")
     assert reason in ran.err
     assert ran.err.count("\n") == 1
-    assert "nothing was kept; try again" in ran.err
+    assert "nothing was saved; try again" in ran.err
     assert kept() == []
 
 
@@ -220,7 +220,7 @@ def test_an_older_file_stays(server: Server, only_cache: None) -> None:
 def test_not_found_and_redirected(server: Server, cli: Callable[..., Ran]) -> None:
     ran = cli("datasets", "fetch", "letter", "-q")
     assert ran.code == 4
-    assert f"{server.url}letter.scale: HTTP 404 Not Found; nothing was kept" in ran.err
+    assert f"{server.url}letter.scale: HTTP 404 Not Found; nothing was saved" in ran.err
     server.answers["/iris.scale"] = redirect("/else/where")
     server.answers["/else/where"] = body(IRIS)
     assert download.fetch(named("iris")).name == "iris.scale"
@@ -239,7 +239,7 @@ def test_nobody_there(server: Server, monkeypatch: pytest.MonkeyPatch) -> None:
     with Server() as other:
         url = other.url
     monkeypatch.setenv("DADAPT_MIRROR", url)  # closed again: nothing listens there
-    with pytest.raises(InputOutputError, match="Connection refused; nothing was kept"):
+    with pytest.raises(InputOutputError, match="Connection refused; nothing was saved"):
         download.fetch(named("iris"))
     assert kept() == []
 

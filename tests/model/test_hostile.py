@@ -126,7 +126,7 @@ HOSTILE |= {
     "code in a header": zipped({"w.npy": header("__import__('os').system('true')")}),
     "another version": zipped({"w.npy": header(SHAPE % "(1,)", bytes(8), b"\x03\x00")}),
     "a member twice": twice(),
-    "a member that is no array": zipped({"w.txt": b"x"}),
+    "a member that is not an array": zipped({"w.txt": b"x"}),
     "an object array": zipped({"w.npy": header(SHAPE.replace("<f8", "|O") % "(1,)", b"N.")}),
 }  # fmt: skip
 
@@ -204,8 +204,8 @@ TEXT = "solver_type L2R_LR\nnr_class 2\nlabel 1 -1\nnr_feature 2\nbias 1\nw\n0.5
     [
         ("label 1 -1", f"label 1 {2**53 + 1}", ":3: labels are integers of at most 2^53"),
         ("label 1 -1", f"label -{10**400} 1", ":3: labels are integers of at most 2^53"),
-        ("bias 1", "bias 1e308", ":5: bias '1e308' means nothing"),
-        ("0.5", "1e200", ":7: '1e200' is beyond 1e+150"),
+        ("bias 1", "bias 1e308", ":5: bias '1e308' is not valid"),
+        ("0.5", "1e200", ":7: '1e200' exceeds 1e+150"),
     ],
 )
 def test_numbers_that_liblinear_text_cannot_mean(

@@ -88,19 +88,19 @@ def test_what_text_cannot_express_is_refused(tmp_path: Path) -> None:
     ("text", "words"),
     [
         ("", "cut off"),
-        ("hello\n", ":1: unknown key 'hello'; no LIBLINEAR model"),
+        ("hello\n", ":1: unknown key 'hello'; not a LIBLINEAR model"),
         (GOOD.replace("bias -1", "offset 3"), ":5: unknown key 'offset'; the keys are"),
         (GOOD.replace("label 1 -1", "label 1 -1 3"), "2 classes, but the labels"),
         (GOOD.replace("label 1 -1", "label 1 1"), "2 classes, but the labels"),
-        (GOOD.replace("label 1 -1", "label 1 x"), ":3: label '1 x' means nothing"),
-        (GOOD.replace("nr_class 2", "nr_class 0"), ":2: nr_class '0' means nothing"),
-        (GOOD.replace("nr_class 2", "nr_class 2\nnr_class 2"), ":3: nr_class for the second time"),
-        (GOOD.replace("L2R_LR", "L2R_L2LOSS_SVR"), ":1: L2R_L2LOSS_SVR is no classifier"),
-        (GOOD.replace("L2R_LR", "MAGIC"), ":1: solver_type 'MAGIC' means nothing"),
+        (GOOD.replace("label 1 -1", "label 1 x"), ":3: label '1 x' is not valid"),
+        (GOOD.replace("nr_class 2", "nr_class 0"), ":2: nr_class '0' is not valid"),
+        (GOOD.replace("nr_class 2", "nr_class 2\nnr_class 2"), ":3: nr_class appears twice"),
+        (GOOD.replace("L2R_LR", "L2R_L2LOSS_SVR"), ":1: L2R_L2LOSS_SVR is not a classifier"),
+        (GOOD.replace("L2R_LR", "MAGIC"), ":1: solver_type 'MAGIC' is not valid"),
         (GOOD.replace("bias -1\n", ""), ":5: no bias before the weights"),
-        (GOOD.replace("bias -1", "bias nan"), ":5: bias 'nan' means nothing"),
-        (GOOD.replace("0.5 ", "nan "), ":7: 'nan' is no finite number"),
-        (GOOD.replace("0.5 ", "0,5 "), ":7: '0,5' is no finite number"),
+        (GOOD.replace("bias -1", "bias nan"), ":5: bias 'nan' is not valid"),
+        (GOOD.replace("0.5 ", "nan "), ":7: 'nan' is not a finite number"),
+        (GOOD.replace("0.5 ", "0,5 "), ":7: '0,5' is not a finite number"),
         (GOOD.replace("0.5 ", "0.5 1 "), ":7: 2 weights in a row of 1"),
         (GOOD.replace("-2 \n", ""), "1 of 2 rows of weights; it was cut off"),
         (GOOD + "3 \n", ":9: more than the 2 rows"),
@@ -150,7 +150,7 @@ def test_damaged_npz(tmp_path: Path) -> None:
     for size in (4, 100, len(content) // 2, len(content) - 1):
         refused(content[:size], "damaged")
     refused(pickle.dumps({"w": 1}), "never read")
-    refused(b"\xfd7zXZ" + lzma.compress(b"x"), "no LIBLINEAR model")
+    refused(b"\xfd7zXZ" + lzma.compress(b"x"), "not a LIBLINEAR model")
 
     def archive(**members: Any) -> bytes:
         out = io.BytesIO()

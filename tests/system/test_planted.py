@@ -140,7 +140,7 @@ def test_what_is_read_has_a_size_and_is_no_device(tmp_path: Path) -> None:
             read_whole(device)
     os.mkfifo(tmp_path / "pipe")
     (tmp_path / "link").symlink_to(path)
-    for name, words in (("pipe", "no regular file"), ("link", "symbolic links")):
+    for name, words in (("pipe", "not a regular file"), ("link", "symbolic links")):
         with pytest.raises(InputOutputError, match=words):  # at once: nobody writes to the pipe
             read_whole(tmp_path / name, own=True)
 
@@ -165,9 +165,9 @@ def closed_folder() -> Iterator[Path]:
 
 def test_a_folder_that_takes_no_files_is_found_out_before_work(closed_folder: Path) -> None:
     out = str(closed_folder / "out")
-    with pytest.raises(InputOutputError, match="its folder takes no files"):
+    with pytest.raises(InputOutputError, match="no file can be made in its folder"):
         check_output(out, "-")
-    with pytest.raises(InputOutputError, match="its folder takes no files"):
+    with pytest.raises(InputOutputError, match="no file can be made in its folder"):
         check_outputs([out], "-")
     check_outputs([], "-", grows=out)  # a trace is written in place
     Trace(out).record({"event": "start"})
