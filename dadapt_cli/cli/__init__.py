@@ -15,7 +15,7 @@ import typer
 from dadapt_cli import __version__
 from dadapt_cli.cli import algorithms, check, datasets, fit, paper, predict, regress, verify
 from dadapt_cli.cli._messages import say
-from dadapt_cli.cli._options import Command, deferred
+from dadapt_cli.cli._options import Command, deferred, typed
 from dadapt_cli.errors import DadaptError, ExitCode, Interrupted
 
 app = typer.Typer(
@@ -87,7 +87,8 @@ def run(argv: list[str]) -> int:
     """
     debug = os.environ.get("DADAPT_DEBUG") == "1"
     try:
-        return _finish(argv)
+        with typed(argv):
+            return _finish(argv)
     except Interrupted as error:
         return error.exit_code
     except KeyboardInterrupt:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sys
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from typing import Annotated, Any, Literal
 
@@ -11,6 +11,7 @@ import typer
 
 from dadapt_cli._typing import Record
 from dadapt_cli.cli import _modelling
+from dadapt_cli.cli._options import command_line
 from dadapt_cli.cli._reading import Reading, require_input
 from dadapt_cli.errors import ExitCode, UsageError
 from dadapt_cli.solver.declared import declared, option
@@ -37,6 +38,9 @@ class Wanted:
     )
     trace: str | None = _output(None, "Also write the JSONL records.", folds=False, metavar="FILE")
     plot: str | None = _output(None, "Draw the run: PNG or SVG.", folds=False, metavar="FILE")
+    report: str | None = _output(
+        None, "One HTML page of the run, to look at and to send.", folds=False, metavar="FILE"
+    )
     save: str | None = _output(
         None, "Keep the model: .npz, or else LIBLINEAR's text.", folds=False, metavar="MODEL"
     )
@@ -63,9 +67,10 @@ def main(
     from dadapt_cli import model as models
     from dadapt_cli.cli._messages import log_lines, say
     from dadapt_cli.model.held_out import HeldOut
-    from dadapt_cli.render import machine
+    from dadapt_cli.render import html, machine
     from dadapt_cli.render import plot as plotting
     from dadapt_cli.render.progress import Progress
+    from dadapt_cli.render.report import FitReport
     from dadapt_cli.solver import resume
     from dadapt_cli.solver.monitor import Monitor
     from dadapt_cli.solver.options import Options
@@ -75,6 +80,8 @@ def main(
     from dadapt_cli.system.signals import Interrupts
 
     given = _given(context)
+    if wanted.report is not None and "every" not in given:  # a curve is worth more points
+        options, given = replace(options, every="auto"), [*given, "every"]
     if wanted.cross_validate is not None:
         given = _modelling.check_folds(given, Options, Wanted)
     options = resume.resumed(options, given)
@@ -85,7 +92,15 @@ def main(
     views: list[Any] = [_view(wanted.output, wanted.cross_validate is not None)]
     if wanted.plot is not None:
         plotting.check(wanted.plot)
-    outputs = (wanted.plot, wanted.save, options.certificate, options.checkpoint or options.resume)
+    if wanted.report is not None:
+        html.check(wanted.report)
+    outputs = (
+        wanted.plot,
+        wanted.report,
+        wanted.save,
+        options.certificate,
+        options.checkpoint or options.resume,
+    )
     read = (found.path, None if others is None else others.path)
     check_outputs(outputs, *read, grows=wanted.trace)
     if wanted.save is not None:
@@ -101,6 +116,10 @@ def main(
     trace_file = machine.Trace(wanted.trace) if wanted.trace is not None else None
     if trace_file is not None:
         views.append(trace_file)
+    report = None
+    if wanted.report is not None:
+        report = FitReport(wanted.report, command_line(), _view("table", folds=False))
+        views.append(report)
 
     count, unit = (options.epochs, "epoch") if info.minibatch else (options.iterations, "k")
     progress = Progress(count, unit, quiet=wanted.quiet)
@@ -139,6 +158,8 @@ def main(
         finally:
             if trace_file is not None:
                 trace_file.close()
+            if report is not None:
+                report.write()
         if wanted.plot is not None:
             plotting.draw(wanted.plot, result.start, result.trace, info.distance, info.d_means)
     if result.signal is not None:

@@ -37,7 +37,7 @@ def run(problem: PaperProblem, path: Path, protocol: Protocol, store: Store,
     -------
     dict
         INTERFACE's object for ``--format json`` under ``record``, and the means over the seeds
-        after each epoch under ``curves``.
+        after each epoch under ``curves``; ``sha256`` of the text.
     """
     progress(f"{problem.name}: reading")
     samples, sha256 = read(problem, path, protocol.dtype)
@@ -46,7 +46,7 @@ def run(problem: PaperProblem, path: Path, protocol: Protocol, store: Store,
     if known is None:
         known = _compute(problem, samples, protocol, progress)
         store.keep("figure2", problem.name, key, known)
-    return known
+    return {**known, "sha256": sha256}
 
 
 def _compute(

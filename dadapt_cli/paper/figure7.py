@@ -25,7 +25,7 @@ def run(problem: PaperProblem, path: Path, protocol: Protocol, store: Store,
     key = protocol.key(sha256, "grid")
     known = store.find("figure7", problem.name, key)
     if known is not None:
-        return known
+        return {**known, "sha256": sha256}
     curves = protocol.run(
         samples, protocol.algo, protocol.variant, axis="d0", values=protocol.d0_grid,
         progress=lambda done: progress(f"{problem.name}: {100 * done:.0f} %"),
@@ -42,4 +42,4 @@ def run(problem: PaperProblem, path: Path, protocol: Protocol, store: Store,
     }
     result = {"record": record}
     store.keep("figure7", problem.name, key, result)
-    return result
+    return {**result, "sha256": sha256}
