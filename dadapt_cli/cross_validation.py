@@ -17,6 +17,7 @@ from dadapt_cli.solver.options import Options, not_for
 from dadapt_cli.solver.samples import Samples
 from dadapt_cli.solver.stages import fit_source
 from dadapt_cli.solver.trace import SCHEMA, describe, finite
+from dadapt_cli.system.activity import tell
 
 
 def cross_validate(
@@ -76,7 +77,14 @@ def cross_validate(
             said.add(line)
             monitor.note(line)
 
-    inner = Monitor(note=note, progress=monitor.progress, interrupts=monitor.interrupts)
+    unit, steps = ("epoch", options.epochs) if info.minibatch else ("k", options.iterations)
+    number = 0
+
+    def progress(k: int, d: float, f: float) -> None:
+        share = (number - 1 + k / steps) / folds
+        tell(f"fold {number} of {folds}: {unit} = {k} of {steps}, f = {f:.6f}", share)
+
+    inner = Monitor(note=note, progress=progress, interrupts=monitor.interrupts)
     done: list[Record] = []
     signal: int | None = None
     parts = StratifiedKFold(folds, shuffle=True, random_state=options.seed)

@@ -76,6 +76,7 @@ def main(
     from dadapt_cli.solver.options import Options
     from dadapt_cli.solver.samples import Samples, Source
     from dadapt_cli.solver.stages import fit_source
+    from dadapt_cli.system.activity import heard
     from dadapt_cli.system.files import check_outputs
     from dadapt_cli.system.signals import Interrupts
 
@@ -122,7 +123,7 @@ def main(
         views.append(report)
 
     count, unit = (options.epochs, "epoch") if info.minibatch else (options.iterations, "k")
-    progress = Progress(count, unit, quiet=wanted.quiet)
+    progress = Progress(count, unit, quiet=wanted.quiet, seconds=options.time_limit)
 
     def record(made: Record) -> None:
         with progress.hidden():
@@ -130,7 +131,7 @@ def main(
                 view.record(made)
 
     opened = resume.opened(options, given)
-    with opened as (options, checkpoint), Interrupts() as interrupts, progress:
+    with opened as (options, checkpoint), Interrupts() as interrupts, progress, heard(progress.say):
         begin = time.perf_counter()
         loaded = found.load(dtype=options.dtype, **how)
         for line in loaded.notes:

@@ -164,20 +164,21 @@ def _run(
         listed = ", ".join(problem.name for problem in missing)
         say(f"skipped, not on disk (dadapt datasets list): {listed}")
     results = []
-    with _progress(output.quiet) as progress:
+    with _progress(output.quiet):
         for problem, path in found:
-            results.append(experiment(problem, path, protocol, store, progress))
+            results.append(experiment(problem, path, protocol, store))
     return results
 
 
 @contextmanager
-def _progress(quiet: bool) -> Iterator[Callable[[str], None]]:
-    """What shows a line on a terminal's standard error, and nothing elsewhere."""
+def _progress(quiet: bool) -> Iterator[None]:
+    """Show what is done on a terminal's standard error, and nothing elsewhere."""
     from dadapt_cli.render.progress import Progress
+    from dadapt_cli.system.activity import heard
     from dadapt_cli.system.signals import Interrupts
 
-    with Interrupts(), Progress(0, quiet=quiet) as shown:
-        yield shown.say
+    with Interrupts(), Progress(0, quiet=quiet) as shown, heard(shown.say):
+        yield
 
 
 def _warn_of_edges(results: list[Record], quiet: bool) -> None:

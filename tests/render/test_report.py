@@ -93,7 +93,8 @@ def test_a_fit_says_what_was_run_and_what_is_proven(fitted: Path) -> None:
     text = fitted.read_text(encoding="utf-8")
     assert len(text.encode()) < MOST_BYTES
     page = Parsed(text)
-    for words in ("dadapt fit", "--l2 1/n", SHA256, "NumPy", "846 samples", "proven", "above the true minimum",
+    for words in ("dadapt fit", "--l2 1/n", SHA256, "NumPy", "846 samples", "proven",
+                  "above the true minimum",
                   "D = 13.98926834", "certified not to exceed D", "all iterations made: k = 200",
                   "held-out accuracy"):  # fmt: skip
         assert words in page.words, words
