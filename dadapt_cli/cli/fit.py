@@ -37,7 +37,9 @@ class Wanted:
         "table", "table, jsonl, json or csv.", "--format", "-f"
     )
     trace: str | None = _output(None, "Also write the JSONL records.", folds=False, metavar="FILE")
-    plot: str | None = _output(None, "Draw the run: PNG or SVG.", folds=False, metavar="FILE")
+    plot: str | None = _output(
+        None, "Draw the run: PNG or SVG; - for the terminal.", folds=False, metavar="FILE"
+    )
     report: str | None = _output(
         None, "One HTML page of the run, to look at and to send.", folds=False, metavar="FILE"
     )
@@ -67,7 +69,7 @@ def main(
     from dadapt_cli import model as models
     from dadapt_cli.cli._messages import log_lines, say
     from dadapt_cli.model.held_out import HeldOut
-    from dadapt_cli.render import html, machine
+    from dadapt_cli.render import braille, html, machine
     from dadapt_cli.render import plot as plotting
     from dadapt_cli.render.progress import Progress
     from dadapt_cli.render.report import FitReport
@@ -81,7 +83,8 @@ def main(
     from dadapt_cli.system.signals import Interrupts
 
     given = _given(context)
-    if wanted.report is not None and "every" not in given:  # a curve is worth more points
+    dense = wanted.report is not None or wanted.plot == "-"
+    if dense and "every" not in given:  # a curve is worth more points
         options, given = replace(options, every="auto"), [*given, "every"]
     if wanted.cross_validate is not None:
         given = _modelling.check_folds(given, Options, Wanted)
@@ -91,12 +94,17 @@ def main(
     found = require_input(data)
     others = None if wanted.test is None else require_input(wanted.test)
     views: list[Any] = [_view(wanted.output, wanted.cross_validate is not None)]
-    if wanted.plot is not None:
+    terminal = wanted.plot == "-"
+    if terminal and wanted.output != "table":
+        raise UsageError(
+            f"--plot - would draw among the records; leave out --format {wanted.output}"
+        )
+    if wanted.plot is not None and not terminal:
         plotting.check(wanted.plot)
     if wanted.report is not None:
         html.check(wanted.report)
     outputs = (
-        wanted.plot,
+        None if terminal else wanted.plot,
         wanted.report,
         wanted.save,
         options.certificate,
@@ -161,7 +169,11 @@ def main(
                 trace_file.close()
             if report is not None:
                 report.write()
-        if wanted.plot is not None:
+        if terminal:
+            with progress.hidden():
+                about = (info.distance, info.d_means)
+                braille.draw(sys.stdout, result.start, result.trace, *about)
+        elif wanted.plot is not None:
             plotting.draw(wanted.plot, result.start, result.trace, info.distance, info.d_means)
     if result.signal is not None:
         return 128 + result.signal

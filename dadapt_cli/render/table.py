@@ -188,7 +188,7 @@ class Table:
             self._print("")
             screen.put_columns(self.console, _cells(columns, rows), left=0)
         self._print("")
-        if self.console.is_terminal and len(self.steps) > 2 and self._can_draw():
+        if self.console.is_terminal and len(self.steps) > 2 and screen.can_show(self.console, BARS):
             for name, key in (("d_k ", "d"), ("f-f*", "suboptimality_last")):
                 if line := sparkline([step[key] for step in self.steps]):
                     self._print(f"{name} {line}  (log scale, one bar a row)")
@@ -220,13 +220,6 @@ class Table:
                 style = "" if i else "bold"
                 self.console.print(Text(line), style=style, soft_wrap=True)
         self.printed = steps[-1]
-
-    def _can_draw(self) -> bool:
-        try:
-            BARS.encode(self.console.encoding)
-        except UnicodeEncodeError:
-            return False
-        return True
 
     def summary(self, end: Record) -> list[str]:
         """What came of it, a sentence a line."""
