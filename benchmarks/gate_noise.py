@@ -1,6 +1,6 @@
 """How far the figures of ``dadapt regress`` move when nothing but the rounding changes.
 
-    python benchmarks/gate_noise.py [PROBLEM]...
+    python benchmarks/gate_noise.py [PROBLEM]... [ALGO]...
 
 Each gated run is repeated with the order of summation, the storage, the threads, the last bits of
 the data and the processor's instructions changed, and compared with the baseline that is shipped.
@@ -22,8 +22,8 @@ from unittest.mock import patch
 
 import numpy as np
 
-from dadapt_cli import objective
-from dadapt_cli.algorithms import find
+from dadapt_cli.datasets import named
+from dadapt_cli.objective import blocks
 from dadapt_cli.regress import baseline, cases, gate
 
 INSTRUCTIONS = (
@@ -69,7 +69,7 @@ def last_bits(seed: int) -> Any:
 
 
 def dense_from(density: float) -> Any:
-    return patch.object(objective, "DENSE_FROM", density)
+    return patch.object(blocks, "DENSE_FROM", density)
 
 
 @contextmanager
@@ -99,25 +99,25 @@ def measured(case: cases.Case) -> Any:
 
 
 def main() -> None:
-    plain = "--plain" in sys.argv
-    names = [name for name in sys.argv[1:] if name != "--plain"]
+    given = [name for name in sys.argv[1:] if name != "--plain"]
+    names = [name for name in given if name not in cases.BUDGETS]
+    algos = [name for name in given if name in cases.BUDGETS] or [*cases.BUDGETS]
     document = baseline.read(gate.default_baseline())
     stated = baseline.tolerances(document)
-    cases = [
+    gated = [
         cases.Case(name, path, algo, l2, None, known)
         for name, entry in document["problems"].items()
-        if (path := gate.find(gate.named(name)))
-        and (name in names if names else name in gate.SMALL)
-        for algo in cases.BUDGETS
+        if (path := gate.find(named(name))) and (name in names if names else name in gate.SMALL)
+        for algo in algos
         for l2 in cases.PENALTIES
         if (known := entry["references"].get(f"l2={l2}"))
     ]
-    if plain:
-        json.dump([measured(case) for case in cases], sys.stdout)
+    if "--plain" in sys.argv:
+        json.dump([measured(case) for case in gated], sys.stdout)
         return
-    runs: dict[str, list[Any]] = {"here": [measured(case) for case in cases]}
+    runs: dict[str, list[Any]] = {"here": [measured(case) for case in gated]}
     for setting in INSTRUCTIONS:
-        command = [sys.executable, "-W", "ignore", __file__, "--plain", *names]
+        command = [sys.executable, "-W", "ignore", __file__, "--plain", *given]
         done = subprocess.run(command, env={**os.environ, **setting}, capture_output=True)
         if done.returncode:  # a feature that this NumPy or processor does not have
             print("not run:", setting, done.stderr.decode().splitlines()[-1:])
@@ -127,12 +127,12 @@ def main() -> None:
         with variant:
             runs[name] = [
                 # rows in another order are other batches
-                None if "rows" in name and find(case.algo).INFO.minibatch else measured(case)
-                for case in cases
+                None if "rows" in name and cases.in_minibatches(case) else measured(case)
+                for case in gated
             ]
     worst: dict[tuple[str, str], tuple[float, float, str]] = {}
     for variant, results in runs.items():
-        for case, now in zip(cases, results, strict=True):
+        for case, now in zip(gated, results, strict=True):
             if now is None:
                 continue
             entry = document["problems"][case.problem]
@@ -147,7 +147,7 @@ def main() -> None:
                 key = (figure["figure"], case.algo)
                 worst[key] = max(worst.get(key, (-1.0, 0.0, "")), (share, change, place))
     for (figure, algo), (share, change, place) in sorted(worst.items()):
-        print(f"{figure:22} {algo:9} {change:8.1e} {share:8.1e}  {place if change else ''}")
+        print(f"{figure:22} {algo:22} {change:8.1e} {share:8.1e}  {place if change else ''}")
 
 
 if __name__ == "__main__":

@@ -159,12 +159,11 @@ def ours(case: Case, chosen: dict[str, Any], limit: int, level: float) -> list[P
     """Run an algorithm of the package on the loaded problem until `level`."""
     points: list[Point] = []
     goal = case.f_star + level * (case.f0 - case.f_star)
+    if chosen["algo"] == "auto":
+        chosen = auto.choose(case.problem)[0]
+    algorithm = find(chosen["algo"])
+    options = Options(**chosen).resolved(algorithm.INFO)
     begin = clock()
-    options = Options(**chosen)
-    if options.algo == "auto":
-        options = Options(**auto.choose(case.problem)[0])
-    algorithm = find(options.algo)
-    options = options.resolved(algorithm.INFO)
     problem = case.problem.in_metric(metric.scale(case.problem, str(options.metric)))
     x0 = problem.zeros()
     now = problem.value_and_gradient(x0)

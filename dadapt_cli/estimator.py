@@ -53,10 +53,13 @@ def _learns_in_parts(self: DAdaptClassifier) -> bool:
 
 
 class DAdaptClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
-    r"""Logistic regression, binary or softmax, without a learning rate.
+    r"""Logistic regression; unlike in a fit, ``orth`` with ``newton`` and 10 pairs, tol, intercept.
 
-    Minimises the weighted mean of the losses plus (l2/2) ||coef||^2. With ``l2="1/n"``, n the sum
-    of the weights, that is the objective of ``LogisticRegression(C=1)``.
+    Binary or softmax, without a learning rate: minimises the weighted mean of the losses plus
+    (l2/2) ||coef||^2. With ``l2="1/n"``, the default, n the sum of the weights, that is the
+    objective of ``LogisticRegression(C=1)``. In these defaults it differs from the fits of the
+    command line, which run ``dual-avg`` (``orth`` with ``exact`` and no pairs), without an
+    intercept, to the end of their iterations.
 
     Parameters
     ----------
@@ -337,7 +340,7 @@ average, beta, momentum, betas, lr, variant, reference, time_limit, every
         for batch in batches.epoch():
             algorithm.step(self._state, batches.gradient(*batch, self._state.x))
             self.n_iter_ += 1
-        self._keep(self._state.x, X.shape[1])
+        self._keep(self._state.point, X.shape[1])
         self.d_ = self._state.d
         return self
 

@@ -210,3 +210,13 @@ def test_jobs_count_as_joblibs() -> None:
     all_cores = DAdaptClassifier(n_jobs=-1).fit(X, y).result_.start["options"]["threads"]
     assert all_cores == DAdaptClassifier().fit(X, y).result_.start["options"]["threads"]
     assert DAdaptClassifier(n_jobs=1).fit(X, y).result_.start["options"]["threads"] == 1
+
+
+def test_partial_fit_keeps_the_average_that_is_judged() -> None:
+    X, y = read_libsvm(DATA / "iris.scale")
+    model = DAdaptClassifier(algo="adam", l2=0.0, average="schedule-free", fit_intercept=False)
+    for _ in range(3):
+        model.partial_fit(X, y, classes=np.unique(y))
+    state = model._state
+    np.testing.assert_array_equal(model.coef_.T, state.average)
+    assert not np.array_equal(state.average, state.x)

@@ -16,9 +16,8 @@ import dadapt_cli
 HOUSE = Path(dadapt_cli.__file__).parent
 
 FLOORS = (
-    {"docs"},
     {"cli"},
-    {"compare", "paper", "regress", "estimator", "cross_validation", "render"},
+    {"compare", "paper", "regress", "estimator", "model_selection", "render"},
     {"solver"},
     {"checkpoint", "algorithms", "reference", "model"},
     {"cluster", "packed", "certificate"},

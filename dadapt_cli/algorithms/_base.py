@@ -52,6 +52,8 @@ class Info:
     averages
         Whether the guarantee is for the average of the iterates; if not, for the best one, and
         the state's ``average`` stays x_0.
+    own_threads
+        Whether its products are shared out among threads by the algorithm, not by BLAS.
     resumable
         Whether a checkpoint can hold its state: fields that :mod:`.checkpoint.state` knows.
     """
@@ -67,13 +69,14 @@ class Info:
     minibatch: bool = False
     settings: tuple[str, ...] = ("gradient_bound",)
     refuses: tuple[str, ...] = ()
-    averaging: tuple[str, ...] = ("none", "uniform", "weighted")
-    scheduling: tuple[str, ...] = ("paper", "constant")
+    averaging: tuple[str, ...] = ("none", "uniform", "weighted", "poly8")
+    scheduling: tuple[str, ...] = ("paper", "constant", "none", "linear", "cosine")
     variants: tuple[str, ...] = ("paper",)
     wants: tuple[str, ...] = ("G", "L")
     metric: str = "identity"
     without: tuple[str, ...] = ()
     averages: bool = True
+    own_threads: bool = False
     resumable: bool = True
 
     @property
@@ -169,10 +172,15 @@ class MinibatchState:
     """
 
     x0: Array
-    x: Array  # x_k
+    x: Array  # x_k, where gradients are taken
     d: Scalar = None  # d_k: an estimate of the distance, no bound; None: the algorithm has none
     d_hat: Scalar = None  # the estimate that made d_k
     step_size: Scalar = None  # the scalar that made x_k
+
+    @property
+    def point(self) -> Array:
+        """What is judged and returned: x_k, unless the algorithm says otherwise."""
+        return self.x
 
 
 class Algorithm(Protocol):

@@ -40,12 +40,14 @@ class Certificate:
     own_s: Array | None = None  # sum w_i g_i, where the algorithm's s has other weights
     own_error: float = 0.0  # of own_s
     own_norm: float = 0.0  # ||own_s||
+    inner: float = 0.0  # <g, x - x_0> at the last point
 
     def include(self, f: float, g: Array, move: Array, weight: float, at: Rounding) -> float:
         """Take in the point x = x_0 + `move`, where `at` is; return the bound from it alone."""
         size = at.size
         error = at.value + at.product + (2 * at.gradient + at.inner * size) * size / (2 * self.L)
-        term = f - dot(g, move) + size * size / (2 * self.L)
+        self.inner = dot(g, move)
+        term = f - self.inner + size * size / (2 * self.L)
         if f < self.f_best:
             self.f_best, self.best_error = f, at.value
         self.W += weight

@@ -7,12 +7,18 @@ from collections.abc import Sequence
 
 import numpy as np
 
-DECAYS = ("linear", "cosine")
+from dadapt_cli.objective import minibatches
 
 
 def decay(name: str, k: int, count: int) -> float:
     """The schedule's value at step k of 0..count - 1: from 1 down, never 0."""
     return 1 - k / count if name == "linear" else (1 + math.cos(math.pi * k / count)) / 2
+
+
+def eta(name: str, k: int, count: int, epoch: int) -> float:
+    """A schedule's value at minibatch step k of 0..count - 1, in an epoch counted from 1."""
+    falls = name in ("linear", "cosine")
+    return decay(name, k, count) if falls else minibatches.schedule(name, epoch)
 
 
 def last_iterate_excess(lam: Sequence[float], squares: Sequence[float]) -> float:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections import deque
 from dataclasses import dataclass
+from functools import cache, cached_property
 from typing import Any, TypeAlias
 
 import numpy as np
@@ -23,11 +24,18 @@ DOUBLE = 64
 
 FACTORS = ("binary", "full", "kron")
 
-UNEQUAL = 8.0
-"""Sizes of a column's entries, over those of the middle one, that are left as they are."""
+UNEQUAL = 64.0
+"""Of the sizes of the columns' entries, largest over smallest, that are left as they are."""
 
 Pairs: TypeAlias = deque[tuple[Array, Array, float]]
 """Steps s, gradient differences y, <s, y>; float64, shape of the weights."""
+
+
+@cache
+def _lapack() -> Any:
+    from scipy.linalg import lapack
+
+    return lapack
 
 
 @dataclass(slots=True, kw_only=True)
@@ -49,9 +57,8 @@ class Curvature:
         scale = self.scale if rows.ndim == 1 else self.scale[:, None]
         b = rows * scale
         if self.lower is not None:
-            from scipy.linalg import lapack
-
-            solve = lapack.spotrs if self.lower.dtype == np.float32 else lapack.dpotrs
+            single = self.lower.dtype == np.float32
+            solve = _lapack().spotrs if single else _lapack().dpotrs
             b = solve(self.lower, b.astype(self.lower.dtype, copy=False), lower=1)[0]
         b = b * scale
         return np.ascontiguousarray(b.reshape(g.shape[::-1]).T) if whole else b
@@ -75,78 +82,68 @@ def direction(g: Array, pairs: Pairs, B: Curvature) -> Array:
     return d
 
 
-def equilibration(problem: Problem) -> Array:
-    """A power of two for each column, (p,): 1, or what brings the size of its entries to 1.
+class Columns:
+    """What a problem's columns say of its curvature; each is computed once, when it is wanted.
 
-    All are 1 unless one column's differs from the middle one's by more than UNEQUAL. The size is
-    the root mean square of the stored entries, so that rare features are not unequal ones.
+    Attributes
+    ----------
+    mean_squares, ridge
+        (p,) float64: of the entries, over all rows; of the l2 term.
+    unit
+        A power of two for each column, which changes no digit and keeps its products, and its
+        ridge, within float32.
     """
-    entries, squares = column_entries(problem), column_squares(problem)
-    used = (entries > 0) & (squares > 0)
-    if not used.any():
-        return np.ones(problem.p)
-    size = np.sqrt(squares[used] / entries[used])
-    spread = size / np.median(size)
-    scale = np.ones(problem.p)
-    if spread.max() > UNEQUAL or spread.min() < 1 / UNEQUAL:
-        scale[used] = np.exp2(-np.round(np.log2(size)))
-    return scale
+
+    def __init__(self, problem: Problem) -> None:
+        self.problem = problem
+
+    @cached_property
+    def mean_squares(self) -> Array:
+        return column_squares(self.problem) / self.problem.n_mean
+
+    @cached_property
+    def ridge(self) -> Array:
+        return np.zeros(self.problem.p) + np.ravel(self.problem.ridge)
+
+    @cached_property
+    def unit(self) -> Array:
+        size = self.mean_squares + self.ridge
+        return np.exp2(-np.round(0.5 * np.log2(np.where(size > 0, size, 1.0))))
+
+    def equilibration(self) -> Array:
+        """A power of two for each column, (p,): 1, or what brings the size of its entries to 1.
+
+        All are 1 unless the columns' sizes spread by more than UNEQUAL, a tenth left out on
+        either side: a few odd columns among thousands are no matter of units. The size is the
+        root mean square of the entries that are not 0: rare features are not unequal ones.
+        """
+        problem, scale = self.problem, np.ones(self.problem.p)
+        entries, squares = column_entries(problem), column_squares(problem)
+        used = (entries > 0) & (squares > 0)
+        if not used.any():
+            return scale
+        size = np.log2(squares[used] / entries[used]) / 2
+        low, high = np.quantile(size, [0.1, 0.9])
+        if high - low > math.log2(UNEQUAL):
+            scale[used] = np.exp2(-np.round(size))
+        return scale
 
 
-def diagonal(problem: Problem, form: str) -> Curvature:
+def diagonal(problem: Problem, columns: Columns, form: str) -> Curvature:
     """``identity``, or ``half``: the root of the Hessian's diagonal at equal probabilities."""
-    c = equilibration(problem)
+    c = columns.equilibration()
     if form == "identity":
         return Curvature(scale=None if (c == 1).all() else c)
-    h = _spread(problem) * column_squares(problem) / problem.n_mean + np.ravel(problem.ridge)
+    h = _spread(problem) * columns.mean_squares + columns.ridge
     h = np.where(h > 0, h * c * c, 1.0)
     return Curvature(scale=c * h**-0.25)
 
 
-@dataclass(frozen=True)
-class Sample:
-    """Rows of the data and what stands beside their Hessian.
-
-    Attributes
-    ----------
-    rows
-        Which.
-    sample_weight
-        Of the rows, (m,) float64: they add up to 1.
-    scale
-        A power of two for each column, which changes no digit and keeps products within float32.
-    least
-        Mean square of each column over *all* rows, scaled, where the sample is not all of them:
-        a feature that it lacks must not have the l2 term's curvature only.
-    ridge
-        Of the l2 term, scaled.
-    """
-
-    rows: Any
-    sample_weight: Array
-    scale: Array
-    least: Array
-    ridge: Array
-
-
-def _sample(problem: Problem, rows: int, seed: int) -> Sample:
-    chosen = curvature.sampled(problem.n, rows, seed)
-    mean_squares = column_squares(problem) / problem.n_mean
-    ridge = np.broadcast_to(np.ravel(problem.ridge), problem.p).astype(np.float64)
-    size = mean_squares + ridge
-    c = np.exp2(-np.round(0.5 * np.log2(np.where(size > 0, size, 1.0))))
-    weights = (
-        np.ones(min(rows, problem.n))
-        if problem.sample_weight is None
-        else problem.sample_weight[chosen]
-    )
-    weights = weights.astype(np.float64) / float(weights.sum(dtype=np.float64))
-    least = mean_squares * c * c if rows < problem.n else np.zeros(problem.p)
-    return Sample(chosen, weights, c, least, ridge * c * c)
-
-
-def factor(problem: Problem, margins: Margins, form: str, rows: int, seed: int) -> Curvature | None:
+def factor(columns: Columns, margins: Margins, form: str, rows: int, seed: int) -> Curvature | None:
     """A factor of the Hessian at the margins' point on sampled rows; None where there is none.
+
+    Its diagonal is at least that of all rows at the sample's mean curvature: a feature that the
+    sample lacks must not have the l2 term's only.
 
     Parameters
     ----------
@@ -155,36 +152,67 @@ def factor(problem: Problem, margins: Margins, form: str, rows: int, seed: int) 
     rows, seed
         How many, and which.
     """
-    sample = _sample(problem, rows, seed)
-    c = sample.scale
+    problem = columns.problem
+    unit: Array | None
+    chosen = curvature.sampled(problem.n, rows, seed)
+    shares = _shares(problem, chosen)
     if form == "full":
-        H, c = _softmax(problem, margins.probabilities(sample.rows), sample), np.tile(c, margins.C)
+        q = margins.probabilities(chosen).astype(np.float64, copy=False)
+        H, unit = _softmax(columns, q, chosen, shares), np.tile(columns.unit, margins.C)
     else:
-        weights = sample.sample_weight * _spread(problem)
+        c: Any = _spread(problem)
         if form == "binary":
-            q = margins.probabilities(sample.rows).astype(np.float64)
-            weights = sample.sample_weight * (q - q * q)
-        single = np.float32 if problem.p > DOUBLE else np.float64
-        H = curvature.gram(problem, sample.rows, weights, c, single)
-        least = float(weights.sum()) * sample.least
-        _set_diagonal(H, np.maximum(H.diagonal(), least) + sample.ridge)
+            q = margins.probabilities(chosen).astype(np.float64, copy=False)
+            c = q - q * q
+        c = shares * c
+        single = problem.p > DOUBLE
+        unit, dtype = (columns.unit, np.float32) if single else (None, np.float64)
+        H = curvature.gram(problem, chosen, c, unit, dtype)
+        least = None if rows >= problem.n else float(c.sum()) * columns.mean_squares
+        _set_diagonal(H, columns.ridge, least, unit)
     lower, scale = cholesky(H)
-    return None if lower is None else Curvature(lower=lower, scale=c * scale)
+    if lower is None:
+        return None
+    return Curvature(lower=lower, scale=scale if unit is None else unit * scale)
 
 
-def _softmax(problem: Problem, q: Array, sample: Sample) -> Array:
+def _shares(problem: Problem, chosen: Any) -> Array:
+    """The weights of the chosen samples; they add up to 1."""
+    if problem.sample_weight is None:
+        m = problem.n if isinstance(chosen, slice) else len(chosen)
+        return np.full(m, 1.0 / m)
+    weights = problem.sample_weight[chosen].astype(np.float64)
+    return np.asarray(weights / weights.sum())
+
+
+def _softmax(columns: Columns, q: Array, chosen: Any, shares: Array) -> Array:
     """The softmax Hessian with its diagonal kept above that of all rows."""
+    problem = columns.problem
     p, C = problem.p, problem.n_classes
-    q = q.astype(np.float64)
-    root = np.sqrt(sample.sample_weight)[:, None]
-    H = curvature.softmax(problem, sample.rows, q * root, sample.scale, np.float32)
-    least = np.maximum(sample.sample_weight @ (q - q * q), 0.0)[:, None] * sample.least
-    d = np.maximum(H.diagonal().reshape(C, p), least) + sample.ridge
-    _set_diagonal(H, d.ravel())
+    H = curvature.softmax(problem, chosen, q * np.sqrt(shares)[:, None], columns.unit, np.float32)
+    least = None
+    if not isinstance(chosen, slice):
+        least = np.maximum(shares @ (q - q * q), 0.0)[:, None] * columns.mean_squares
+    d = _set_diagonal(H, columns.ridge, least, columns.unit).reshape(C, p)
     # Along equal weights of all classes the loss is constant: any positive curvature will do.
     every = np.arange(p)
     H.reshape(C, p, C, p)[:, every, :, every] += (d.sum(axis=0) / (C * C))[:, None, None]
     return H
+
+
+def _set_diagonal(H: Array, ridge: Array, least: Array | None, unit: Array | None) -> Array:
+    """Lift it to `least` and add the ridge, (p,) or (C, p) in the problem's units; return it.
+
+    Where it is 0, nothing depends on that weight, and it becomes 1.
+    """
+    square: Any = 1.0 if unit is None else unit * unit
+    d = H.diagonal().reshape(-1, len(ridge)).astype(np.float64)
+    if least is not None:
+        d = np.maximum(d, least * square)
+    d = (d + ridge * square).reshape(-1)
+    d = np.where(d > 0, d, 1.0)
+    H.reshape(-1)[:: len(H) + 1] = d
+    return d
 
 
 def _spread(problem: Problem) -> float:
@@ -193,22 +221,15 @@ def _spread(problem: Problem) -> float:
     return (1 - 1 / C) / C if problem.softmax else 0.25
 
 
-def _set_diagonal(H: Array, d: Array) -> None:
-    """Set it; where it is 0, nothing depends on that weight."""
-    H.reshape(-1)[:: len(H) + 1] = np.where(d > 0, d, 1.0)
-
-
 def cholesky(H: Array) -> tuple[Array | None, Array]:
     """L and s with L L' = s H s, lifted just enough; H, (D, D) with a positive diagonal, is lost.
 
     s = diag(H)^-1/2. L is None where no lift helps: an entry is not finite.
     """
-    from scipy.linalg import lapack
-
     scale = 1.0 / np.sqrt(H.diagonal().astype(np.float64))
     H *= scale.astype(H.dtype)
     H *= scale.astype(H.dtype)[:, None]
-    potrf = lapack.spotrf if H.dtype == np.float32 else lapack.dpotrf
+    potrf = _lapack().spotrf if H.dtype == np.float32 else _lapack().dpotrf
     lift, least = 0.0, 10 * float(np.finfo(H.dtype).eps)
     for _ in range(LIFTS):
         lower, failed = potrf(H.T, lower=1, clean=0)

@@ -15,7 +15,7 @@ import numpy as np
 
 from dadapt_cli.objective import Problem
 
-FLOPS = 2.5e10
+FLOPS = 5e10
 """Of a single-precision Gram product, per second."""
 
 ENTRY = {True: 3e-9, False: 5e-10}
@@ -24,14 +24,19 @@ ENTRY = {True: 3e-9, False: 5e-10}
 SCORE = 1.2e-8
 """Seconds of the link, and of what else is done with the margins, per score."""
 
-GATHER = 1e-7
-"""Seconds per stored entry of a sparse matrix's sampled rows."""
+GATHER, NUMBER = 1e-8, 1e-9
+"""Seconds per stored entry of a sparse matrix's sampled rows, and per number of them made dense."""
 
-STEP, BUILD = 4e-5, 1e-4
+STEP, BUILD = 8e-5, 1e-4
 """Seconds of the calls in a step and in a build."""
 
-AFFORDED = 3.0
-"""Steps that the first factor may cost; the Kronecker form, which lasts longer, twice that."""
+AFFORDED = 6.0
+"""Steps that the first factor may cost."""
+
+AFFORDED_SPARSE, SPARSE = 2.0, 0.1
+"""The same, and the density below which it holds: columns that seldom meet are nearly orthogonal,
+and a diagonal does what the factor of a first sample would (w8a; a9a and mushrooms are denser).
+"""
 
 LARGEST = 3000
 """Unknowns of a factor that is made later."""
@@ -51,7 +56,10 @@ HUGE = 10_000_000
 LATER = 4.0
 """Builds that the steps with a diagonal may cost before the factor is made."""
 
-SHARE = 1.5
+NOTHING = 2_000_000
+"""Multiplications in a sample of all rows that cost no more than its calls."""
+
+SHARE = 1.0
 """Of the next build, which the steps must have cost before it is made."""
 
 GROWTH = 3
@@ -96,23 +104,26 @@ def plan(problem: Problem) -> Plan:
     n, p = problem.n, problem.p
     C = problem.n_classes if problem.softmax else 1
     best, unknowns = ("full", p * C) if problem.softmax else ("binary", p)
-    rows = min(n, max(10 * p, 3 * unknowns, 256) if problem.softmax else max(10 * p, 512))
+    rows = min(n, max(10 * p, 6 * unknowns, 256) if problem.softmax else max(10 * p, 512))
     few, step = min(n, 10 * p), step_seconds(problem)
+    rows = n if n * unknowns**2 <= NOTHING else rows
+    few = n if n * p**2 <= NOTHING else few
     if p > 2 * n:
         reason = "more than twice as many features as samples: L-BFGS pairs alone"
         return Plan("identity", 10, 0, few, step, reason)
     steps = build_seconds(problem, rows, unknowns) / step
     fits = f"a factor of {unknowns} unknowns "
-    if unknowns <= MOST and steps <= AFFORDED:
+    dense = problem.nonzeros >= SPARSE * n * p
+    if unknowns <= MOST and steps <= (AFFORDED if dense else AFFORDED_SPARSE):
         fits += f"from {rows} rows costs {_about(steps)}"
-        return Plan(best, 0 if n * C < TINY else 5, rows, few, step, fits)
+        return Plan(best, 0 if n * C < TINY else 10, rows, few, step, fits)
     fits += f"costs {_about(steps)}" if unknowns <= MOST else "is too large"
     later, after = "", 0.0
     if unknowns <= LARGEST and rows * unknowns <= MOST_NUMBERS:
         later, after = best, LATER * steps
         fits += f", made after {math.ceil(after)}"
     kron = problem.softmax and p <= MOST
-    if kron and build_seconds(problem, few, p) <= 2 * AFFORDED * step:
+    if kron and build_seconds(problem, few, p) <= AFFORDED * step:
         form, how = "kron", f"the Hessian at equal probabilities, {p} unknowns"
     elif p > n or problem.nonzeros > HUGE:
         form, how = "identity", "L-BFGS pairs"
@@ -133,8 +144,8 @@ def step_seconds(problem: Problem) -> float:
 
 
 def build_seconds(problem: Problem, rows: int, unknowns: int) -> float:
-    """Of a factor; taking rows out of a sparse matrix is dear."""
-    gather = 0.0
+    """Of a factor; so is what it is made of."""
+    gather = NUMBER * rows * unknowns
     if not isinstance(problem.X, np.ndarray):
-        gather = GATHER * rows * problem.X.size / problem.n
+        gather += GATHER * rows * problem.X.size / problem.n
     return (rows * unknowns**2 + unknowns**3 / 3) / FLOPS + gather + BUILD

@@ -86,6 +86,7 @@ class Rounding:
     margins: float = 0.0  # gamma_m
     link: float = 0.0  # kappa u
     sums: float = 0.0  # gamma_n + kappa u
+    column: int = 0  # stored entries of the fullest
     value_relative: float = 4 * EPS
     value_absolute: float = 0.0
     drift: float = 0.0  # margins beyond gamma_m ||v||, in units of ||x_i||; the algorithm's to set
@@ -126,13 +127,14 @@ class Rounding:
     def of(cls, problem: Problem, x0: Array, *, inf: bool = False) -> Rounding:
         """For f and gradients of `problem`, in its metric; a few passes over the data."""
         made = cls.plain(x0, inf=inf)
-        row = _most_in_a_row(problem)
+        row, made.column = _most_in_a_row(problem), smoothness.most_in_a_column(problem)
         kappa = 32 + 2 * (problem.n_classes if problem.softmax else 1)
         made.G = (smoothness.lipschitz_inf if inf else smoothness.lipschitz)(problem)
         made.L = (smoothness.smoothness_inf if inf else smoothness.frobenius)(problem)
         made.margins = gamma(row + 8, made.u)
         made.link = kappa * made.u
-        made.sum_blocks(problem, [b.rows.stop - b.rows.start for b in problem.blocks])
+        blocks = [b.rows.stop - b.rows.start for b in problem.blocks]
+        made.sum_blocks(problem, blocks if problem.sums is None else problem.sums.lengths)
         summed = gamma(problem.n, EPS) + gamma(x0.size + 4, made.u)  # losses, squares of weights
         made.value_relative = summed + made.link
         made.value_absolute = made.link if problem.softmax else 0.0
@@ -140,7 +142,7 @@ class Rounding:
 
     def sum_blocks(self, problem: Problem, lengths: list[int]) -> None:
         """Charge the product with X' where it is a sum over blocks of so many rows."""
-        column = _most_in_a_column(problem, max(lengths)) + len(lengths)
+        column = min(max(lengths), self.column) + len(lengths)
         self.sums = max(self.sums, gamma(column + 8, self.u) + self.link)
 
     def first_gradient(self, problem: Problem, x0: Array, g0: Array) -> tuple[Array, float]:
@@ -149,6 +151,9 @@ class Rounding:
         if g0.dtype == np.float64:
             return g0, self.sums * self.G + from_margins
         w = problem.rescaled(x0)
+        if problem.sums is not None:
+            g0 = problem.rescaled(problem.value_and_gradient(w.astype(np.float64)).g)
+            return g0, self.sums * self.G + from_margins
         scores = problem.scores(w).astype(np.float64)
         residuals = np.empty_like(scores)
         weights = (
@@ -264,13 +269,7 @@ def _length(a: Array, *, inf: bool) -> float:
 
 def _most_in_a_row(problem: Problem) -> int:
     """Stored entries."""
+    if problem.sums is not None:
+        return int(problem.sums.longest_row)
     X = problem.X
     return problem.p if isinstance(X, np.ndarray) else int(np.diff(X.indptr).max())
-
-
-def _most_in_a_column(problem: Problem, rows: int) -> int:
-    """Stored entries within a block of so many rows, at most."""
-    X = problem.X
-    if isinstance(X, np.ndarray):
-        return rows
-    return min(rows, int(np.bincount(X.indices, minlength=1).max()))

@@ -20,6 +20,9 @@ from dadapt_cli.errors import NumericalError
 Scalar: TypeAlias = Any
 """A float, or one float64 for each replica: shape (S, 1, 1, L)."""
 
+DOUBLE = np.dtype(np.float64)
+"""That of most arrays: comparing types takes longer than the product of a small problem."""
+
 REPLICAS = 4
 """Axes of the arrays of many replicas."""
 
@@ -48,8 +51,8 @@ def dot(a: Array, b: Array) -> Scalar:
     """<a, b> over all parameters, multiplied and summed in float64 whatever the arrays are."""
     if a.ndim == REPLICAS:
         return total(np.multiply(a, b, dtype=np.float64))
-    if a.dtype == np.float64:
-        return float(np.dot(a.ravel(), b.ravel()))
+    if a.dtype is DOUBLE:
+        return float(np.vdot(a, b))
     return float(np.dot(a.ravel().astype(np.float64), b.ravel().astype(np.float64)))
 
 

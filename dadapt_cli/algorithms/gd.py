@@ -29,12 +29,12 @@ INFO = Info(
     symbols="s_k, lambda_k, d_k, d-hat_k",
     d_means="a lower bound on D = ||x_0 - x*||_2",
     options="--bound I|II|certified (I and II coincide); --gradient-bound auto|initial or G; "
-    "--average anytime|schedule-free, --beta; --schedule constant|linear|cosine",
+    "--average anytime|schedule-free, --beta; --schedule none|linear|cosine",
     distance="D",
     bounds=("I", "II", "certified"),
     settings=("gradient_bound", "average", "beta", "schedule"),
     averaging=("none", "anytime", "schedule-free"),
-    scheduling=("constant", "linear", "cosine"),
+    scheduling=("constant", "none", "linear", "cosine"),
 )
 
 

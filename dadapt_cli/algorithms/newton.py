@@ -25,6 +25,7 @@ from __future__ import annotations
 import math
 from collections import deque
 from dataclasses import dataclass, field
+from typing import NamedTuple
 
 import numpy as np
 
@@ -32,12 +33,11 @@ from dadapt_cli._typing import Array
 from dadapt_cli.algorithms import _factor
 from dadapt_cli.algorithms._base import Info, State
 from dadapt_cli.algorithms._certificate import Certificate
-from dadapt_cli.algorithms._factor import FACTORS, Curvature, Pairs
+from dadapt_cli.algorithms._factor import FACTORS, Columns, Curvature, Pairs
 from dadapt_cli.algorithms._plan import GROWTH, SHARE, TINY, Plan, build_seconds, plan
 from dadapt_cli.algorithms._space import dot, norm, ratchet
 from dadapt_cli.objective import Evaluation, Problem
 from dadapt_cli.objective.margins import Margins
-from dadapt_cli.system import blas
 
 INFO = Info(
     name="newton",
@@ -52,6 +52,7 @@ INFO = Info(
     settings=(),
     wants=("any L", "problem"),
     averages=False,
+    own_threads=True,
     without=("metric",),
 )
 
@@ -84,9 +85,10 @@ one of x.
 class Newton(State):
     """The weights w_i are 1; f never rises by more than its rounding."""
 
-    REMADE = ("plan",)  # from the problem, when a run is taken up again
+    REMADE = ("plan", "columns")  # from the problem, when a run is taken up again
 
     problem: Problem
+    columns: Columns
     margins: Margins
     certificate: Certificate
     plan: Plan
@@ -106,10 +108,11 @@ class Newton(State):
     gradient_steps: int = 0  # -g/L
     pairs: Pairs
     last: Array | None = None  # the last step e
+    length: float = 0.0  # ||e||
 
     def evaluate(self, problem: Problem) -> Evaluation:
         """f and gradient at x_k: the step has computed them."""
-        return Evaluation(self.f_x, self.g_x.copy(), self.margins.U)
+        return Evaluation(self.f_x, self.g_x, self.margins.U)
 
 
 def start(
@@ -119,6 +122,9 @@ def start(
     margins, chosen = Margins(problem), plan(problem)
     if x0.any():
         margins.at(x0)
+        loss = margins.loss(moved=False)
+    else:
+        loss = margins.equal()
     return Newton(
         x0=x0,
         x=x0,
@@ -126,11 +132,12 @@ def start(
         average=x0,
         d=d0,
         problem=problem,
+        columns=Columns(problem),
         margins=margins,
         certificate=Certificate(L=L),
         plan=chosen,
         L=L,
-        f_x=margins.loss(moved=False) + problem.l2_term(x0),
+        f_x=loss + problem.l2_term(x0),
         g_x=g0,
         rows=chosen.rows,
         pairs=deque(maxlen=chosen.pairs),
@@ -140,18 +147,16 @@ def start(
 def step(state: Newton, g: Array) -> None:
     """Advance from x_k to x_{k+1}; `g` is the gradient at x_k."""
     _certify(state, g)
-    g = g.astype(np.float64)
-    with blas.one_thread():
-        _renew_curvature(state)
-        d = _direction(state, g)
-        s = _model_minimum(state, g, d)
-        loss, f, s = _search(state, g, s)
-        promised = dot(g, g) / (2 * state.L)
-        if not state.f_x - f >= (promised if promised > _rounding(state) else 0.0):
-            loss, f, s = _gradient_step(state, g)
-        state.stalled = not f < state.f_x
-        if not state.stalled:
-            _move(state, g, s, loss)
+    g = g.astype(np.float64, copy=False)
+    _renew_curvature(state)
+    d = _direction(state, g)
+    trial = _search(state, g, *_model_minimum(state, g, d))
+    promised = state.rounding.size**2 / (2 * state.L)
+    if not state.f_x - trial.f >= (promised if promised > _rounding(state) else 0.0):
+        trial = _gradient_step(state, g)
+    state.stalled = not trial.f < state.f_x
+    if not state.stalled:
+        _move(state, g, trial)
 
 
 def _certify(state: Newton, g: Array) -> None:
@@ -159,7 +164,7 @@ def _certify(state: Newton, g: Array) -> None:
     if state.k == 0:
         state.rounding.sum_blocks(state.problem, state.margins.lengths)
     state.weigh(1.0, g)
-    state.slack += dot(g, state.x - state.x0)
+    state.slack += state.certificate.inner
     state.s += g
     state.s_norm = norm(state.s)
     state.d_hat = state.bound_C()
@@ -176,12 +181,12 @@ def _renew_curvature(state: Newton) -> None:
         return
     state.since, state.wait = 0, math.inf
     if wanted not in FACTORS:
-        state.B = _factor.diagonal(problem, wanted)
+        state.B = _factor.diagonal(problem, state.columns, wanted)
         return
     equal = state.k == 0 and not state.x0.any()  # probabilities: the full matrix is a small one's
     form = "kron" if equal and wanted == "full" else wanted
     rows = plan.few if form == "kron" else state.rows
-    made = _factor.factor(problem, state.margins, form, rows, state.builds)
+    made = _factor.factor(state.columns, state.margins, form, rows, state.builds)
     state.builds += 1
     state.B = state.B if made is None else made
     if wanted == "kron":
@@ -204,88 +209,110 @@ def _direction(state: Newton, g: Array) -> Array:
     return -g
 
 
-def _model_minimum(state: Newton, g: Array, d: Array) -> Array:
-    """s = t1 d + t2 e, the minimum of the quadratic model over their span; V is its margins."""
-    margins, e, ridge = state.margins, state.last, state.problem.ridge
+def _model_minimum(state: Newton, g: Array, d: Array) -> tuple[float, float, Array]:
+    """t1, t2 and s = t1 d + t2 e, the minimum of the quadratic model; V is the margins of d."""
+    margins, e, at = state.margins, state.last, state.rounding
     margins.along(d)
     A, B, C = margins.curvature(both=e is not None)
-    slope, A = dot(g, d), A + dot(ridge * d, d)
+    slope, square = dot(g, d), dot(d, d)
+    A += _l2_product(state, d, d, square)
     t1, t2 = -slope / A if A > 0 else 1.0, 0.0
     if e is not None:
-        B, C = B + dot(ridge * d, e), C + dot(ridge * e, e)
+        B += _l2_product(state, d, e, dot(d, e))
+        C += _l2_product(state, e, e, state.length**2)
         determinant, along = A * C - B * B, dot(g, e)
         if determinant > DEPENDENT * A * C:
             t1 = (along * B - slope * C) / determinant
             t2 = (slope * B - along * A) / determinant
-    margins.combine(t1, t2)
-    errors = state.rounding.u * MARGIN
-    before, state.error = state.error, abs(t1) * (_product_error(state, d) + 3 * errors * norm(d))
+    errors, length, before = at.u * MARGIN, math.sqrt(square), state.error
+    state.error = abs(t1) * (at.margins + 4 * errors) * length
     if e is None or not t2:
-        return t1 * d
-    state.error += abs(t2) * (before + 3 * errors * norm(e))
-    return t1 * d + t2 * e
+        return t1, 0.0, t1 * d
+    state.error += abs(t2) * (before + 3 * errors * state.length)
+    return t1, t2, t1 * d + t2 * e
 
 
-def _product_error(state: Newton, d: Array) -> float:
-    """Bound on |V - X d| of margins just computed, row by row in units of ||x_i||."""
-    return float((state.rounding.margins + MARGIN * state.rounding.u) * norm(d))
+def _l2_product(state: Newton, a: Array, b: Array, inner: float) -> float:
+    """<a, b> by the l2 term's Hessian, given that by the identity."""
+    problem = state.problem
+    return float(dot(problem.ridge * a, b)) if problem.intercept else problem.l2 * inner
 
 
-def _search(state: Newton, g: Array, s: Array) -> tuple[float, float, Array]:
-    """Mean loss, f and t s at the first t = 1, ... where f has fallen enough; else f is infinite.
+class Trial(NamedTuple):
+    """A point that has been tried: U + V are its margins.
 
-    V and R are those of the point.
+    Attributes
+    ----------
+    f
+        Infinite where there is none.
+    x
+        In the problem's dtype.
+    s
+        The step to it, float64.
     """
-    margins, slope, length, t = state.margins, dot(g, s), norm(s), 1.0
+
+    f: float
+    x: Array
+    s: Array
+
+
+def _search(state: Newton, g: Array, t1: float, t2: float, s: Array) -> Trial:
+    """x + t s for the first t = 1, ... where f has fallen enough; V becomes its margins."""
+    slope, t = dot(g, s), 1.0
+    a, b = t1, t2  # what V is multiplied with, and E added
     while t >= SHORTEST:
-        loss = margins.loss()
-        f = loss + state.problem.l2_term(state.x + t * s)
-        if f <= state.f_x + ARMIJO * t * slope:
-            return loss, f, t * s
+        trial = _trial(state, s if t == 1.0 else t * s, a, b)
+        if trial.f <= state.f_x + ARMIJO * t * slope:
+            return trial
         state.rejected += 1
-        least = -slope * t / (2 * (f - state.f_x - slope * t))  # of the parabola through both
-        shorter = min(max(least, 0.1), 0.5) if math.isfinite(least) else 0.25
-        margins.scale(shorter)
-        t *= shorter
-        state.error = shorter * state.error + 2 * MARGIN * state.rounding.u * t * length
-    return math.inf, math.inf, s
+        least = -slope * t / (2 * (trial.f - state.f_x - slope * t))  # of the parabola
+        a, b = min(max(least, 0.1), 0.5) if math.isfinite(least) else 0.25, 0.0
+        t *= a
+        state.error = a * state.error + 2 * MARGIN * state.rounding.u * norm(trial.s)
+    return Trial(math.inf, state.x, s)
 
 
-def _gradient_step(state: Newton, g: Array) -> tuple[float, float, Array]:
-    """Mean loss, f and s at x - g/L: f falls by at least ||g||^2/(2L)."""
+def _gradient_step(state: Newton, g: Array) -> Trial:
+    """x - g/L: f falls by at least ||g||^2/(2L)."""
     s = -g / state.L
     state.margins.along(s)
-    state.error = _product_error(state, s)
+    state.error = (state.rounding.margins + MARGIN * state.rounding.u) * norm(s)
     state.gradient_steps += 1
-    loss = state.margins.loss()
-    return loss, loss + state.problem.l2_term(state.x + s), s
+    return _trial(state, s)
 
 
-def _move(state: Newton, g: Array, s: Array, loss: float) -> None:
-    """Go to x + s, whose margins are U + V and whose mean loss is known."""
-    problem, margins, before = state.problem, state.margins, state.f_x
+def _trial(state: Newton, s: Array, a: float = 1.0, b: float = 0.0) -> Trial:
+    """f at x + s, whose margins are U + a V + b E."""
+    x = (state.x + s).astype(state.problem.dtype, copy=False)
+    return Trial(state.margins.loss(a, b) + state.problem.l2_term(x), x, s)
+
+
+def _move(state: Newton, g: Array, trial: Trial) -> None:
+    """Go to the point that was tried last."""
+    problem, margins, at, before = state.problem, state.margins, state.rounding, state.f_x
     margins.accept()
-    state.x = (state.x + s).astype(problem.dtype)  # x_{k+1}
-    state.last = s
-    at = state.rounding
-    at.drift += state.error + MARGIN * at.u * (at.reach + norm(s))
+    state.x, state.f_x, state.last = trial.x, trial.f, trial.s  # x_{k+1}
+    state.length = norm(trial.s)
+    at.drift += state.error + MARGIN * at.u * (at.reach + state.length)
     state.k += 1
     state.since += 1
     if state.k % REFRESH == 0:
         margins.at(state.x)
         at.drift = 0.0
-        loss = margins.loss(moved=False)
-    state.f_x = loss + problem.l2_term(state.x)
-    new = margins.gradient() + problem.ridge * state.x
+        state.f_x = margins.loss(moved=False) + problem.l2_term(state.x)
+    new = margins.gradient()
+    if problem.l2:
+        new += problem.ridge * state.x
     state.g_x = new.astype(problem.dtype, copy=False)
-    y = new - g
-    sy = dot(s, y)
-    if sy > CURVED * dot(np.abs(s), np.abs(y)):
-        state.pairs.append((s, y, sy))
+    if state.plan.pairs:
+        y = new - g
+        sy = dot(trial.s, y)
+        if sy > CURVED * dot(np.abs(trial.s), np.abs(y)):
+            state.pairs.append((trial.s, y, sy))
     state.flat = state.flat + 1 if before - state.f_x <= _rounding(state) else 0
     state.stalled = state.flat >= FLAT
 
 
 def _rounding(state: Newton) -> float:
     """Of f."""
-    return 4 * float(np.finfo(state.problem.dtype).eps) * abs(state.f_x)
+    return 8 * state.rounding.u * abs(state.f_x)

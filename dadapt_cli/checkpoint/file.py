@@ -72,7 +72,11 @@ def write(path: str, checkpoint: Checkpoint) -> None:
 
 
 def read(
-    path: str, options: type | None = None, reference: type | None = None, own: Any = ()
+    path: str,
+    options: type | None = None,
+    reference: type | None = None,
+    own: Any = (),
+    later: Any = (),
 ) -> Checkpoint:
     """Return what the file holds.
 
@@ -80,7 +84,7 @@ def read(
     ----------
     options, reference
         The dataclasses whose fields the head's objects of these names must have; `own` are fields
-        of either that are not kept.
+        of either that are not kept, `later` options that an older file may lack.
 
     Raises
     ------
@@ -104,7 +108,7 @@ def read(
     try:
         saved = _decoded(body)
         if options is not None:
-            require_fields(options, saved.head["options"], "the options", own)
+            require_fields(options, saved.head["options"], "the options", own, later)
         if reference is not None and "reference" in saved.head:
             require_fields(reference, saved.head["reference"], "the reference", own)
         return saved

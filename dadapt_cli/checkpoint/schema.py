@@ -42,6 +42,8 @@ def check(head: Any, rows: Any, seconds: Any, tree: Any, arrays: Mapping[str, An
         raise ValueError("data has another shape than samples, features and classes")
     if not isinstance(head.get("merge", False), bool):
         raise ValueError("merge is neither true nor false")
+    if type(head.get("length", 1)) is not int or head.get("length", 1) < 1:
+        raise ValueError("the length of a schedule is no number of steps")
     if not conforms(seconds, float) or seconds < 0:
         raise ValueError("seconds are no time")
     if not isinstance(rows, list):

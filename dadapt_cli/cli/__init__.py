@@ -13,26 +13,38 @@ from typing import Annotated, Any
 import typer
 
 from dadapt_cli import __version__
-from dadapt_cli.cli import algorithms, check, datasets, fit, paper, predict, regress, verify
+from dadapt_cli.cli import (
+    algorithms,
+    check,
+    compare,
+    datasets,
+    fit,
+    pack,
+    paper,
+    predict,
+    regress,
+    verify,
+)
 from dadapt_cli.cli._messages import say
-from dadapt_cli.cli._options import Command, deferred, typed
+from dadapt_cli.cli._options import Command, Group, deferred, typed
 from dadapt_cli.errors import DadaptError, ExitCode, Interrupted
 
 app = typer.Typer(
     name="dadapt",
+    cls=Group,
     help="Fit logistic regression without a learning rate (D-Adaptation), with certificates.",
-    add_completion=False,
     rich_markup_mode=None,
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
 
 
-for command in (fit, predict, check, verify, regress, algorithms):
+for command in (fit, predict, check, compare, pack, verify, regress, algorithms):
     app.command(command.NAME, cls=Command)(deferred(command.main))
 
 for group in (datasets, paper):
     commands = typer.Typer(
+        cls=Group,
         help=group.HELP,
         rich_markup_mode=None,
         context_settings={"help_option_names": ["-h", "--help"]},

@@ -10,10 +10,12 @@ from functools import partial, wraps
 from typing import Annotated, Any
 
 import typer
-from typer.core import TyperCommand
+from typer.core import TyperCommand, TyperGroup
 
 from dadapt_cli.errors import UsageError
 from dadapt_cli.solver.declared import Declared, declared
+
+_EXAMPLES = "\n\nExamples\n--------\n"
 
 
 def command_line() -> tuple[str, ...]:
@@ -37,8 +39,43 @@ def typed(argv: Sequence[str]) -> Iterator[None]:
 Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="Only results.")]
 
 
-class Command(TyperCommand):
-    """A command whose ``-h`` has a section for each group of options."""
+class _Whole:
+    """Help in a list of commands: the first paragraph, not cut off."""
+
+    help: str | None
+
+    def get_short_help_str(self, limit: int = 45) -> str:
+        """Return it in one line; the list wraps what is longer than `limit`."""
+        return " ".join(inspect.cleandoc(self.help or "").partition("\n\n")[0].split())
+
+
+class Group(_Whole, TyperGroup):
+    """A command that has commands."""
+
+
+class Command(_Whole, TyperCommand):
+    """A command whose ``-h`` has a section for each group of options, and examples.
+
+    Examples are the lines of that section of the docstring.
+    """
+
+    @property
+    def examples(self) -> list[str]:
+        """Command lines, as they are typed."""
+        return inspect.cleandoc(self.help or "").partition(_EXAMPLES)[2].splitlines()
+
+    def format_help_text(self, ctx: Any, formatter: Any) -> None:
+        """Write what the command does."""
+        formatter.write_paragraph()
+        with formatter.indentation():
+            formatter.write_text(inspect.cleandoc(self.help or "").partition(_EXAMPLES)[0])
+
+    def format_epilog(self, ctx: Any, formatter: Any) -> None:
+        """Write the examples as they are: a line that wraps cannot be copied."""
+        if self.examples:
+            with formatter.section("Examples"):
+                for line in self.examples:
+                    formatter.write(f"  {line}\n")
 
     def format_options(self, ctx: Any, formatter: Any) -> None:
         """Write the arguments and the groups, in the order in which they come."""
@@ -122,8 +159,10 @@ def _value(one: Declared, given: Any) -> Any:
     return int(given) if one.holds(int) and given.isascii() and given.isdigit() else given
 
 
-def factors(name: str, texts: list[str]) -> dict[int, float]:
-    """Factors of labels, none twice."""
+def factors(name: str, texts: list[str]) -> dict[int, float] | str:
+    """Factors of labels, none twice; or the one word that stands in their place."""
+    if texts == ["balanced"]:
+        return "balanced"
     found: dict[int, float] = {}
     for text in texts:
         label, _, factor = text.partition("=")

@@ -15,6 +15,7 @@ from dadapt_cli.solver.declared import option
 if TYPE_CHECKING:
     from dadapt_cli.datasets import Dataset
     from dadapt_cli.libsvm import LoadedData
+    from dadapt_cli.packed.folder import Data
 
 # The defaults of libsvm.streams, repeated here so that --help need not import NumPy; a test
 # compares them.
@@ -60,6 +61,41 @@ class Reading:
 
 
 @dataclass(frozen=True)
+class Read:
+    """Samples as read.
+
+    Attributes
+    ----------
+    path
+        As given.
+    X, y
+        As :class:`~dadapt_cli.libsvm.LoadedData`; of a folder the folder itself, and nothing.
+    labels
+        In which every label occurs.
+    sha256, notes
+        Of the text.
+    zero_based
+        How its features are counted.
+    folder
+        Where it is one.
+    """
+
+    path: str
+    X: Any
+    y: Any
+    labels: Any
+    sha256: str
+    notes: tuple[str, ...]
+    zero_based: bool
+    folder: Data | None = None
+
+
+PACKED = ("manifest.json", "journal.jsonl")
+"""Of :mod:`dadapt_cli.packed.format`, repeated so that this need not import NumPy; a test compares
+them."""
+
+
+@dataclass(frozen=True)
 class Input:
     """What DATA stands for: the file to read, and the problem it was called by, if it was."""
 
@@ -82,6 +118,32 @@ class Input:
             verify_loaded(self.dataset, loaded)
         return loaded
 
+    @property
+    def packed(self) -> bool:
+        """Whether it is a folder of ``dadapt pack``."""
+        return any(os.path.lexists(Path(self.path, name)) for name in PACKED)
+
+    def samples(self, **how: Any) -> Read:
+        """Read the text, or open the folder; the options of reading are for text.
+
+        Raises
+        ------
+        DataError, InputOutputError, UsageError
+            As :meth:`load`, or as a folder is opened.
+        """
+        import numpy as np
+
+        if not self.packed:
+            loaded = self.load(**how)
+            return Read(self.path, loaded.X, loaded.y, loaded.y, loaded.sha256,
+                        loaded.notes, how["zero_based"])  # fmt: skip
+        from dadapt_cli.packed.folder import opened
+
+        data = opened(self.path)
+        labels = np.array(list(data.classes))
+        sha256, base = data.about["text"]["sha256"], data.about["zero_based"]
+        return Read(self.path, data, np.empty(0), labels, sha256, data.notes, base, data)
+
     def problem(self, sha256: str) -> str | None:
         """LIBSVM's name of the problem, by name or by the sha256 of the text; else None."""
         from dadapt_cli.datasets import with_text
@@ -103,7 +165,9 @@ def require_input(data: str) -> Input:
         return Input(data)
     from dadapt_cli import datasets
 
-    if Path(data).is_dir() and not datasets.knows(data):  # the reader says what is wrong with it
+    if Input(data).packed or (
+        Path(data).is_dir() and not datasets.knows(data)
+    ):  # the reader says what is wrong with it
         return Input(data)
     if "/" in data or os.sep in data:
         raise UsageError(f"{data}: there is no such file; check the name")

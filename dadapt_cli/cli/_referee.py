@@ -116,7 +116,9 @@ def _recorded(path: str, model: Model) -> dict[str, Any]:
         kept = began["options"]
         if model.bias is not None and kept["intercept"] is True:
             found |= {"bias": False, "intercept": True}
-        found["weight"] = {int(label): float(w) for label, w in dict(kept["weight"]).items()}
+        found["weight"] = kept["weight"]
+        if kept["weight"] != "balanced":
+            found["weight"] = {int(label): float(w) for label, w in dict(kept["weight"]).items()}
         if isinstance(kept["positive"], int):
             found["positive"] = kept["positive"]
     except KeyError:  # LIBLINEAR's models say nothing of it

@@ -6,7 +6,12 @@ NAME = "algorithms"
 
 
 def main() -> None:
-    """List the algorithms: the paper's number and symbols, theorem, options, what d means."""
+    """List the algorithms: the paper's number and symbols, theorem, options, what d means.
+
+    Examples
+    --------
+    dadapt algorithms
+    """
     from dadapt_cli import algorithms
     from dadapt_cli.render.table import algorithms as render
 

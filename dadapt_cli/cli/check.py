@@ -40,7 +40,13 @@ def main(
     *,
     reading: Reading,
 ) -> int:
-    """Read LIBSVM files and describe them, without training; exit 3 at the first bad one."""
+    """Read LIBSVM files and describe them, without training; exit 3 at the first bad one.
+
+    Examples
+    --------
+    dadapt check train.svm test.svm
+    dadapt check broken.svm --fix mended.svm
+    """
     arguments = reading.arguments()
     arguments["lenient"] |= fix is not None
     if duplicates not in ("refuse", "sum"):
@@ -54,7 +60,11 @@ def main(
     from dadapt_cli.cli._messages import log_lines, say
     from dadapt_cli.libsvm import write_libsvm
     from dadapt_cli.libsvm.describe import describe
+    from dadapt_cli.packed.folder import is_packed
     from dadapt_cli.system.files import check_output
+
+    if fix is not None and is_packed(inputs[0].path):
+        raise UsageError("--fix writes text; this is packed data, which dadapt pack makes anew")
 
     if fix is not None:
         check_output(fix, inputs[0].path)
@@ -63,6 +73,9 @@ def main(
     code = ExitCode.OK
     for place, given in enumerate(inputs):
         try:
+            if is_packed(given.path):
+                typer.echo(_packed(given.path, place, as_json=as_json))
+                continue
             loaded = given.load(**arguments)
             description = describe(loaded, index_base=0 if reading.zero_based else 1)
         except DataError as error:
@@ -78,6 +91,47 @@ def main(
         del loaded
         typer.echo(_json(description) if as_json else _table(description, place))
     return code
+
+
+def _packed(path: str, place: int, *, as_json: bool) -> str:
+    """Check a packed folder and describe it."""
+    import json
+
+    from dadapt_cli.cli._messages import printable, say
+    from dadapt_cli.packed.check import check
+    from dadapt_cli.packed.folder import opened
+    from dadapt_cli.render.bar import Bar
+
+    data = opened(path)
+    with Bar(f"checking {path}") as bar:
+        found = check(data, bar)
+    for note in data.notes:
+        say(f"{path}: {note}")
+    if as_json:
+        return json.dumps(found, allow_nan=False)
+    labels = [f"{label} ({count})" for label, count in found["labels"].items()]
+    more = len(labels) - _LABELS_SHOWN
+    text = found["text"]
+    entries = {
+        "samples": found["samples"],
+        "features": found["features"],
+        "nonzeros": f"{found['nonzeros']} (density {found['density']:.4g})",
+        "labels": ", ".join(labels[:_LABELS_SHOWN]) + (f", and {more} more" if more > 0 else ""),
+        "indices": "none"
+        if found["min_index"] is None
+        else f"{found['min_index']} to {found['max_index']}, counted from {found['index_base']}",
+        "values": "none"
+        if found["value_min"] is None
+        else f"{found['value_min']:g} to {found['value_max']:g}",
+        "empty columns": found["empty_columns"],
+        "empty rows": found["empty_rows"],
+        "longest row": found["longest_row"],
+        "leaves": f"{found['leaves']} of {found['leaf']} entries",
+        "text": f"{text['bytes']} bytes, {text['encoding']}, sha256 {text['sha256']}",
+        "sha256": found["sha256"],
+    }
+    lines = [f"{name:<17}{value}" for name, value in entries.items()]
+    return "\n".join([*([""] if place else []), printable(path), *lines])
 
 
 def _json(description: Description) -> str:

@@ -1,4 +1,4 @@
-"""``dadapt datasets``: the 12 problems, on disk or not."""
+"""``dadapt datasets``: problems by name, on disk or not."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from dadapt_cli.datasets import Dataset
 
 NAME = "datasets"
-HELP = "The paper's 12 LIBSVM problems: list them, fetch them, find them."
+HELP = "LIBSVM problems by name, the paper's 12 and others: list, fetch, find them."
 
 Name = Annotated[
     str, typer.Argument(metavar="NAME", help="A problem or test file, as iris or vowel.scale.t.")
@@ -34,7 +34,13 @@ def show(
         ),
     ] = False,
 ) -> int:
-    """List the problems and test files: shape, on disk or not, whether the sha256 is known."""
+    """List problems and test files: shape, on disk or not, whether the sha256 is known.
+
+    Examples
+    --------
+    dadapt datasets list
+    dadapt datasets list --verify
+    """
     import sys
 
     from dadapt_cli import datasets
@@ -88,6 +94,11 @@ def fetch(
     """Download problems from LIBSVM's site, check them, and print where they are.
 
     A file that is on disk already is checked and kept.
+
+    Examples
+    --------
+    dadapt datasets fetch a9a a9a.t
+    dadapt datasets fetch --all
     """
     from dadapt_cli import datasets
     from dadapt_cli.cli._messages import log_lines, say
@@ -115,7 +126,13 @@ def fetch(
 
 
 def where(name: Name) -> None:
-    """Print the path of a problem's file; exit 4 if it is not on disk."""
+    """Print the path of a problem's file; exit 4 if it is not on disk.
+
+    Examples
+    --------
+    dadapt datasets where iris
+    dadapt datasets where vowel.scale.t
+    """
     from dadapt_cli import datasets
 
     dataset = _named(name)

@@ -33,12 +33,24 @@ class Wanted:
     cross_validate: int | None = option(
         None, "Fit K times without one part, and judge on it.", group="Data", metavar="K"
     )
+    path: str | None = option(
+        None,
+        "Fit for several l2 (0.01,0.1,1) or C (C=1,10,100), warm-started.",
+        group="Objective",
+        metavar="VALUES",
+    )
+    choose: Literal["best", "one-se"] = option(
+        "best",
+        "Of a cross-validated path, what --save refits: the best, or the strongest l2 within one "
+        "SE of it.",
+        group="Objective",
+    )
     output: Literal["table", "jsonl", "json", "csv"] = _output(
         "table", "table, jsonl, json or csv.", "--format", "-f"
     )
     trace: str | None = _output(None, "Also write the JSONL records.", folds=False, metavar="FILE")
     plot: str | None = _output(
-        None, "Draw the run: PNG or SVG; - for the terminal.", folds=False, metavar="FILE"
+        None, "Draw the run: PNG, SVG or PDF; - for the terminal.", folds=False, metavar="FILE"
     )
     report: str | None = _output(
         None, "One HTML page of the run, to look at and to send.", folds=False, metavar="FILE"
@@ -63,12 +75,16 @@ def main(
     """Fit logistic regression, binary or softmax, without a learning rate.
 
     Prints how d_k grows towards D = ||x_0 - x*|| and how the suboptimality falls.
+
+    Examples
+    --------
+    dadapt fit iris
+    dadapt fit train.svm --test test.svm --save model.npz
     """
     import time
 
     from dadapt_cli import model as models
     from dadapt_cli.cli._messages import log_lines, say
-    from dadapt_cli.model.held_out import HeldOut
     from dadapt_cli.render import braille, html, machine
     from dadapt_cli.render import plot as plotting
     from dadapt_cli.render.progress import Progress
@@ -78,6 +94,7 @@ def main(
     from dadapt_cli.solver.options import Options
     from dadapt_cli.solver.samples import Samples, Source
     from dadapt_cli.solver.stages import fit_source
+    from dadapt_cli.system import memory
     from dadapt_cli.system.activity import heard
     from dadapt_cli.system.files import check_outputs
     from dadapt_cli.system.signals import Interrupts
@@ -86,14 +103,17 @@ def main(
     dense = wanted.report is not None or wanted.plot == "-"
     if dense and "every" not in given:  # a curve is worth more points
         options, given = replace(options, every="auto"), [*given, "every"]
-    if wanted.cross_validate is not None:
-        given = _modelling.check_folds(given, Options, Wanted)
+    several = (wanted.path, wanted.cross_validate)
+    if several != (None, None):
+        given = _modelling.check_several(given, *several, Options, Wanted)
+    declared(Wanted)["choose"].check(wanted.choose)
     options = resume.resumed(options, given)
     info = options.check(given).INFO
     how = reading.arguments()
     found = require_input(data)
     others = None if wanted.test is None else require_input(wanted.test)
-    views: list[Any] = [_view(wanted.output, wanted.cross_validate is not None)]
+    _modelling.check_packed(found, given)
+    views: list[Any] = [_view(wanted.output, *several)]
     terminal = wanted.plot == "-"
     if terminal and wanted.output != "table":
         raise UsageError(
@@ -127,7 +147,7 @@ def main(
         views.append(trace_file)
     report = None
     if wanted.report is not None:
-        report = FitReport(wanted.report, command_line(), _view("table", folds=False))
+        report = FitReport(wanted.report, command_line(), _view("table", None, None))
         views.append(report)
 
     count, unit = (options.epochs, "epoch") if info.minibatch else (options.iterations, "k")
@@ -141,25 +161,25 @@ def main(
     opened = resume.opened(options, given)
     with opened as (options, checkpoint), Interrupts() as interrupts, progress, heard(progress.say):
         begin = time.perf_counter()
-        loaded = found.load(dtype=options.dtype, **how)
-        for line in loaded.notes:
-            note(f"{found.path}: {line}")
+        with memory.limited(options.memory_bytes):
+            loaded = found.samples(dtype=options.dtype, **how)
+            tested = None if others is None else others.samples(dtype=options.dtype, **how)
+        for one in filter(None, (loaded, tested)):
+            for line in one.notes:
+                note(f"{one.path}: {line}")
         log.info("%s: sha256 of the text %s", found.path, loaded.sha256)
         if wanted.save is not None:
-            _modelling.check_savable(wanted.save, options.scale, options.positive, loaded.y)
+            _modelling.check_savable(wanted.save, options.scale, options.positive, loaded.labels)
         held_out = None
-        if others is not None:
-            tested = others.load(dtype=options.dtype, **how)
-            for line in tested.notes:
-                note(f"{others.path}: {line}")
-            held_out = HeldOut(tested.X, tested.y, others.path, reading.strict)
+        if tested is not None:
+            held_out = _modelling.held_out(tested, strict=reading.strict)
         problem = found.problem(loaded.sha256)
         seconds = time.perf_counter() - begin
-        source = Source(found.path, loaded.sha256, seconds, problem, reading.zero_based)
+        source = Source(found.path, loaded.sha256, seconds, problem, loaded.zero_based)
         samples = Samples(loaded.X, loaded.y, source=source)
         monitor = Monitor(record, note, progress, interrupts, checkpoint)
-        if wanted.cross_validate is not None:
-            return _modelling.folds(samples, options, wanted.cross_validate, monitor)
+        if several != (None, None):
+            return _modelling.several(samples, options, wanted, monitor, held_out)
         progress.say("computing f* (--reference none skips it)")
         try:
             with _modelling.saving(wanted.save, note) as keep:
@@ -187,18 +207,23 @@ def _given(context: typer.Context) -> list[str]:
     return [name for name, source in sources.items() if source and source.name != "DEFAULT"]
 
 
-def _view(output: str, folds: bool) -> Any:
+def _view(output: str, path: str | None, folds: int | None) -> Any:
     """What shows the records on standard output."""
     from dadapt_cli.algorithms import find
     from dadapt_cli.render import machine, table
     from dadapt_cli.render.folds import FoldTable
+    from dadapt_cli.render.path import PathTable
 
     declared(Wanted)["output"].check(output)
-    if output == "table" and folds:
+    if output == "table" and path is not None:
+        return PathTable(sys.stdout)
+    if output == "table" and folds is not None:
         return FoldTable(sys.stdout)
     if output == "table":
         return table.Table(sys.stdout, lambda name, variant: find(name, variant).INFO)
     if output == "jsonl":
         return machine.JsonLines(sys.stdout)
-    kind = machine.Document if output == "json" else machine.Csv
-    return kind(sys.stdout, "fold" if folds else "step")
+    row = "point" if path is not None else "fold" if folds is not None else "step"
+    if output == "csv":
+        return machine.Csv(sys.stdout, row)
+    return machine.Document(sys.stdout, *(["fold"] if folds is not None else []), row)

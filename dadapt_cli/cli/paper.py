@@ -17,6 +17,7 @@ from dadapt_cli.solver.declared import declared, option, same
 from dadapt_cli.solver.options import Options
 
 if TYPE_CHECKING:
+    from dadapt_cli.paper.beyond import Study as Checked
     from dadapt_cli.paper.protocol import Protocol
 
 NAME = "paper"
@@ -45,6 +46,13 @@ class Run:
         Options, "algo", "adam", help="In place of D-Adapt Adam: sgd, cocob, adagrad (pip)."
     )
     variant: str = same(Options, "variant", help="paper, pip or preprint.")
+    schedule: str | None = same(
+        Options, "schedule", None, help="Of --algo: paper (default), none, linear or cosine."
+    )
+    average: str = same(
+        Options, "average", help="Of --algo: none, uniform, weighted, poly8 or schedule-free."
+    )
+    beta: float = same(Options, "beta")
     dtype: str = same(Options, "dtype", "float32", help="float32, or float64.")
     start: str = option("linear", "x_0: linear (random, as PyTorch's nn.Linear) or zero.")
 
@@ -66,14 +74,26 @@ class Output:
 
 
 def figure2(problems: Names = None, *, run: Run, grid: Grid = None, output: Output) -> None:
-    """D-Adapt Adam against Adam over a grid of learning rates: training accuracy."""
+    """D-Adapt Adam against Adam over a grid of learning rates: training accuracy.
+
+    Examples
+    --------
+    dadapt paper figure2 iris wine --seeds 3
+    dadapt paper figure2 --out results
+    """
     from dadapt_cli.render import paper
 
     _over_rates(problems, run, grid, output, ("figure2", paper.figure2))
 
 
 def table1(problems: Names = None, *, run: Run, grid: Grid = None, output: Output) -> None:
-    """The learning rate found, mean and deviation over seeds, beside the best of the grid."""
+    """The learning rate found, mean and deviation over seeds, beside the best of the grid.
+
+    Examples
+    --------
+    dadapt paper table1 iris wine
+    dadapt paper table1 --grid 0.1,1,10
+    """
     from dadapt_cli.render import paper
 
     if run.algo == "cocob":
@@ -111,7 +131,13 @@ def figure7(
     ] = None,
     output: Output,
 ) -> None:
-    """Final accuracy of D-Adapt Adam against d0."""
+    """Final accuracy of D-Adapt Adam against d0.
+
+    Examples
+    --------
+    dadapt paper figure7 iris wine
+    dadapt paper figure7 --out results
+    """
     from dadapt_cli.paper import figure7 as experiment
     from dadapt_cli.paper.protocol import D0_GRID, Protocol
     from dadapt_cli.render import paper
@@ -125,7 +151,49 @@ def figure7(
     _write(output, "figure7", results, paper.draw_figure7)
 
 
+@dataclass(frozen=True, kw_only=True)
+class Study:
+    """Fields of :class:`~dadapt_cli.paper.beyond.Study`."""
+
+    seeds: int = same(Run, "seeds")
+    epochs: int = same(Options, "epochs", help="Of the minibatch runs.")
+    gradients: int = option(1000, "Of the full-batch runs.")
+    instances: int = option(60, "Random least-absolute-deviation problems.")
+
+
+def beyond(problems: Names = None, *, study: Study, output: Output) -> None:
+    """What goes beyond the paper: acceleration, the last iterate, no schedule."""
+    from pathlib import Path
+
+    from dadapt_cli.cli._messages import say
+    from dadapt_cli.paper import beyond as experiment
+    from dadapt_cli.paper.results import Store
+    from dadapt_cli.render import beyond as views
+    from dadapt_cli.render.paper import can_draw
+    from dadapt_cli.system.activity import tell
+
+    if output.report is not None:
+        raise UsageError(
+            "--report is of figure2, figure7 and table1; here --out"
+        )
+    chosen = experiment.Study(**asdict(study))
+    results = _run(experiment.run, problems, chosen, output)
+    with _progress(output.quiet):
+        deviations = experiment.deviations(chosen, Store(output.out), tell)
+    records = [result["record"] for result in results]
+    show = views.as_json if output.output == "json" else views.tables
+    show(records, deviations["record"], sys.stdout)
+    if output.out is None:
+        return
+    views.write(Path(output.out), results, deviations)
+    if can_draw():
+        views.draw(Path(output.out), results, deviations)
+    elif not output.quiet:
+        say("no figure: it needs the extra 'plot'; pip install 'dadapt[plot]'")
+
+
 COMMANDS: dict[str, Callable[..., Any]] = {
+    "beyond": beyond,
     "figure2": figure2,
     "figure7": figure7,
     "table1": table1,
@@ -143,7 +211,10 @@ def _numbers(name: str, text: str | None, default: tuple[float, ...]) -> tuple[f
 
 
 def _run(
-    experiment: Callable[..., Any], names: list[str] | None, protocol: Protocol, output: Output
+    experiment: Callable[..., Any],
+    names: list[str] | None,
+    protocol: Protocol | Checked,
+    output: Output,
 ) -> list[Record]:
     """The results of an experiment on each problem, after all options have been checked."""
     from dadapt_cli.cli._messages import log_lines, say

@@ -55,6 +55,11 @@ def main(
     """Predict labels, one a line, with a model of fit --save or of LIBLINEAR's train.
 
     Accuracy and log-loss against the labels in DATA go to stderr.
+
+    Examples
+    --------
+    dadapt predict test.svm --model model.npz > labels
+    dadapt predict test.svm --model model.npz --probability
     """
     how = reading.arguments()
     found = require_input(data)
@@ -64,6 +69,7 @@ def main(
 
     from dadapt_cli import model as models
     from dadapt_cli.cli._messages import say
+    from dadapt_cli.model.held_out import add_up, samples
     from dadapt_cli.system.files import atomic_write, check_output
 
     if output is not None:
@@ -76,28 +82,40 @@ def main(
         )
     if proven and fitted.ball is None:
         raise UsageError(
-            f"--proven: {model} has no radius around the optimum; dadapt fit --l2 1/n --save "
-            "M.npz keeps one"
+            f"--proven: {model} has no radius around the optimum; dadapt fit DATA --save M.npz, "
+            "with an l2 term, keeps one"
         )
-    loaded = found.load(**how)
-    try:
-        X, lines = fitted.conform(loaded.X, strict=reading.strict)
-        scores = fitted.finite_scores(X)
-    except DataError as error:
-        raise DataError(str(error), found.path) from None
+    read = found.samples(**how)
+    parts = [(read.X, read.y)] if read.folder is None else samples(read.folder)
     writing: Any = atomic_write(output) if output else contextlib.nullcontext(sys.stdout.buffer)
-    marks = fitted.proven(X) if proven else None
+    verdicts: list[Verdict] = []
+    said: list[str] = list(read.notes)
     with writing as stream:
-        _write(stream, fitted, scores, probability, marks)
+        for X, y in parts:  # a folder's leaves
+            try:
+                X, lines = fitted.conform(X, strict=reading.strict)
+                scores = fitted.finite_scores(X)
+            except DataError as error:
+                raise DataError(str(error), found.path) from None
+            said += [] if verdicts else lines
+            marks = fitted.proven(X) if proven else None
+            _write(stream, fitted, scores, probability, marks, head=not verdicts)
+            verdicts.append(fitted.judge(scores, y))
         stream.flush()
     if not quiet:
-        for line in (*loaded.notes, *lines, _summary(fitted.judge(scores, loaded.y))):
+        for line in (*said, _summary(add_up(verdicts))):
             say(f"{found.path}: {line}")
     return ExitCode.OK
 
 
 def _write(
-    stream: BinaryIO, model: Model, scores: Any, probability: bool, marks: Any = None
+    stream: BinaryIO,
+    model: Model,
+    scores: Any,
+    probability: bool,
+    marks: Any = None,
+    *,
+    head: bool,
 ) -> None:
     """The labels, with probabilities as LIBLINEAR's ``predict -b 1`` lays them out.
 
@@ -106,7 +124,7 @@ def _write(
     order = range(len(model.classes))
     if scores.ndim == 1:  # the class of positive scores first, as in the model's file
         order = order[::-1]
-    if probability:
+    if probability and head:
         names = " ".join(str(model.classes[i]) for i in order)
         stream.write(f"labels {names}{'' if marks is None else ' proven'}\n".encode())
     for start in range(0, len(scores), ROWS):

@@ -52,7 +52,13 @@ def main(
     ] = None,
     quiet: Quiet = False,
 ) -> int:
-    """Compare the algorithms with a stored baseline; exit 1 when something got worse."""
+    """Compare the algorithms with a stored baseline; exit 1 when something got worse.
+
+    Examples
+    --------
+    dadapt regress iris wine
+    dadapt regress --format junit --out report.xml
+    """
     import sys
     from contextlib import nullcontext
     from pathlib import Path

@@ -77,6 +77,11 @@ def main(
     """Check a proof of fit --certificate, or prove how far an answer M is from the optimum.
 
     Exit code 1 when a claim is not proven (to --tolerance), or the gap not at most --tolerance.
+
+    Examples
+    --------
+    dadapt verify iris.proof iris
+    dadapt verify iris --model liblinear.model --tolerance 1e-6
     """
     if output not in FORMATS:
         raise UsageError(f"--format {output[:40]!r}; choose from {', '.join(FORMATS)}")
@@ -131,7 +136,7 @@ def main(
                          "features": problem.p - problem.bias},
                 "objective": {"loss": "softmax" if problem.softmax else "logistic",
                               "l2": problem.l2, "bias": wanted.bias, "intercept": wanted.intercept,
-                              "scale": wanted.scale, "weight": dict(wanted.weight),
+                              "scale": wanted.scale, "weight": wanted.weight,
                               "labels": list(problem.labels.classes)},
                 "f": judgement.f,
                 "f_star": judgement.f_star,

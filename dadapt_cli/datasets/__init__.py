@@ -41,6 +41,8 @@ class Dataset:
     title: str | None = None
     suffix: str = ""
     test: str | None = None
+    kind: str = "multiclass"
+    paper: bool = True
     nonzeros: int | None = None
     bytes: int | None = None
     source: str | None = None
@@ -77,7 +79,7 @@ def _table() -> tuple[str, tuple[Dataset, ...]]:
 FOLDER, ALL = _table()
 """The folder on LIBSVM's site, and every file of the table."""
 
-PROBLEMS = tuple(row for row in ALL if row.part != "test")
+PROBLEMS = tuple(row for row in ALL if row.part != "test" and row.paper)
 
 
 class Named(Protocol):

@@ -38,7 +38,7 @@ def address(dataset: Dataset) -> str:
     UsageError
         The mirror is neither https nor on this machine.
     """
-    base = os.environ.get("DADAPT_MIRROR") or datasets.FOLDER
+    base = os.environ.get("DADAPT_MIRROR") or f"{datasets.FOLDER}{dataset.kind}"
     try:
         parts = urlsplit(base)
         local = parts.scheme == "http" and parts.hostname in _LOOPBACK

@@ -14,6 +14,9 @@ from dadapt_cli.system import memory
 _INT32_MAX = 2**31 - 1
 _SLACK = 2**20  # entries
 _UNKNOWN = 2**23  # entries reserved for a pipe: enough to be pages of their own, which can move
+_REMEDY = (
+    "dadapt pack makes a folder of it, which is fitted in bounded memory; or use a larger machine"
+)
 _CHECKED_FROM = 2**28  # bytes below which memory is not asked for
 _TYPICAL = 0.02  # the part of a file that tells about the rest
 
@@ -54,7 +57,9 @@ class Growing:
             if sys.platform == "linux":
                 room = _SLACK  # realloc moves pages there, not bytes: growing is cheap
             bytes_more = (needed + room - len(self._array)) * self._array.itemsize
-            memory.require(bytes_more, f"going on after {self.count} entries", self._path)
+            memory.require(
+                bytes_more, f"going on after {self.count} entries", self._path, remedy=_REMEDY
+            )
             self._array.resize(needed + room, refcheck=False)
         self._array[self.count : needed] = more
         self.count = needed
@@ -161,7 +166,10 @@ class Assembler:
             if needed > _CHECKED_FROM:
                 left = int(needed * (1 - share))
                 memory.require(
-                    left, f"the rest of the matrix of some {cells:.2g} nonzeros", self._path
+                    left,
+                    f"the rest of the matrix of some {cells:.2g} nonzeros",
+                    self._path,
+                    remedy=_REMEDY,
                 )
 
     def finish(self, n_features: int | None) -> tuple[sp.csr_array, Array]:

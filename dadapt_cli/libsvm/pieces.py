@@ -30,10 +30,13 @@ class Piece(NamedTuple):
         piece, and at the end of a file that lacks it.
     continues
         The text goes on with the last line of the piece before.
+    begin
+        Bytes of the text before the piece.
     """
 
     text: bytes
     continues: bool
+    begin: int = 0
 
 
 def cut(blocks: Iterable[bytes], whole_lines: bool) -> Iterator[Piece]:
@@ -58,12 +61,14 @@ def cut(blocks: Iterable[bytes], whole_lines: bool) -> Iterator[Piece]:
     """
     supply = iter(blocks)
     buffer, start, ended = b"", 0, False
+    before = 0  # bytes of the text before the buffer
     continues = in_comment = False
     wanted = PIECE + 1
     while True:
         if len(buffer) - start < wanted and not ended:
             block = next(supply, b"")
             ended = not block
+            before += start
             buffer, start = buffer[start:] + block, 0
             continue
         wanted = PIECE + 1
@@ -90,10 +95,10 @@ def cut(blocks: Iterable[bytes], whole_lines: bool) -> Iterator[Piece]:
                     raise UncuttableError
                 continue
         if end > start:
-            text = buffer[start:end]
+            piece = Piece(buffer[start:end], continues, before + start)
             start = end
-            yield Piece(text, continues)
-            continues = not text.endswith(b"\n")
+            yield piece
+            continues = not piece.text.endswith(b"\n")
 
 
 def _inside(buffer: bytes, start: int) -> tuple[int, bool] | None:

@@ -104,7 +104,7 @@ class Model:
         """
         if self.ball is None:
             raise UsageError(
-                "the model has no radius around the optimum; fit with --l2 1/n and save an .npz"
+                "the model has no radius around the optimum; fit with an l2 term and save an .npz"
             )
         return self.ball.proves(self.rows(X), self.decide(self.scores(X)))
 

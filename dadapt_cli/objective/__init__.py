@@ -59,12 +59,13 @@ class Evaluation:
     g
         Gradient, shape of the weights. A new array each time.
     scores
-        X @ w, shape (n,) or (n, C). Work space: the next evaluation overwrites it.
+        X @ w, shape (n,) or (n, C). Work space: the next evaluation overwrites it. None where
+        the data are elsewhere (``Problem.sums``).
     """
 
     f: float
     g: Array
-    scores: Array
+    scores: Any
 
 
 class Problem:
@@ -99,6 +100,10 @@ class Problem:
     DataError
         Shapes that do not fit, values that are not finite or whose squares overflow, or
         weights too many for the memory there is.
+    """
+
+    sums: Any = None
+    """Of data that are elsewhere (:class:`~dadapt_cli.packed.objective.Sums`); None: they are here.
     """
 
     def __init__(
@@ -241,6 +246,15 @@ class Problem:
         predicted = scores.argmax(axis=1) if self.softmax else (scores > 0).astype(np.intp)
         return float(np.average(predicted == self.labels.index, weights=self.sample_weight))
 
+    def value_of(self, w: Array, scores: Any) -> float:
+        """f at `w`, whose scores are known."""
+        return self.value(scores, w)
+
+    def judged(self, w: Array, scores: Array | None = None) -> tuple[float, float]:
+        """Accuracy and mean loss at `w`, whose scores may be known."""
+        scores = self.scores(w) if scores is None else scores
+        return self.accuracy(scores), self.mean_loss(scores)
+
     def with_l2(self, l2: float) -> Problem:
         """Return the same objective with another l2 term; data and work space are shared."""
         twin = copy.copy(self)
@@ -283,6 +297,8 @@ class Problem:
 
     def in_threads(self, jobs: Sequence[Callable[[], Result]]) -> list[Result]:
         """Results of `jobs`, in their order, computed on at most `threads` threads."""
+        if len(jobs) == 1:
+            return [jobs[0]()]
         workers = min(self.threads, len(jobs))
         groups = [jobs[i * len(jobs) // workers : (i + 1) * len(jobs) // workers]
                   for i in range(workers)]  # fmt: skip

@@ -116,7 +116,12 @@ class Block:
 
     def forward(self, w: Array) -> None:
         """Compute the scores."""
-        self.scores[...] = self.X @ w
+        if not w.any():
+            self.scores[...] = 0.0
+        elif isinstance(self.X, np.ndarray):
+            np.matmul(self.X, w, out=self.scores)
+        else:
+            self.scores[...] = self.X @ w
         if self.dropped is not None:
             self.scores[self.dropped] = -np.inf
 

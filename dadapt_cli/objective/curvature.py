@@ -19,7 +19,7 @@ import numpy as np
 
 from dadapt_cli._typing import Array, Indices
 from dadapt_cli.objective import Problem
-from dadapt_cli.objective.blocks import rows_of
+from dadapt_cli.objective.blocks import rows_of, sparse
 
 NUMBERS = 4_000_000
 """Of the rows that are made dense at once."""
@@ -40,21 +40,27 @@ def sampled(n: int, m: int, seed: int) -> Indices | slice:
     return found
 
 
-def dense_rows(problem: Problem, rows: Indices | slice, scale: Array, dtype: type) -> Array:
-    """Some rows of the data as a new array of `dtype`, each column times its `scale`."""
+def dense_rows(problem: Problem, rows: Indices | slice, scale: Array | None, dtype: type) -> Array:
+    """Some rows of the data as an array of `dtype`, each column times its `scale`, if any."""
     X = rows_of(problem.X, rows) if isinstance(rows, slice) else problem.X[rows]
-    dense = X if isinstance(X, np.ndarray) else X.toarray()
-    # Before the cast: what overflows float32 need not do so any more.
-    return np.asarray(dense * scale).astype(dtype, copy=False)
+    # Scaled before the cast: what overflows float32 need not do so any more.
+    if isinstance(X, np.ndarray):
+        scaled = X if scale is None else X * scale
+        return np.asarray(scaled).astype(dtype, copy=False)
+    values = X.data if scale is None else X.data * scale[X.indices]
+    values = values.astype(dtype, copy=False)
+    dense: Array = sparse().csr_array((values, X.indices, X.indptr), shape=X.shape).toarray()
+    return dense
 
 
-def gram(problem: Problem, rows: Indices | slice, c: Array, scale: Array, dtype: type) -> Array:
+def gram(
+    problem: Problem, rows: Indices | slice, c: Array, scale: Array | None, dtype: type
+) -> Array:
     """sum c_i x_i x_i' over the rows, columns of X times `scale`, (p, p)."""
     root: Array = np.sqrt(c).astype(dtype)
 
     def part(some: Indices | slice, own: slice) -> Array:
-        A = dense_rows(problem, some, scale, dtype)
-        A *= root[own, None]
+        A = dense_rows(problem, some, scale, dtype) * root[own, None]
         return A.T @ A
 
     return _summed(problem, rows, problem.p, part)
@@ -96,6 +102,8 @@ def _summed(
     m = rows.stop if isinstance(rows, slice) else len(rows)
     parts = PARTS if m * unknowns * unknowns >= LONG else 1
     count = max(parts, -(-m * unknowns // NUMBERS))
+    if count == 1:
+        return part(rows, slice(0, m))
     edges = np.linspace(0, m, min(count, m) + 1).astype(int).tolist()
     spans = [slice(a, b) for a, b in itertools.pairwise(edges)]
     firsts = np.linspace(0, len(spans), min(parts, len(spans)) + 1).astype(int).tolist()

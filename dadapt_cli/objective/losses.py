@@ -1,31 +1,122 @@
-"""The losses of a block of samples and their derivatives in the scores, one exponential a score.
+r"""The losses of a block of samples and their derivatives in the scores, one exponential a score.
 
-Written with in-place operations on work space that is kept: a temporary of n numbers costs as
-much as the arithmetic on it. The plain forms they are tested against stand in the docstrings.
+Scores count relative to each sample's own class: :math:`u_i = -y_i z_i` for two classes,
+:math:`u_{ic} = z_{ic} - z_{i y_i}` for more. The loss is log(1 + o) with o the sum of exp(u) over
+the other classes, so the exponential needs no maximum before it and small losses keep their
+relative accuracy: nothing cancels. Where the exponential would overflow, a block is computed with
+its maximum taken out.
+
+Written with in-place operations on work space that is kept, in blocks that stay in the processor's
+cache: a temporary of n numbers costs as much as the arithmetic on it.
 """
 
 from __future__ import annotations
+
+from typing import Any
 
 import numpy as np
 
 from dadapt_cli._typing import Array, Indices
 
+SCORES = 49152
+"""That are handled at once: 0.4 MB of float64 for each array (measured, benchmarks/gradient.py)."""
+
+LARGEST = 64.0
+"""Margin u up to which float32 holds exp(u), and float64 a product of eight sums of them."""
+
+PRODUCTS_FROM = 4096
+"""Losses from which one logarithm for eight of them is cheaper (measured, ditto)."""
+
+PRODUCTS_ABOVE = 1 / 64
+"""Mean loss from which it is as good: rounding of 1 + o costs 2 u a loss, 128 u of their sum."""
+
 
 def _total(losses: Array, sample_weight: Array | None) -> float:
     """Their (weighted) sum, in float64 whatever they are."""
     if sample_weight is None:
-        return float(losses.sum(dtype=np.float64))
-    if losses.dtype == np.float64:
-        return float(losses @ sample_weight)
-    return float(losses.astype(np.float64) @ sample_weight.astype(np.float64))
+        return float(np.add.reduce(losses, dtype=np.float64))
+    c = sample_weight.astype(np.float64, copy=False)
+    return float(losses.astype(np.float64, copy=False) @ c)
+
+
+def _total_log1p(o: Array, above: Array, sample_weight: Array | None) -> float:
+    """(Weighted) sum of log(1 + o), o >= 0 and `above` = 1 + o."""
+    if sample_weight is None and len(o) >= PRODUCTS_FROM:
+        h = len(o) // 8
+        products = np.multiply.reduce(above[: 8 * h].reshape(8, h), axis=0, dtype=np.float64)
+        total = _total(np.log(products, out=products), None) + _total(np.log(above[8 * h :]), None)
+        if total > PRODUCTS_ABOVE * len(o):
+            return total
+    return _total(np.log1p(o), sample_weight)
+
+
+def logistic(u: Array, q: Array, work: Array, sample_weight: Array | None = None) -> float:
+    """Sum of log(1 + exp(u)); `q` becomes the derivatives sigma(u), without the weights.
+
+    Parameters
+    ----------
+    u, q, work, sample_weight
+        (samples,). `q` may be `u`; `work` is overwritten.
+    """
+    if not np.maximum.reduce(u) <= LARGEST:
+        np.maximum(u, 0.0, out=work)
+        loss = _total(work, sample_weight)
+        e = np.exp(-np.abs(u))
+        loss += _total(np.log1p(e), sample_weight)
+        np.divide(np.where(u > 0, 1.0, e), 1.0 + e, out=q)
+        return loss
+    e = np.exp(u, out=q)
+    above = np.add(e, 1.0, out=work)
+    loss = _total_log1p(e, above, sample_weight)
+    np.divide(e, above, out=q)
+    return loss
+
+
+def softmax(
+    u: Array,
+    own: Any,
+    residual: Array,
+    sample_weight: Array | None = None,
+    *,
+    scale: Array | float = 1.0,
+    axis: int = 1,
+) -> float:
+    """Sum of log(sum_c exp(u_c)); `residual` becomes the derivatives, times `scale`.
+
+    Parameters
+    ----------
+    u, residual
+        (samples, C), contiguous, or with axis = 0 (C, samples). `residual` may be `u`.
+    own
+        Places of each sample's own class, where u = 0: in the flattened array, (samples,), or
+        with axis = 0 in the array.
+    sample_weight
+        (samples,): of the sum. The derivatives are without them.
+    scale
+        A number or (samples,).
+    """
+    places, top = residual.reshape(-1) if axis else residual, None
+    if not np.maximum.reduce(u, axis=None) <= LARGEST:
+        top = np.maximum.reduce(u, axis=axis)  # at least 0, of the own class
+        u = np.subtract(u, top[:, None] if axis else top, out=residual)
+    np.exp(u, out=residual)
+    places[own] = 0.0
+    others: Array = residual @ np.ones(u.shape[1], u.dtype) if axis else residual.sum(axis=0)
+    if top is None:
+        above = others + 1.0
+        loss = _total_log1p(others, above, sample_weight)
+    else:
+        e = np.exp(-top)
+        above = others + e
+        loss = _total(top + np.log1p(others + (e - 1.0)), sample_weight)
+    share = scale / above
+    residual *= share[:, None] if axis else share
+    places[own] = -others * share
+    return loss
 
 
 class Logistic:
     r"""sum_i log(1 + exp(-y_i z_i)), and -y_i sigma(-y_i z_i)/n_mean.
-
-    Exact to rounding for every margin: with m = y z and e = exp(-|m|), the loss is
-    log1p(e) + max(-m, 0) and sigma(-m) is (m > 0 ? e : 1)/(1 + e), so nothing overflows and
-    nothing cancels.
 
     Parameters
     ----------
@@ -38,40 +129,29 @@ class Logistic:
     """
 
     def __init__(self, y: Array, n_mean: float, sample_weight: Array | None = None) -> None:
-        self.y = y
         self.sample_weight = sample_weight
-        self.slope = -y / y.dtype.type(n_mean)
+        self.sign = -y
+        self.slope = self.sign / y.dtype.type(n_mean)
         if sample_weight is not None:
             self.slope *= sample_weight
-        self._a = np.empty_like(y)
-        self._b = np.empty_like(y)
+        self._chunks = _chunks(len(y), 1)
+        self._work = np.empty_like(y[:SCORES])
 
     def __call__(self, scores: Array, residual: Array) -> float:
         """Return the sum of the losses; put their derivatives, over n_mean, into `residual`."""
-        a, b = self._a, self._b
-        m = np.multiply(self.y, scores, out=residual)
-        np.abs(m, out=a)
-        np.subtract(a, m, out=b)  # 2 max(-m, 0), exactly
-        loss = 0.5 * _total(b, self.sample_weight)
-        np.negative(a, out=a)
-        e = np.exp(a, out=a)
-        loss += _total(np.log1p(e, out=b), self.sample_weight)
-        # m > 0 ? e : 1 is max(e, m <= 0), as e <= 1; half the time of np.where, and in place
-        np.less_equal(m, 0.0, out=b)
-        np.maximum(b, e, out=b)
-        np.add(e, 1.0, out=a)
-        np.divide(b, a, out=b)
-        np.multiply(b, self.slope, out=residual)
+        loss = 0.0
+        for rows in self._chunks:
+            u = np.multiply(self.sign[rows], scores[rows], out=residual[rows])
+            c = None if self.sample_weight is None else self.sample_weight[rows]
+            loss += logistic(u, u, self._work[: len(u)], c)
+            u *= self.slope[rows]
         return loss
 
 
 class Softmax:
     """sum_i log(sum_c exp(z_ic)) - z_iy, and (softmax - one-hot)/n_mean.
 
-    With a the class of the largest score and o the sum of exp(z_c - z_a) over the others, the
-    loss is log1p(o) + (z_a - z_y): small losses keep their relative accuracy. For a = y the own
-    residual is -o/(1 + o), not a difference of nearly equal numbers. A score of -inf drops a
-    class from its row.
+    A score of -inf drops a class from its row.
 
     Parameters
     ----------
@@ -89,29 +169,26 @@ class Softmax:
         self, y: Indices, n_classes: int, n_mean: float, sample_weight: Array | None = None
     ) -> None:
         self.sample_weight = sample_weight
-        self.factor: Array | float = (
-            1.0 / n_mean if sample_weight is None else sample_weight / n_mean
-        )
-        self._row = np.arange(len(y)) * n_classes  # places in the flattened scores
-        self._own = self._row + y
+        self.n_mean = n_mean
+        self._chunks = _chunks(len(y), n_classes)
+        self._own = [np.arange(len(y[rows])) * n_classes + y[rows] for rows in self._chunks]
 
     def __call__(self, scores: Array, residual: Array) -> float:
         """Return the sum of the losses; put their derivatives, over n_mean, into `residual`."""
-        flat = residual.reshape(-1)
-        top = scores.argmax(axis=1)
-        top += self._row
-        np.subtract(scores, scores.reshape(-1)[top][:, None], out=residual)
-        own = flat[self._own]  # z_y - z_a <= 0
-        np.exp(residual, out=residual)
-        flat[top] = 0.0
-        others = residual @ np.ones(residual.shape[1], residual.dtype)
-        loss = _total(np.log1p(others), self.sample_weight) - _total(own, self.sample_weight)
-        flat[top] = 1.0
-        share = self.factor / (others + 1.0)
-        residual *= share[:, None]
-        at_own = flat[self._own] - self.factor
-        flat[self._own] = np.where(top == self._own, -others * share, at_own)
+        loss = 0.0
+        for rows, own in zip(self._chunks, self._own, strict=True):
+            z = scores[rows]
+            c = None if self.sample_weight is None else self.sample_weight[rows]
+            u = np.subtract(z, z.reshape(-1)[own][:, None], out=residual[rows])
+            scale = 1.0 / self.n_mean if c is None else c / self.n_mean
+            loss += softmax(u, own, u, c, scale=scale)
         return loss
+
+
+def _chunks(n: int, n_classes: int) -> list[slice]:
+    """Of rows, with SCORES scores each."""
+    rows = max(1, SCORES // n_classes)
+    return [slice(a, min(a + rows, n)) for a in range(0, n, rows)]
 
 
 def softmax_columns(
@@ -120,20 +197,8 @@ def softmax_columns(
     """Sum of the losses of :class:`Softmax` for scores of shape (C, samples), one sample a column.
 
     `residual` becomes their derivatives, not divided by n_mean. `sample_weight` are (samples,).
-
-    With o the sum of exp(z_c - max z) over c != y and e = exp(z_y - max z), the loss is
-    log1p(o + (e - 1)) - (z_y - max z) and the own residual -o/(o + e): for z_y = max z, as near
-    the end, nothing cancels.
     """
     own = (y, np.arange(len(y)))
-    np.subtract(z, z.max(axis=0), out=residual)
-    z_y = residual[own]
-    np.exp(residual, out=residual)
-    e = residual[own]
-    residual[own] = 0.0
-    others = residual.sum(axis=0)
-    residual /= others + e
-    residual[own] = -others / (others + e)
-    if sample_weight is not None:
-        residual *= sample_weight
-    return _total(np.log1p(others + (e - 1.0)), sample_weight) - _total(z_y, sample_weight)
+    u = np.subtract(z, z[own], out=residual)
+    scale = 1.0 if sample_weight is None else sample_weight
+    return softmax(u, own, u, sample_weight, scale=scale, axis=0)

@@ -1,9 +1,7 @@
 r"""The scores of a point and of directions through it, relative to each row's own class.
 
 For two classes :math:`u_i = -y_i z_i`, for more :math:`u_{ic} = z_{ic} - z_{i y_i}`: linear in the
-weights as z is, and the loss is log(1 + o) with o the sum of exp(u) over the other classes, so the
-exponential needs no maximum before it and the own class no gather after it. Where it overflows, a
-block is computed again with its maximum taken out.
+weights as z is, so that a step moves them by those of its direction. Their link: :mod:`.losses`.
 
 What is kept of a block's link is q, the probability of the wrong class (two classes), or the
 derivative of the loss in each score (more): the gradient and the curvature along any direction
@@ -15,7 +13,6 @@ consecutive, and sums run over the blocks in an order that the number of threads
 
 from __future__ import annotations
 
-import itertools
 import math
 from dataclasses import dataclass
 from functools import partial
@@ -25,13 +22,12 @@ import numpy as np
 
 from dadapt_cli._typing import Array, Indices, Matrix
 from dadapt_cli.objective import Problem
-from dadapt_cli.objective.blocks import THREADS_FROM, rows_of
-
-SCORES = 49152
-"""That are handled at once: 0.4 MB of float64 for each array (measured, benchmarks/solve.py)."""
+from dadapt_cli.objective.blocks import BLOCK, THREADS_FROM, rows_of
+from dadapt_cli.objective.losses import SCORES, logistic, softmax
+from dadapt_cli.objective.products import add_transposed, forward
 
 PARTS = 8
-"""That threads share: a fixed number, so that theirs changes no digit."""
+"""That threads share, at most: from the shape alone, so that theirs changes no digit."""
 
 GRADIENTS = 8
 """Entries of a block's rows over those of the gradient it makes, at least."""
@@ -45,7 +41,6 @@ class Rows:
 
     rows: slice
     X: Matrix
-    XT: Matrix
     sign: Array | None  # -y_i, two classes
     own: Indices | None  # places of the own class in the flattened block, more classes
     sample_weight: Array | None
@@ -88,12 +83,12 @@ class Margins:
         problem = self.problem
         n, stored = problem.n, problem.X.size
         least = GRADIENTS * problem.p * n // max(1, stored)
-        shared = PARTS if stored * self.C >= THREADS_FROM else 1
+        work = stored * self.C
+        shared = max(1, min(PARTS, work // BLOCK)) if work >= THREADS_FROM else 1
         count = max(round(n / max(SCORES // self.C, least, 1)), min(shared, n // max(least, 1)), 1)
-        edges = np.linspace(0, n, count + 1).astype(int).tolist()
-        spans = [slice(a, b) for a, b in itertools.pairwise(edges) if b > a]
-        firsts = np.linspace(0, len(spans), min(shared, len(spans)) + 1).astype(int).tolist()
-        return [self._blocks(spans[a:b]) for a, b in itertools.pairwise(firsts)]
+        spans = [slice(a, b) for a, b in _ranges(n, count) if b > a]
+        ranges = _ranges(len(spans), min(shared, len(spans)))
+        return [self._blocks(spans[a:b]) for a, b in ranges]
 
     def _blocks(self, spans: list[slice]) -> list[Rows]:
         problem, largest = self.problem, max(s.stop - s.start for s in spans)
@@ -107,7 +102,7 @@ class Margins:
             else:
                 sign = -problem.y[rows]
             c = None if problem.sample_weight is None else problem.sample_weight[rows]
-            blocks.append(Rows(rows, X, X.T, sign, own, c, work[:length]))
+            blocks.append(Rows(rows, X, sign, own, c, work[:length]))
         return blocks
 
     def _each(self, job: Any) -> list[Any]:
@@ -121,6 +116,16 @@ class Margins:
         self.along(x)
         self.U, self.V = self.V, self.U
 
+    def equal(self) -> float:
+        """Make U, and R without an exponential, those of weights 0; return the mean loss there."""
+        self.U[...] = 0.0
+        if self.problem.softmax:
+            self.R[...] = 1.0 / self.C
+            self.R[np.arange(self.problem.n), self.problem.y] = 1.0 / self.C - 1.0
+        else:
+            self.R[...] = 0.5
+        return math.log(max(self.C, 2))
+
     def along(self, d: Array) -> None:
         """Make V the margins of the direction `d`, (p,) or (p, C)."""
         self._each(partial(self._along, d.astype(self.problem.dtype, copy=False)))
@@ -128,83 +133,44 @@ class Margins:
     def _along(self, d: Array, blocks: list[Rows]) -> None:
         for block in blocks:
             V = self.V[block.rows]
-            if isinstance(block.X, np.ndarray):
-                np.matmul(block.X, d, out=V)
-            else:
-                V[...] = block.X @ d
+            forward(block.X, d, V)
             if block.own is None:
                 V *= block.sign
             else:
                 V -= V.reshape(-1)[block.own][:, None]
-
-    def scale(self, t: float) -> None:
-        """V times t."""
-        self.V *= self.V.dtype.type(t)
-
-    def combine(self, a: float, b: float) -> None:
-        """Make V a V + b E; E is lost."""
-        self.scale(a)
-        if b:
-            self.E *= self.E.dtype.type(b)
-            self.V += self.E
 
     def accept(self) -> None:
         """Go to U + V; V becomes the margins E of the last step."""
         self.U += self.V
         self.V, self.E = self.E, self.V
 
-    def loss(self, *, moved: bool = True) -> float:
-        """Mean loss at U + V, or at U; R becomes that of the point."""
+    def loss(self, a: float = 1.0, b: float = 0.0, *, moved: bool = True) -> float:
+        """Mean loss at U + V, V made a V + b E before (E is lost), or at U; R becomes the point's.
+
+        Block by block: what one line has read is still in the cache for the next.
+        """
         total = 0.0
-        for loss in self._each(partial(self._loss, moved)):
+        for loss in self._each(partial(self._loss, a, b, moved)):
             total += loss
         return total / self.problem.n_mean
 
-    def _loss(self, moved: bool, blocks: list[Rows]) -> float:
-        total = 0.0
+    def _loss(self, a: float, b: float, moved: bool, blocks: list[Rows]) -> float:
+        total, own = 0.0, self.problem.dtype.type
         with np.errstate(all="ignore"):  # threads have their own; an overflow is looked at
             for block in blocks:
-                found = self._link(block, moved)
-                total += found if found < math.inf else self._safe_link(block, moved)
+                if a != 1.0:
+                    self.V[block.rows] *= own(a)
+                if b:
+                    self.E[block.rows] *= own(b)
+                    self.V[block.rows] += self.E[block.rows]
+                u, R = self.U[block.rows], self.R[block.rows]
+                if moved:
+                    u = np.add(u, self.V[block.rows], out=R)
+                if block.own is None:
+                    total += logistic(u, R, block.work, block.sample_weight)
+                else:
+                    total += softmax(u, block.own, R, block.sample_weight)
         return total
-
-    def _margins(self, block: Rows, moved: bool) -> tuple[Array, Array]:
-        """U or U + V of a block, and its part of R."""
-        U, R = self.U[block.rows], self.R[block.rows]
-        return (np.add(U, self.V[block.rows], out=R) if moved else U), R
-
-    def _link(self, block: Rows, moved: bool) -> float:
-        """Sum of the losses of a block; infinite or no number where the exponential overflows."""
-        u, R = self._margins(block, moved)
-        np.exp(u, out=R)
-        if block.own is None:
-            loss = _total(np.log1p(R, out=block.work), block.sample_weight)
-            np.divide(R, np.add(R, 1.0, out=block.work), out=R)
-            return loss
-        flat = R.reshape(-1)
-        flat[block.own] = 0.0
-        others: Array = R @ self.ones
-        share = 1.0 / (others + 1.0)
-        R *= share[:, None]
-        flat[block.own] = -others * share
-        return _total(np.log1p(others), block.sample_weight)
-
-    def _safe_link(self, block: Rows, moved: bool) -> float:
-        """The same for margins of any size."""
-        u, R = self._margins(block, moved)
-        if block.own is None:
-            e = np.exp(-np.abs(u))
-            losses = np.log1p(e) + np.maximum(u, 0.0)
-            R[...] = np.where(u > 0, 1.0, e) / (1.0 + e)
-            return _total(losses, block.sample_weight)
-        top = u.max(axis=1)  # at least 0, of the own class
-        np.exp(u - top[:, None], out=R)
-        flat = R.reshape(-1)
-        flat[block.own] = 0.0
-        others, own = R @ self.ones, np.exp(-top)
-        R /= (others + own)[:, None]
-        flat[block.own] = -others / (others + own)
-        return _total(top + np.log(others + own), block.sample_weight)
 
     def gradient(self) -> Array:
         """X' residual over what the mean is over, (p,) or (p, C) float64: the l2 term is not in."""
@@ -216,33 +182,33 @@ class Margins:
         return g
 
     def _gradient(self, blocks: list[Rows]) -> Array:
-        g: Array | None = None
+        g = np.zeros(self.problem.shape, self.problem.dtype)
+        total = g if len(blocks) == 1 or g.dtype == np.float64 else np.zeros(g.shape)
         for block in blocks:
             residual = self.R[block.rows]
             if block.sign is not None:
                 residual = np.multiply(residual, block.sign, out=block.work)
             if block.sample_weight is not None:
                 residual = np.multiply(residual.T, block.sample_weight, out=block.work.T).T
-            part = block.XT @ residual
-            g = part.astype(np.float64, copy=False) if g is None else np.add(g, part, out=g)
-        assert g is not None
-        return g
+            add_transposed(block.X, residual, g)
+            if total is not g:
+                total += g
+                g[...] = 0.0
+        return total.astype(np.float64, copy=False)
 
     def curvature(self, *, both: bool) -> Curvatures:
         """V'HV, and if `both` V'HE and E'HE, H the Hessian of the mean loss at R's point."""
-        sums = np.sum(self._each(partial(self._curvature, both)), axis=0) / self.problem.n_mean
-        return float(sums[0]), float(sums[1]), float(sums[2])
+        mean = self.problem.n_mean
+        vv, ve, ee = _added(self._each(partial(self._curvature, both)))
+        return vv / mean, ve / mean, ee / mean
 
-    def _curvature(self, both: bool, blocks: list[Rows]) -> Array:
-        sums = np.zeros(3)
-        for block in blocks:
-            R, V = self.R[block.rows], self.V[block.rows]
-            E = self.E[block.rows] if both else None
-            if block.own is None:
-                sums += _binary(R, V, E, block)
-            else:
-                sums += self._softmax(R, V, E, block)
-        return sums
+    def _curvature(self, both: bool, blocks: list[Rows]) -> Curvatures:
+        return _added([self._curvature_of(block, both) for block in blocks])
+
+    def _curvature_of(self, block: Rows, both: bool) -> Curvatures:
+        R, V = self.R[block.rows], self.V[block.rows]
+        E = self.E[block.rows] if both else None
+        return _binary(R, V, E, block) if block.own is None else self._softmax(R, V, E, block)
 
     def _softmax(self, R: Array, V: Array, E: Array | None, block: Rows) -> Curvatures:
         """sum_i q_i'(v e) - (q_i'v)(q_i'e); the own entries of V and E are 0."""
@@ -285,15 +251,19 @@ def _binary(R: Array, V: Array, E: Array | None, block: Rows) -> Curvatures:
     return _sum(C, V), _sum(C, E), _sum(CE, E)
 
 
+def _ranges(length: int, count: int) -> list[tuple[int, int]]:
+    """0 to `length` in so many ranges, as equal as can be."""
+    return [(length * i // count, length * (i + 1) // count) for i in range(count)]
+
+
+def _added(sums: list[Curvatures]) -> Curvatures:
+    """The sums of each of the three, in order."""
+    vv, ve, ee = sums[0]
+    for more in sums[1:]:
+        vv, ve, ee = vv + more[0], ve + more[1], ee + more[2]
+    return vv, ve, ee
+
+
 def _sum(a: Array, b: Array) -> float:
     """<a, b> of one block, in its dtype: at most SCORES terms."""
     return float(np.dot(a.reshape(-1), b.reshape(-1)))
-
-
-def _total(losses: Array, sample_weight: Array | None) -> float:
-    """Their (weighted) sum, in float64 whatever they are."""
-    if sample_weight is None:
-        return float(np.add.reduce(losses, dtype=np.float64))
-    return float(
-        losses.astype(np.float64, copy=False) @ sample_weight.astype(np.float64, copy=False)
-    )

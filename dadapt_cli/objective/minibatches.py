@@ -26,8 +26,8 @@ DROPS = (60, 80, 95)
 
 
 def schedule(name: str, epoch: int) -> float:
-    """Factor of the step size in an epoch, counted from 1: ``paper`` or ``constant``."""
-    if name == "constant":
+    """Factor of the step size in an epoch, counted from 1: ``paper``, or ``constant``, ``none``."""
+    if name in ("constant", "none"):
         return 1.0
     return float(10.0 ** -sum(epoch >= drop for drop in DROPS))
 
@@ -58,6 +58,11 @@ class Batches:
         self.dense = isinstance(problem.X, np.ndarray)
         self.densify = not self.dense and row_bytes * self.size <= WIDEST_BATCH_BYTES
         self.chunk = chunk_rows(row_bytes, self.size)
+
+    @property
+    def count(self) -> int:
+        """Batches in an epoch."""
+        return -(-self.problem.n // self.size)
 
     def epoch(self, done: int = 0) -> Iterator[tuple[Matrix, Array | Indices, Array | None]]:
         """The batches after the first `done` of an epoch: rows of X, shape (b, p), y and weights.

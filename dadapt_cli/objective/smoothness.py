@@ -7,10 +7,10 @@ c_i, 1/n is 1/sum c and each sample's part is c_i times as large.
 
 from __future__ import annotations
 
-import itertools
 import math
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -19,12 +19,13 @@ from dadapt_cli._typing import Array, Matrix
 from dadapt_cli.errors import DataError
 from dadapt_cli.objective import Problem
 from dadapt_cli.objective.blocks import rows_of, sparse
+from dadapt_cli.objective.products import add_transposed, forward
 
 COLLATZ_WIELANDT_ROUNDS = 3
 """Products with |X|'|X|; more of them gain less than a percent on non-negative data."""
 
-CACHED = 100_000
-"""Entries of a sparse matrix that are handled at once: their squares take 0.8 MB."""
+CACHED = 50_000
+"""Entries of a sparse matrix that are handled at once: their squares take 0.4 MB."""
 
 SMALLEST, LARGEST = 1e-130, 1e130
 """Sizes whose squares, and the square of their product, stay far from underflow and overflow, also
@@ -98,17 +99,31 @@ def _mean(problem: Problem, values: Array) -> float:
 
 
 def _row_sums(problem: Problem, power: int) -> Array:
-    """sum_j |x_ij|^power for each row, in the problem's metric, float64."""
+    """sum_j |x_ij|^power, power 1 or 2, for each row, in the problem's metric, float64."""
     X, scale = problem.X, _scale(problem)
     weights = np.ones(problem.p) if scale is None else scale**power
     if isinstance(X, np.ndarray):
+        if power == 2 and scale is None:
+            return np.asarray(np.einsum("ij,ij->i", X, X, dtype=np.float64))
         return np.asarray((np.abs(X.astype(np.float64)) ** power) @ weights)
-    values = np.abs(X.data.astype(np.float64)) ** power
-    return np.asarray(sparse().csr_array((values, X.indices, X.indptr), shape=X.shape) @ weights)
+    of = partial(np.square if power == 2 else np.abs, dtype=np.float64)
+    sums = np.zeros(problem.n)
+    for rows in _ranges(problem):
+        forward(_with(rows_of(X, rows), of), weights, sums[rows])
+    return sums
+
+
+def _ranges(problem: Problem) -> list[slice]:
+    """Ranges of the rows of a sparse matrix whose values stay in the cache."""
+    n = problem.n
+    parts = max(1, min(n, problem.X.size // max(CACHED, 8 * problem.p)))
+    return [slice(n * i // parts, n * (i + 1) // parts) for i in range(parts)]
 
 
 def column_squares(problem: Problem) -> Array:
     """sum_i c_i x_ij^2 for each feature, in the user's variables, (p,) float64; computed once."""
+    if problem.column_squares is None and problem.sums is not None:
+        problem.column_squares = problem.sums.columns[2]
     if problem.column_squares is None:
         X = problem.X
         if isinstance(X, np.ndarray):
@@ -122,28 +137,44 @@ def column_squares(problem: Problem) -> Array:
 def column_entries(problem: Problem) -> Array:
     """How many entries of each feature are not zero, (p,) float64; each by its sample's weight."""
     X = problem.X
+    if problem.sums is not None:
+        return np.asarray(problem.sums.columns[0])
     if isinstance(X, np.ndarray):
         return np.asarray(_counts(problem) @ (X != 0))
     return _column_sums(problem, lambda x: (x != 0).astype(np.float64))
 
 
 def _column_sums(problem: Problem, of: Callable[[Array], Array]) -> Array:
-    """sum_i c_i of(x_ij) of a sparse matrix, by ranges of rows whose values stay in the cache."""
+    """sum_i c_i of(x_ij) of a sparse matrix."""
     X, counts = problem.X, _counts(problem)
-    parts = max(1, min(problem.n, X.nnz // max(CACHED, 8 * problem.p)))
-    edges = np.linspace(0, problem.n, parts + 1).astype(int).tolist()
     total = np.zeros(problem.p)
-    for rows in (slice(a, b) for a, b in itertools.pairwise(edges)):
-        part = rows_of(X, rows)
-        values = sparse().csr_array((of(part.data), part.indices, part.indptr), shape=part.shape)
-        total += values.T @ counts[rows]
+    for rows in _ranges(problem):
+        add_transposed(_with(rows_of(X, rows), of), counts[rows], total)
     return total
+
+
+def most_in_a_column(problem: Problem) -> int:
+    """Stored entries of the fullest."""
+    X = problem.X
+    if isinstance(X, np.ndarray):
+        return problem.n
+    counts = np.zeros(problem.p, np.intp)
+    for start in range(0, X.size, CACHED):  # bincount casts the indices: within the cache
+        counts += np.bincount(X.indices[start : start + CACHED], minlength=problem.p)
+    return int(counts.max())
+
+
+def _with(part: Matrix, of: Callable[[Array], Array]) -> Matrix:
+    """A sparse matrix of the same pattern with the values of(x)."""
+    made = sparse().csr_array(part.shape)
+    made.data, made.indices, made.indptr = of(part.data), part.indices, part.indptr
+    return made
 
 
 def frobenius(problem: Problem) -> float:
     """c ||X||_F^2/n + l2 in the problem's metric: an upper bound on L that costs no product."""
     c, scale = _curvature(problem) / problem.n_mean, _scale(problem)
-    if scale is None and problem.sample_weight is None:
+    if scale is None and problem.sample_weight is None and problem.sums is None:
         values = (problem.X if isinstance(problem.X, np.ndarray) else problem.X.data).ravel()
         values = values.astype(np.float64, copy=False)
         total = float(np.dot(values, values)) * (1.0 + values.size * float(np.finfo(float).eps))
@@ -169,13 +200,20 @@ def smoothness(problem: Problem) -> Smoothness:
     c = _curvature(problem) / problem.n_mean
     scale, ridge = _scale(problem), _ridge(problem)
     from_norm = frobenius(problem)
-    size = magnitudes(problem.X)
+    if problem.sums is not None:
+        product = problem.sums.magnitude
+    else:
+        size = magnitudes(problem.X)
+
+        def product(w: Array) -> Array:
+            return np.asarray(size.T @ problem.weighted(size @ w), np.float64)
+
     v: Any = np.ones(problem.p)
     bound = math.inf
     for _ in range(COLLATZ_WIELANDT_ROUNDS):
         used = v > 0  # a column of zeros has only the l2 term, which no bound falls below
-        product = size.T @ problem.weighted(size @ (v if scale is None else scale * v))
-        Mv = c * np.asarray(product, np.float64) * (1.0 if scale is None else scale) + ridge * v
+        w = v if scale is None else scale * v
+        Mv = c * product(w) * (1.0 if scale is None else scale) + ridge * v
         bound = min(bound, float(np.max(Mv[used] / v[used], initial=float(np.max(ridge)))))
         v = Mv / max(float(Mv.max()), np.finfo(float).tiny)
     bound *= _rounding(problem)
@@ -191,7 +229,10 @@ def smoothness_inf(problem: Problem) -> float:
     moves by at most ||x_i||_1; softmax without the 1/4 (the scores of two classes may move apart
     by twice that) and l2 p C.
     """
-    mean_square = _mean(problem, _row_sums(problem, 1) ** 2)
+    if problem.sums is not None:
+        mean_square = float(problem.sums.rows(_scale(problem))[2])
+    else:
+        mean_square = _mean(problem, _row_sums(problem, 1) ** 2)
     smooth = (1.0 if problem.softmax else 0.25) * mean_square
     ridge = float(np.broadcast_to(_ridge(problem), (problem.p,)).sum())
     return (smooth + ridge * (problem.n_classes if problem.softmax else 1)) * _rounding(problem)
@@ -202,7 +243,10 @@ def lipschitz(problem: Problem) -> float:
 
     With l2 > 0, f as a whole is Lipschitz on no unbounded set and G bounds the loss term only.
     """
-    mean = _mean(problem, np.sqrt(_row_sums(problem, 2)))
+    if problem.sums is not None:
+        mean = float(problem.sums.rows(_scale(problem))[0])
+    else:
+        mean = _mean(problem, np.sqrt(_row_sums(problem, 2)))
     return math.sqrt(2.0) * mean if problem.softmax else mean
 
 
@@ -211,14 +255,21 @@ def lipschitz_inf(problem: Problem) -> float:
 
     Twice that for softmax, where the scores of two classes may move apart.
     """
-    return (2.0 if problem.softmax else 1.0) * _mean(problem, _row_sums(problem, 1))
+    if problem.sums is not None:
+        mean = float(problem.sums.rows(_scale(problem))[1])
+    else:
+        mean = _mean(problem, _row_sums(problem, 1))
+    return (2.0 if problem.softmax else 1.0) * mean
 
 
 def lipschitz_coordinates(problem: Problem) -> Array:
     """Bounds on |g_j|: mean_i |x_ij|, in the shape of the weights (the same for each class)."""
-    size, scale = magnitudes(problem.X), _scale(problem)
-    counts = problem.weighted(np.ones(problem.n, problem.dtype))
-    mean = np.asarray(size.T @ counts, np.float64) / problem.n_mean
+    scale = _scale(problem)
+    if problem.sums is not None:
+        mean = problem.sums.columns[1] / problem.n_mean
+    else:
+        counts = problem.weighted(np.ones(problem.n, problem.dtype))
+        mean = np.asarray(magnitudes(problem.X).T @ counts, np.float64) / problem.n_mean
     if scale is not None:
         mean *= scale
     return np.repeat(mean[:, None], problem.n_classes, axis=1) if problem.softmax else mean
@@ -255,9 +306,13 @@ def certified_start_inf(
     bound = max(0.0, _down(float(size.sum()), g0) - error) / L
     size = np.maximum(0.0, size - error)
     if not problem.softmax:
-        X, scale = magnitudes(problem.X), _scale(problem)
-        sums = problem.weighted(_row_sums(problem, 1))
-        row = np.asarray(X.T @ sums, np.float64) / (4.0 * problem.n_mean)
+        scale = _scale(problem)
+        if problem.sums is not None:
+            row = problem.sums.magnitude(np.ones(problem.p) if scale is None else scale)
+        else:
+            sums = problem.weighted(_row_sums(problem, 1))
+            row = np.asarray(magnitudes(problem.X).T @ sums, np.float64)
+        row = row / (4.0 * problem.n_mean)
         row = row + _ridge(problem) if scale is None else scale * row + _ridge(problem)
         ratios = np.divide(size, row * _rounding(problem), out=np.zeros_like(size), where=row > 0)
         bound = max(bound, float(ratios.max()))

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
+from dataclasses import asdict
 from pathlib import Path
 
 from dadapt_cli._typing import Record
 from dadapt_cli.paper.problems import PaperProblem, read
-from dadapt_cli.paper.protocol import Protocol, curve, summary
+from dadapt_cli.paper.protocol import FINAL, SUMMARY, Protocol, curve, summary
 from dadapt_cli.paper.replicas import Samples
 from dadapt_cli.paper.results import Store
 from dadapt_cli.system.activity import tell
@@ -40,11 +41,33 @@ def run(problem: PaperProblem, path: Path, protocol: Protocol, store: Store) -> 
     tell(f"{problem.name}: reading")
     samples, sha256 = read(problem, path, protocol.dtype)
     key = protocol.key(sha256, "d0_grid")
-    known = store.find("figure2", problem.name, key)
+    known = store.find("figure2", problem.name, key, _kind(problem, samples, protocol))
     if known is None:
         known = _compute(problem, samples, protocol)
         store.keep("figure2", problem.name, key, known)
     return {**known, "sha256": sha256}
+
+
+OWN = {"adam": "dadapt_adam", "sgd": "dadapt_sgd", "adagrad": "dadapt_adagrad"}
+"""Names in a record of what is compared with Adam; others keep their own."""
+
+
+def _kind(problem: PaperProblem, samples: Samples, protocol: Protocol) -> Record:
+    """What a stored result looks like: what is known before, and the types of the rest."""
+    curves = {name: [kind] * protocol.epochs for name, kind in FINAL.items()}
+    record = {
+        "problem": problem.name,
+        "title": problem.title,
+        "paper": problem.printed and asdict(problem.printed),
+        OWN.get(protocol.algo, protocol.algo): SUMMARY,
+        "adam": FINAL | {"lr": float, "at_grid_edge": bool},
+        "difference": float | None,
+        "difference_in_se": float | None,
+        "grid": [FINAL | {"lr": lr} for lr in protocol.grid],
+        **protocol.described(samples),
+    }
+    both = dict.fromkeys((protocol.algo, "adam-plain"), curves)
+    return {"record": record, "measured": SUMMARY, "curves": both}
 
 
 def _compute(problem: PaperProblem, samples: Samples, protocol: Protocol) -> Record:
@@ -62,34 +85,21 @@ def _compute(problem: PaperProblem, samples: Samples, protocol: Protocol) -> Rec
     best = best_of(rows)
     at_edge = best in (0, len(rows) - 1)
     measured = summary(ours)
-    own = {"adam": "dadapt_adam", "sgd": "dadapt_sgd", "adagrad": "dadapt_adagrad"}
     printed = problem.printed
-    paper = None
     difference = error = None
-    if printed is not None:
-        paper = {
-            "adam": printed.adam,
-            "adam_se": printed.adam_se,
-            "dadapt_adam": printed.dadapt_adam,
-            "dadapt_adam_se": printed.dadapt_adam_se,
-        }
-        if protocol.algo == "adam":
-            difference = measured["accuracy"] - printed.dadapt_adam
-            error = math.hypot(measured["se"], printed.dadapt_adam_se)
+    if printed is not None and protocol.algo == "adam":
+        difference = measured["accuracy"] - printed.dadapt_adam
+        error = math.hypot(measured["se"], printed.dadapt_adam_se)
     record = {
         "problem": problem.name,
         "title": problem.title,
-        "paper": paper,
-        own.get(protocol.algo, protocol.algo): measured,
+        "paper": printed and asdict(printed),
+        OWN.get(protocol.algo, protocol.algo): measured,
         "adam": {**rows[best], "at_grid_edge": at_edge},
         "difference": difference,
         "difference_in_se": difference / error if difference is not None and error else None,
         "grid": rows,
-        "algorithm": protocol.algo,
-        "variant": protocol.variant,
-        "samples": len(samples.y),
-        "seeds": protocol.seeds,
-        "epochs": protocol.epochs,
+        **protocol.described(samples),
     }
     curves = {protocol.algo: curve(ours), "adam-plain": curve(adam, best)}
     return {"record": record, "measured": measured, "curves": curves}

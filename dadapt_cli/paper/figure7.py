@@ -6,7 +6,7 @@ from pathlib import Path
 
 from dadapt_cli._typing import Record
 from dadapt_cli.paper.problems import PaperProblem, read
-from dadapt_cli.paper.protocol import Protocol, summary
+from dadapt_cli.paper.protocol import SUMMARY, Protocol, summary
 from dadapt_cli.paper.results import Store
 from dadapt_cli.system.activity import tell
 
@@ -22,23 +22,17 @@ def run(problem: PaperProblem, path: Path, protocol: Protocol, store: Store) -> 
     tell(f"{problem.name}: reading")
     samples, sha256 = read(problem, path, protocol.dtype)
     key = protocol.key(sha256, "grid")
-    known = store.find("figure7", problem.name, key)
+    named = {"problem": problem.name, "title": problem.title}
+    described = protocol.described(samples)
+    rows = [{"d0": d0, **SUMMARY} for d0 in protocol.d0_grid]
+    known = store.find("figure7", problem.name, key, {"record": named | {"d0": rows} | described})
     if known is not None:
         return {**known, "sha256": sha256}
     curves = protocol.run(
         samples, protocol.algo, protocol.variant, axis="d0", values=protocol.d0_grid,
         progress=lambda done: tell(problem.name, done),
     )  # fmt: skip
-    record = {
-        "problem": problem.name,
-        "title": problem.title,
-        "d0": [{"d0": d0, **summary(curves, i)} for i, d0 in enumerate(protocol.d0_grid)],
-        "algorithm": protocol.algo,
-        "variant": protocol.variant,
-        "samples": len(samples.y),
-        "seeds": protocol.seeds,
-        "epochs": protocol.epochs,
-    }
-    result = {"record": record}
+    rows = [{"d0": d0, **summary(curves, i)} for i, d0 in enumerate(protocol.d0_grid)]
+    result = {"record": named | {"d0": rows} | described}
     store.keep("figure7", problem.name, key, result)
     return {**result, "sha256": sha256}

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
-from typing import cast
+from typing import Any, cast
 
 import numpy as np
 
@@ -15,6 +15,7 @@ from dadapt_cli.algorithms import MinibatchAlgorithm
 from dadapt_cli.errors import UsageError
 from dadapt_cli.paper.replicas import STARTS, Curves, Samples, Sweep, sweep
 from dadapt_cli.solver.checks import choice
+from dadapt_cli.solver.options import Options
 from dadapt_cli.solver.start import DEFAULT_D0
 from dadapt_cli.solver.trace import finite
 
@@ -22,6 +23,8 @@ GRID = (3e-4, 1e-3, 3e-3, 1e-2, 3e-2, 0.1, 0.3, 1.0, 3.0, 10.0)
 """Learning rates for plain Adam; the paper does not print its grid."""
 
 D0_GRID = (1e-16, 1e-14, 1e-12, 1e-10, 1e-8, 1e-6, 1e-4, 1e-2, 1e-1, 1.0)
+
+BETA = Options().beta
 
 
 @dataclass(frozen=True)
@@ -32,8 +35,9 @@ class Protocol:
     ----------
     seeds
         Their number: 0, 1, ...
-    algo, variant
-        What is compared with plain Adam over the grid.
+    algo, variant, schedule, average, beta
+        What is compared with plain Adam over the grid, which keeps the paper's schedule. None is
+        that schedule, or with ``schedule-free`` none.
     grid
         Of Adam's learning rate.
     dtype
@@ -49,6 +53,9 @@ class Protocol:
     batch_size: int = 16
     algo: str = "adam"
     variant: str = "paper"
+    schedule: str | None = None
+    average: str = "none"
+    beta: float = BETA
     grid: tuple[float, ...] = GRID
     d0_grid: tuple[float, ...] = D0_GRID
     dtype: str = "float32"
@@ -70,15 +77,45 @@ class Protocol:
                 raise UsageError(f"--{name}: give positive numbers with commas between")
             if list(grid) != sorted(set(grid)):
                 raise UsageError(f"--{name}: give each number once, in ascending order")
+        given = {"schedule"} if self.schedule is not None else set()
+        given |= {"beta"} if self.beta != BETA else set()
+        self.options().check({*given, "epochs"})
         choice("dtype", self.dtype, ("float32", "float64"))
         choice("start", self.start, STARTS)
         return cast(MinibatchAlgorithm, algorithm)
+
+    def options(self) -> Options:
+        """What a fit would be given."""
+        schedule, average = cast(Any, self.schedule or "paper"), cast(Any, self.average)
+        return Options(
+            algo=self.algo,
+            variant=self.variant,
+            schedule=schedule,
+            average=average,
+            beta=self.beta,
+            epochs=self.epochs,
+            batch_size=self.batch_size,
+        )
 
     def key(self, sha256: str, *unused: str) -> Record:
         """What a stored result depends on, but for the options in `unused`."""
         options = {k: v for k, v in asdict(self).items() if k not in unused}
         tuples = {k: list(v) if isinstance(v, tuple) else v for k, v in options.items()}
         return {**tuples, "sha256": sha256, "version": __version__}
+
+    def described(self, samples: Samples) -> Record:
+        """What a record says of the runs, whatever came of them."""
+        info = algorithms.find(self.algo, self.variant).INFO
+        ran = self.options().resolved(info)
+        return {
+            "algorithm": self.algo,
+            "variant": self.variant,
+            "schedule": ran.schedule if "schedule" in info.settings else None,
+            "average": ran.average,
+            "samples": len(samples.y),
+            "seeds": self.seeds,
+            "epochs": self.epochs,
+        }
 
     def run(
         self,
@@ -92,12 +129,17 @@ class Protocol:
     ) -> Curves:
         """Sweep one algorithm under this protocol."""
         algorithm = cast(MinibatchAlgorithm, algorithms.find(algo, variant))
-        taken = algorithm.INFO.settings
+        info = algorithm.INFO
         settings: Record = {}
-        if "d0" in taken:
+        if "d0" in info.settings:
             settings["variant"] = variant
             if axis != "d0":
                 settings["d0"] = DEFAULT_D0
+        options = Options(epochs=self.epochs)
+        if algo == self.algo:
+            options = self.options().resolved(info)
+            if options.average == "schedule-free":
+                settings["beta"] = self.beta
         plan = Sweep(
             seeds=range(self.seeds),
             axis=axis,
@@ -105,10 +147,20 @@ class Protocol:
             settings=settings,
             epochs=self.epochs,
             batch_size=self.batch_size,
-            schedule="paper" if "schedule" in taken else "constant",
+            schedule=options.schedule if "schedule" in info.settings else "constant",
+            average=options.average,
             start=self.start,
         )
         return sweep(samples, algorithm, plan, progress)
+
+
+PERCENT = (0.0, 100.0)
+
+FINAL = {"accuracy": PERCENT, "se": PERCENT, "log_loss": float | None}
+"""Types of what is known of any algorithm at the end: of a :func:`summary`, but for d."""
+
+SUMMARY = FINAL | {"d": float | None, "d_std": float | None}
+"""Types of a :func:`summary`."""
 
 
 def deviation(values: Array) -> Array:

@@ -21,8 +21,10 @@ import numpy as np
 
 from dadapt_cli._typing import Array, Indices
 from dadapt_cli.algorithms import MinibatchAlgorithm
+from dadapt_cli.algorithms._decay import eta
 from dadapt_cli.objective import Problem
-from dadapt_cli.objective.minibatches import chunk_rows, schedule
+from dadapt_cli.objective.minibatches import chunk_rows
+from dadapt_cli.solver.minibatch import Average
 
 BLOCK_WEIGHTS = 48_000
 """Weights of the replicas that run side by side (measured, benchmarks/minibatch.py)."""
@@ -97,6 +99,9 @@ class Sweep:
         The other settings, the same for all replicas.
     epochs, batch_size, schedule
         As of a fit.
+    average
+        Of the iterates, by the loop: then that is what is judged and kept. An average of the
+        algorithm's own, schedule-free, is among its settings.
     start
         x_0: ``zero``, or ``linear`` as :func:`linear_start` has it.
     keep_weights
@@ -110,6 +115,7 @@ class Sweep:
     epochs: int = 100
     batch_size: int = 16
     schedule: str = "paper"
+    average: str = "none"
     start: str = "zero"
     keep_weights: bool = False
 
@@ -145,17 +151,23 @@ def sweep(
             block = _Block(samples, seeds[rows], len(range(L)[columns]), batch_size)
             varied = {} if plan.axis is None else {plan.axis: grid[..., columns]}
             state = algorithm.start(block.start(plan.start), **plan.settings, **varied)
+            average = Average(plan.average, state.x) if plan.average in Average.KINDS else None
+            k, steps = 0, epochs * -(-block.n // block.size)
             for epoch in range(epochs):
-                eta = schedule(plan.schedule, epoch + 1)
                 for X, own in block.epoch():
-                    algorithm.step(state, block.gradient(X, own, state.x), eta)
+                    now = eta(plan.schedule, k, steps, epoch + 1)
+                    if average is not None:
+                        average.include(state, now)
+                    algorithm.step(state, block.gradient(X, own, state.x), now)
+                    k += 1
                 here = (epoch, rows, columns)
-                accuracy[here], log_loss[here] = block.judge(state.x)
+                judged = state.point if average is None else average.x
+                accuracy[here], log_loss[here] = block.judge(judged)
                 if state.d is not None:
                     d[here] = np.reshape(state.d, (-1, block.L))
                 progress((number * epochs + epoch + 1) * share)
             if weights is not None:
-                weights[rows, ..., columns] = state.x
+                weights[rows, ..., columns] = judged
     return Curves(accuracy, log_loss, d, weights)
 
 

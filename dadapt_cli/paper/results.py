@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
+from typing import Any
 
 from dadapt_cli._typing import Record
 from dadapt_cli.system.files import atomic_write, read_whole, reporting
+from dadapt_cli.system.schema import conforms
 
 
 class Store:
@@ -29,8 +31,15 @@ class Store:
             with reporting(self.folder, "name a folder"):
                 self.folder.mkdir(parents=True, exist_ok=True)
 
-    def find(self, experiment: str, problem: str, key: Record) -> Record | None:
-        """The stored result, if it was made from the same data with the same options."""
+    def find(self, experiment: str, problem: str, key: Record, kind: Any) -> Record | None:
+        """The stored result, if it was made from the same data with the same options.
+
+        Parameters
+        ----------
+        kind
+            What a result looks like, as :func:`~dadapt_cli.system.schema.conforms` takes it; a
+            file that holds anything else is as good as none.
+        """
         if self.folder is None:
             return None
         path = self.path(experiment, problem)
@@ -40,10 +49,7 @@ class Store:
             stored = json.loads(read_whole(path))
         except (ValueError, RecursionError):  # none of ours, or of a future one: compute it anew
             return None
-        if not isinstance(stored, dict) or stored.get("key") != key:
-            return None
-        result = stored.get("result")
-        return result if isinstance(result, dict) else None
+        return stored["result"] if conforms(stored, {"key": key, "result": kind}) else None
 
     def keep(self, experiment: str, problem: str, key: Record, result: Record) -> None:
         """Write one problem's result, whole or not at all."""

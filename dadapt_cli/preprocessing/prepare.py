@@ -22,13 +22,13 @@ class Preparation:
     positive
         The label that stands against the rest, if one does.
     weight
-        Factors of the samples with these labels.
+        Factors of the samples with these labels, or ``balanced``.
     scale
         One of :data:`~dadapt_cli.preprocessing.scaling.SCALES`.
     """
 
     positive: int | None = None
-    weight: Mapping[int, float] = field(default_factory=dict)
+    weight: Mapping[int, float] | str = field(default_factory=dict)
     scale: str = "none"
 
 
@@ -68,7 +68,7 @@ def prepare(X: Any, y: Array, how: Preparation, sample_weight: Any = None) -> Pr
         raise DataError(f"X has shape {X.shape}; one row a sample, one column a feature is needed")
     if y.ndim == 1 and len(y) != X.shape[0]:
         raise DataError(f"{X.shape[0]} rows for {len(y)} labels; one label a row is needed")
-    weights = sample_weights(y, sample_weight, how.weight)
+    weights = sample_weights(y, sample_weight, how.weight, how.positive)
     X, y, weights = drop_weightless(X, y, weights)
     labels = encode(y, positive=how.positive)
     scaling = fitted(how.scale, X, weights)

@@ -12,7 +12,9 @@ from dadapt_cli._typing import Array, Mask
 from dadapt_cli.errors import DataError, UsageError
 
 
-def sample_weights(y: Array, given: Any, of_labels: Mapping[int, float]) -> Array | None:
+def sample_weights(
+    y: Array, given: Any, of_labels: Mapping[int, float] | str, positive: int | None = None
+) -> Array | None:
     """The weight of each sample, or None when all are 1.
 
     Parameters
@@ -22,7 +24,10 @@ def sample_weights(y: Array, given: Any, of_labels: Mapping[int, float]) -> Arra
     given
         A weight for each sample, shape (n,), or None.
     of_labels
-        Factors of the samples with these labels.
+        Factors of the samples with these labels, or ``balanced``: n over the number of classes
+        and the samples of the own one, as scikit-learn has it.
+    positive
+        The label that stands against the rest, if one does.
 
     Returns
     -------
@@ -54,6 +59,12 @@ def sample_weights(y: Array, given: Any, of_labels: Mapping[int, float]) -> Arra
             raise DataError(
                 f"row {bad[0] + 1} has the weight {float(weights[bad[0]])!r}; give 0 or more"
             )
+    if isinstance(of_labels, str):
+        _, own, counts = np.unique(
+            y if positive is None else y == positive, return_inverse=True, return_counts=True
+        )
+        weights *= len(y) / (len(counts) * counts[own])
+        of_labels = {}
     for label, factor in of_labels.items():
         rows = y == label
         if not rows.any():

@@ -119,10 +119,12 @@ def enclose(
         here = _Here(problem, w, at, mean, x0)
         if problem.l2 > 0 and not problem.intercept:
             found = _strongly_convex(problem, w, at, bare)
-        elif problem.l2 > 0:
+        elif problem.l2 > 0 and problem.sums is None:
             found = _curved(here, bare, structural(problem), factor=False)
         else:
             found = bare
+        if problem.sums is not None:  # the curvature is of all samples at once
+            return found
         if curvature is None:
             curvature = not found.gap <= SHARP * at.f_upper or found.ball is None
         unknowns = math.prod(problem.shape)

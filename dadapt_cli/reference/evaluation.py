@@ -101,6 +101,8 @@ def evaluate(problem: Problem, w: Array, mean: float | None = None) -> Evaluated
         What the mean of the losses is over, within u; by default :func:`mean_of`.
     """
     mean = mean_of(problem) if mean is None else mean
+    if problem.sums is not None:
+        return _summed(problem, w, mean)
     k = 2.0 if problem.softmax else 1.0
     relative = 22.0 + problem.n_classes
     long = gamma(longest_sum(problem.X) + relative + 16.0)
@@ -140,6 +142,28 @@ def evaluate(problem: Problem, w: Array, mean: float | None = None) -> Evaluated
     return Evaluated(
         f_lower=down(low + low_l2), f_upper=up(high + high_l2), g=g, g_error=g_error,
         curvature=curvature, others=others, score_error=largest, relative=relative,
+    )  # fmt: skip
+
+
+def _summed(problem: Any, w: Array, mean: float) -> Evaluated:
+    """The same of data in parts, each a problem without the l2 term: intervals add up."""
+    low = high = largest = 0.0
+    g, g_error = np.zeros(problem.shape), np.zeros(problem.shape)
+    for part in problem.parts():
+        at = evaluate(part, w, mean)
+        low, high = down(low + at.f_lower), up(high + at.f_upper)
+        g += at.g
+        # of the part, and of the two sums
+        g_error = (g_error + at.g_error + U * np.abs(g)) * (1.0 + 4.0 * U) + TINY
+        largest = max(largest, at.score_error)
+    low_l2, high_l2 = _l2_term(problem, w)
+    ridge = problem.ridge * w if problem.l2 else 0.0
+    g += ridge
+    g_error += (8.0 * U) * (np.abs(ridge) + np.abs(g)) + TINY
+    return Evaluated(
+        f_lower=down(low + low_l2), f_upper=up(high + high_l2), g=g, g_error=g_error,
+        curvature=np.empty(0), others=None, score_error=largest,
+        relative=22.0 + problem.n_classes,
     )  # fmt: skip
 
 

@@ -13,6 +13,7 @@ from dadapt_cli.objective import Problem
 from dadapt_cli.objective.ball import Ball
 from dadapt_cli.objective.rounding import down, up
 from dadapt_cli.reference.enclosure import enclose
+from dadapt_cli.reference.reference import Reference
 
 
 @dataclass(frozen=True)
@@ -53,7 +54,7 @@ class Judgement:
         return None if self.proven is None else self.proven / self.rows
 
 
-def judge(problem: Problem, w: Array, wanted: str = "auto") -> Judgement:
+def judge(problem: Problem, w: Array, wanted: str | Reference = "auto") -> Judgement:
     """Enclose f(w) - inf f, and count the labels that are the optimum's.
 
     Parameters
@@ -65,13 +66,16 @@ def judge(problem: Problem, w: Array, wanted: str = "auto") -> Judgement:
     wanted
         ``none``: from w alone. ``auto``, ``always``: also from the reference of the problem,
         which is sharper when w is far from the optimum (:func:`dadapt_cli.reference.find`).
+        Or that reference itself, for who judges many points: `alone` is then what strong convexity
+        says of w, where there is a certified f*.
     """
-    at = enclose(problem, w)
+    sharp = isinstance(wanted, Reference) and wanted.gap is not None and wanted.f_star is not None
+    at = enclose(problem, w, curvature=False if sharp else None)
     f = at.f_lower, at.f_upper
     low, high, ball, reason = at.lower, at.upper, at.ball, at.reason
     alone = up(at.f_upper - at.lower) if at.reason is None else math.inf
     if wanted != "none":
-        known = reference.find(problem, reference.cache.content(problem), always=wanted == "always")
+        known = wanted if isinstance(wanted, Reference) else _found(problem, wanted)
         if known.f_star is not None and known.gap is not None:
             low = max(low, down(known.f_star - known.gap))
             high = min(high, known.f_star)
@@ -80,6 +84,10 @@ def judge(problem: Problem, w: Array, wanted: str = "auto") -> Judgement:
             ball = known.ball
     gap = max(0.0, down(f[0] - high)), up(f[1] - low)
     return Judgement(f, (low, high), gap, alone, _proven(problem, w, ball), problem.n, reason)
+
+
+def _found(problem: Problem, wanted: str) -> Reference:
+    return reference.find(problem, reference.cache.content(problem), always=wanted == "always")
 
 
 def _proven(problem: Problem, w: Array, ball: Ball | None) -> int | None:

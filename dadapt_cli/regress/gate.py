@@ -3,9 +3,6 @@
 from __future__ import annotations
 
 import multiprocessing
-import os
-import signal
-import threading
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
@@ -22,7 +19,7 @@ from dadapt_cli.regress import baseline
 from dadapt_cli.regress.cases import BUDGETS, PENALTIES, Case, describe, measure
 from dadapt_cli.solver.checks import choice
 from dadapt_cli.solver.trace import environment
-from dadapt_cli.system.signals import SIGNALS
+from dadapt_cli.system.processes import serve
 
 Map = Callable[[Callable[[Any], Any], Sequence[Any]], Iterator[Any]]
 """``map`` of the interpreter, or of a pool: results in the order of the work."""
@@ -82,8 +79,8 @@ def run(
     document
         The baseline.
     update
-        Whether references and hashes are computed anew, and what the file says of these runs is
-        replaced. The verdicts tell what changed.
+        Whether what the file says of these runs is replaced; references are computed anew where
+        no other run in the file is measured from them. The verdicts tell what changed.
     side_by_side
         What runs the work (:func:`workers`).
     progress
@@ -112,14 +109,18 @@ def run(
     if update:
         made["tolerances"] = {**baseline.empty()["tolerances"], **made["tolerances"]}
         progress("computing f*")
-        for name, new in zip(there, side_by_side(describe, [*there.items()]), strict=True):
-            old = entries.get(name, {})
-            same = old.get("sha256") == new["sha256"]
-            kept = {
+        others = {
+            name: {
                 algo: penalties
-                for algo, penalties in (old["algorithms"].items() if same else ())
+                for algo, penalties in entries.get(name, {"algorithms": {}})["algorithms"].items()
                 if algo in BUDGETS and algo not in algos
             }
+            for name in there
+        }  # measured from the references that are there
+        work = [(n, path, entries[n] if others[n] else {}) for n, path in there.items()]
+        for name, new in zip(there, side_by_side(describe, work), strict=True):
+            same = entries.get(name, {}).get("sha256") == new["sha256"]
+            kept = others[name] if same else {}
             entries[name] = {**new, "algorithms": kept, "environment": _environment()}
     cases = {
         name: [
@@ -220,7 +221,7 @@ def workers(jobs: int) -> Iterator[Map]:
         yield map
         return
     context = multiprocessing.get_context("spawn")  # a fork would copy BLAS's threads halfway
-    pool = ProcessPoolExecutor(jobs, mp_context=context, initializer=_serve)
+    pool = ProcessPoolExecutor(jobs, mp_context=context, initializer=serve)
     try:
         yield pool.map
     except BrokenProcessPool as error:
@@ -233,17 +234,3 @@ def workers(jobs: int) -> Iterator[Map]:
         raise
     finally:
         pool.shutdown(cancel_futures=True)
-
-
-def _serve() -> None:
-    """In a worker: signals are the parent's business, and without it there is nothing to do."""
-    for signum in SIGNALS:
-        signal.signal(signum, signal.SIG_IGN)
-    parent = multiprocessing.parent_process()
-    assert parent is not None
-
-    def follow() -> None:
-        parent.join()
-        os._exit(1)
-
-    threading.Thread(target=follow, daemon=True).start()

@@ -30,17 +30,17 @@ class JsonLines:
 
 
 class Document:
-    """One JSON document, written with the end record; `row` is the event there are many of."""
+    """One JSON document, written with the end record; `rows` are the events there are many of."""
 
-    def __init__(self, stream: TextIO, row: str = "step") -> None:
+    def __init__(self, stream: TextIO, *rows: str) -> None:
         self.stream = stream
-        self.row = row
-        self.parts: Record = {"start": None, f"{row}s": [], "end": None}
+        self.rows = rows or ("step",)
+        self.parts: Record = {"start": None, **{f"{row}s": [] for row in self.rows}, "end": None}
 
     def record(self, record: Record) -> None:
         """Collect it; write everything at the end."""
-        if record["event"] == self.row:
-            self.parts[f"{self.row}s"].append(record)
+        if record["event"] in self.rows:
+            self.parts[f"{record['event']}s"].append(record)
             return
         self.parts[record["event"]] = record
         if record["event"] == "end":

@@ -17,7 +17,7 @@ from dadapt_cli.system.files import atomic_write
 PARTS = ("dadapt_adam", "dadapt_sgd", "dadapt_adagrad", "cocob")
 
 
-def _rows(columns: Sequence[tuple[str, Sequence[str]]]) -> list[Sequence[str]]:
+def rows_of(columns: Sequence[tuple[str, Sequence[str]]]) -> list[Sequence[str]]:
     """The header and the rows of columns."""
     header = [name for name, _ in columns]
     return [header, *zip(*(cells for _, cells in columns), strict=True)]
@@ -28,10 +28,10 @@ def _fitting(
 ) -> list[Sequence[str]]:
     """The rows without as many of the dispensable columns as it takes to fit the screen."""
     for name in dispensable:
-        if screen.width(_rows(columns)) <= width:
+        if screen.width(rows_of(columns)) <= width:
             break
         columns = [column for column in columns if column[0] != name]
-    return _rows(columns)
+    return rows_of(columns)
 
 
 def own_part(record: Record) -> Record:
@@ -40,11 +40,13 @@ def own_part(record: Record) -> Record:
     return part
 
 
-def _with_error(value: float, error: float) -> str:
+def with_error(value: float, error: float) -> str:
+    """A mean and its standard error."""
     return f"{value:.2f} ({error:.2f})"
 
 
-def _known(value: float | None, form: str) -> str:
+def known(value: float | None, form: str) -> str:
+    """A number, or nothing."""
     return "" if value is None else format(value, form)
 
 
@@ -53,11 +55,12 @@ def _rate(adam: Record) -> str:
 
 
 def _found(own: Record) -> str:
-    return "" if own["d"] is None else f"{own['d']:.3g} ({own['d_std']:.1g})"
+    d, spread = own["d"], own["d_std"]
+    return "" if d is None or spread is None else f"{d:.3g} ({spread:.1g})"
 
 
 def _printed(paper: Record | None, name: str) -> str:
-    return "" if paper is None else _with_error(paper[name], paper[f"{name}_se"])
+    return "" if paper is None else with_error(paper[name], paper[f"{name}_se"])
 
 
 def _name(record: Record) -> str:
@@ -75,21 +78,25 @@ def figure2(records: Sequence[Record], stream: TextIO) -> None:
     parts = [(own_part(record), record["adam"], record["paper"]) for record in records]
     columns: list[tuple[str, Sequence[str]]] = [
         ("problem", [_name(record) for record in records]),
-        (ours, [_with_error(own["accuracy"], own["se"]) for own, _, _ in parts]),
-        ("best Adam", [_with_error(adam["accuracy"], adam["se"]) for _, adam, _ in parts]),
+        (ours, [with_error(own["accuracy"], own["se"]) for own, _, _ in parts]),
+        ("best Adam", [with_error(adam["accuracy"], adam["se"]) for _, adam, _ in parts]),
         ("lr", [_rate(adam) for _, adam, _ in parts]),
         ("paper: D-Adapt", [_printed(paper, "dadapt_adam") for _, _, paper in parts]),
         ("Adam", [_printed(paper, "adam") for _, _, paper in parts]),
-        ("points", [_known(record["difference"], "+.2f") for record in records]),
-        ("SE", [_known(record["difference_in_se"], "+.1f") for record in records]),
-        ("log-loss", [_known(own["log_loss"], ".4g") for own, _, _ in parts]),
-        ("Adam's", [_known(adam["log_loss"], ".4g") for _, adam, _ in parts]),
+        ("points", [known(record["difference"], "+.2f") for record in records]),
+        ("SE", [known(record["difference_in_se"], "+.1f") for record in records]),
+        ("log-loss", [known(own["log_loss"], ".4g") for own, _, _ in parts]),
+        ("Adam's", [known(adam["log_loss"], ".4g") for _, adam, _ in parts]),
         ("d (SD)", [_found(own) for own, _, _ in parts]),
     ]
     console = screen.console(stream)
     dispensable = ("SE", "Adam", "Adam's", "points", "d (SD)")
     screen.put_columns(console, _fitting(columns, dispensable, console.width))
+    how = (
+        f"{ours}: --average {first['average']}, --schedule {first['schedule']}; Adam: the paper's."
+    )
     for line in (
+        *([] if first["average"] == "none" and first["schedule"] in ("paper", None) else [how]),
         f"Training accuracy in percent at the end of epoch {first['epochs']}, mean over "
         f"{first['seeds']} seeds (standard error); mean log-loss.",
         "points, SE: measured less the paper's D-Adapt Adam, in percent and in standard errors "
@@ -110,13 +117,13 @@ def table1(records: Sequence[Record], stream: TextIO) -> None:
     parts = [(own_part(record), record["adam"]) for record in records]
     columns: list[tuple[str, Sequence[str]]] = [
         ("problem", [_name(record) for record in records]),
-        ("d", [_known(own["d"], ".4g") for own, _ in parts]),
-        ("SD", [_known(own["d_std"], ".2g") for own, _ in parts]),
+        ("d", [known(own["d"], ".4g") for own, _ in parts]),
+        ("SD", [known(own["d_std"], ".2g") for own, _ in parts]),
         ("best Adam lr", [_rate(adam) for _, adam in parts]),
-        ("accuracy with d", [_with_error(own["accuracy"], own["se"]) for own, _ in parts]),
-        ("with that lr", [_with_error(adam["accuracy"], adam["se"]) for _, adam in parts]),
+        ("accuracy with d", [with_error(own["accuracy"], own["se"]) for own, _ in parts]),
+        ("with that lr", [with_error(adam["accuracy"], adam["se"]) for _, adam in parts]),
     ]
-    screen.put_columns(console, _rows(columns))
+    screen.put_columns(console, rows_of(columns))
     screen.put(
         console,
         f"d at the end of epoch {first['epochs']}, mean and standard deviation (SD) over "
@@ -133,12 +140,12 @@ def figure7(records: Sequence[Record], stream: TextIO) -> None:
     console = screen.console(stream)
     starts = ("d0", [f"{row['d0']:g}" for row in first["d0"]])
     columns = [
-        (_name(record), [_with_error(row["accuracy"], row["se"]) for row in record["d0"]])
+        (_name(record), [with_error(row["accuracy"], row["se"]) for row in record["d0"]])
         for record in records
     ]
     at_once = max(1, (console.width - 8) // 16)
     for i in range(0, len(columns), at_once):
-        screen.put_columns(console, _rows([starts, *columns[i : i + at_once]]))
+        screen.put_columns(console, rows_of([starts, *columns[i : i + at_once]]))
     screen.put(
         console,
         f"Training accuracy in percent at the end of epoch {first['epochs']}, mean over "
@@ -183,28 +190,29 @@ def can_draw() -> bool:
 def draw_figure2(folder: Path, results: Sequence[Record]) -> list[Path]:
     """Draw the curves, a panel a problem, mean and two standard errors: PNG and SVG."""
     names = {"adam": "D-Adapt Adam", "sgd": "D-Adapt SGD", "adam-plain": "Adam, best rate"}
-    figure, panels = _panels(len(results))
+    figure, panels = grid_of(len(results))
     for panel, result in zip(panels, results, strict=False):
         for name, curve in result["curves"].items():
             epochs = range(1, len(curve["accuracy"]) + 1)
-            _band(panel, epochs, curve["accuracy"], curve["se"], names.get(name, name))
+            band(panel, epochs, curve["accuracy"], curve["se"], names.get(name, name))
         panel.set(title=result["record"]["title"], xlabel="epoch")
         panel.legend(fontsize="small", loc="lower right")
-    return _save(figure, panels, folder / "figure2")
+    return save(figure, panels, folder / "figure2")
 
 
 def draw_figure7(folder: Path, results: Sequence[Record]) -> list[Path]:
     """Draw the final accuracy against d0, mean and two standard errors: PNG and SVG."""
-    figure, panels = _panels(len(results))
+    figure, panels = grid_of(len(results))
     for panel, result in zip(panels, results, strict=False):
         rows = result["record"]["d0"]
         x = [row["d0"] for row in rows]
-        _band(panel, x, [row["accuracy"] for row in rows], [row["se"] for row in rows], None)
+        band(panel, x, [row["accuracy"] for row in rows], [row["se"] for row in rows], None)
         panel.set(title=result["record"]["title"], xlabel="$d_0$", xscale="log")
-    return _save(figure, panels, folder / "figure7")
+    return save(figure, panels, folder / "figure7")
 
 
-def _panels(count: int) -> tuple[Any, list[Any]]:
+def grid_of(count: int) -> tuple[Any, list[Any]]:
+    """A figure and at least `count` panels in it."""
     from matplotlib.figure import Figure
 
     columns = min(count, 4)
@@ -213,7 +221,8 @@ def _panels(count: int) -> tuple[Any, list[Any]]:
     return figure, list(figure.subplots(rows, columns, squeeze=False).ravel())
 
 
-def _band(panel: Any, x: Any, mean: Any, error: Any, label: str | None) -> None:
+def band(panel: Any, x: Any, mean: Any, error: Any, label: str | None) -> None:
+    """Draw a mean and two standard errors around it."""
     low = [m - 2 * e for m, e in zip(mean, error, strict=True)]
     high = [m + 2 * e for m, e in zip(mean, error, strict=True)]
     (line,) = panel.plot(x, mean, label=label)
@@ -221,7 +230,8 @@ def _band(panel: Any, x: Any, mean: Any, error: Any, label: str | None) -> None:
     panel.set_ylabel("training accuracy, %")
 
 
-def _save(figure: Any, panels: list[Any], stem: Path) -> list[Path]:
+def save(figure: Any, panels: list[Any], stem: Path) -> list[Path]:
+    """Write PNG and SVG, without the panels that hold nothing."""
     import matplotlib
 
     for panel in panels:

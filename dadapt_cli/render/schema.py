@@ -1,6 +1,6 @@
 """The JSON Schema of every record, and the rows of docs/records.md, from :mod:`.fields`.
 
-``python -m dadapt_cli.docs`` writes both.
+``python -m dadapt_cli.cli.docs`` writes both.
 """
 
 from __future__ import annotations

@@ -30,6 +30,8 @@ COLUMNS = (
     ("best", "suboptimality_best", ".1e"),
     ("d/D", "d_over_D", ".3f"),
     ("bound", "bound", ".1e"),
+    ("bound last", "bound_last", ".1e"),
+    ("rejected", "rejected", "d"),
     ("test acc", "test_accuracy", ".4f"),
     ("test loss", "test_log_loss", ".4f"),
     ("||g||", "grad_norm", ".1e"),
@@ -39,7 +41,7 @@ COLUMNS = (
 )
 ORDER = ("epoch", "k", "gradients", "rejected", "d", "d_over_D",
          "suboptimality_last", "suboptimality_average", "suboptimality_best",
-         "f_last", "f_average", "f_best", "bound", "grad_norm",
+         "f_last", "f_average", "f_best", "bound", "bound_last", "grad_norm", "rejected",
          "test_accuracy", "test_log_loss", "seconds")  # fmt: skip
 
 NO_WIDTHS: Mapping[str, int] = {}
@@ -147,7 +149,7 @@ class Table:
             ),
             Text(
                 f"{objective['loss']} loss"
-                + (f" + l2/2 ||w||^2, l2 = {objective['l2']:.4g}" if objective["l2"] else "")
+                + _penalty(objective, start["options"])
                 + (", bias feature" if objective["bias"] else "")
                 + (", unpenalised intercept" if objective["intercept"] else "")
                 + (", weighted samples" if objective["weighted"] else "")
@@ -245,6 +247,18 @@ class Table:
         if end["theorem2_k"] is not None:
             lines.append(f"Theorem 2 returns the average of x_0..x_{end['theorem2_k']}")
         return lines + list(end["diagnosis"])
+
+
+def _penalty(objective: Record, options: Record) -> str:
+    """The l2 term, and how its weight follows from the number of samples."""
+    if not objective["l2"]:
+        return ""
+    rule, value = objective["l2_rule"], f"{objective['l2']:.4g}"
+    shown = {
+        "1/n": f"1/n = {value} (--l2 0: none)",
+        "1/(C n)": f"1/(C n) = {value}, C = {options['C']:g}" if rule == "1/(C n)" else "",
+    }
+    return f" + l2/2 ||w||^2, l2 = {shown.get(rule, value)}"
 
 
 def algorithms(infos: Sequence[Info]) -> None:

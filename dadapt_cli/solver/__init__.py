@@ -9,14 +9,15 @@ if TYPE_CHECKING:
 
 
 def fit(
-    X: Any, y: Any, *, sample_weight: Any = None, init: Any = None, **options: Any
+    X: Any, y: Any = None, *, sample_weight: Any = None, init: Any = None, **options: Any
 ) -> FitResult:
     """Fit logistic regression without a learning rate.
 
     Parameters
     ----------
     X
-        Samples, shape (n, p): a SciPy sparse matrix or array, or anything NumPy takes.
+        Samples, shape (n, p): a SciPy sparse matrix or array, or anything NumPy takes; or
+        ``dadapt_cli.packed(FOLDER)``, which has its own labels.
     y
         Integer labels, shape (n,). Two distinct ones give the binary model, more give softmax.
     sample_weight
@@ -27,10 +28,10 @@ def fit(
         0. D is measured from it.
     **options
         The command line's options with underscores: algo, iterations, d0, bound,
-        gradient_bound, l2, bias, intercept, weight (a dict of labels), scale, reference,
-        tol, time_limit, positive, every, dtype, threads, metric, memory, inner, lbfgs_pairs,
-        epochs, batch_size, schedule, seed, average, momentum, betas, lr, variant, checkpoint,
-        resume, restart, checkpoint_every.
+        gradient_bound, l2 (1/n unless given), C, bias, intercept, weight (a dict of labels, or
+        "balanced"), scale, reference, tol, time_limit, positive, every, dtype, threads, metric,
+        memory, inner, lbfgs_pairs, epochs, batch_size, schedule, seed, average, beta, c, momentum, betas,
+        lr, variant, checkpoint, resume, restart, checkpoint_every, memory_limit.
 
     Returns
     -------
@@ -55,16 +56,22 @@ def fit(
 
     from dadapt_cli import model
     from dadapt_cli.errors import DataError, UsageError
+    from dadapt_cli.packed.folder import Data
     from dadapt_cli.solver import resume
     from dadapt_cli.solver.monitor import Monitor
     from dadapt_cli.solver.options import Options
-    from dadapt_cli.solver.samples import Samples
+    from dadapt_cli.solver.samples import Samples, Source
     from dadapt_cli.solver.stages import fit_source
 
     known = set(Options.__dataclass_fields__) - {"init"}
     if unknown := sorted(set(options) - known):
         raise UsageError(f"unknown option {unknown[0]!r}; there are {', '.join(sorted(known))}")
-    if not sp.issparse(X):
+    if isinstance(X, Data):
+        if y is not None or sample_weight is not None:
+            raise UsageError("packed data have their own labels, and no sample_weight")
+    elif y is None:
+        raise UsageError("y: give a label for each sample")
+    elif not sp.issparse(X):
         X = np.asarray(X)
         if X.dtype.kind not in "fiub":
             raise DataError(f"X is of type {X.dtype}; numbers are needed")
@@ -75,5 +82,9 @@ def fit(
     with resume.opened(chosen, {*options, *(["init"] if path else [])}) as (chosen, checkpoint):
         chosen.check(options)
         start = init if chosen.init is None else model.load(chosen.init)
-        samples = Samples(X, np.asarray(y), sample_weight)
+        if isinstance(X, Data):
+            source = Source(X.path, X.about["text"]["sha256"], zero_based=X.about["zero_based"])
+            samples = Samples(X, np.empty(0), source=source)
+        else:
+            samples = Samples(X, np.asarray(y), sample_weight)
         return fit_source(samples, chosen, Monitor(checkpoint=checkpoint), init=start)

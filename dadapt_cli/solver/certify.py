@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+
 import numpy as np
 
 from dadapt_cli._typing import Array, Matrix, Record
@@ -10,11 +12,12 @@ from dadapt_cli.certificate.proof import Claim
 from dadapt_cli.errors import UsageError
 from dadapt_cli.objective import Problem, metric
 from dadapt_cli.objective.ball import Ball
-from dadapt_cli.objective.rounding import down
+from dadapt_cli.objective.rounding import down, up
 from dadapt_cli.preprocessing.prepare import Prepared
 from dadapt_cli.preprocessing.sample_weight import sample_weights
 from dadapt_cli.reference import Reference
 from dadapt_cli.reference.enclosure import enclose
+from dadapt_cli.reference.intercept import lower_bound
 from dadapt_cli.solver.options import Options
 from dadapt_cli.solver.samples import Samples
 
@@ -27,6 +30,37 @@ def ball_at(exact: Problem, known: Reference, w: Array) -> Ball | None:
     if known.ball is not None or exact.l2 == 0:
         return known.ball
     return enclose(exact, w.astype(np.float64), curvature=False).ball
+
+
+def gap_at(
+    exact: Problem, known: Reference, w: Array, *, curvature: bool | None = False
+) -> tuple[float | None, Ball | None]:
+    """A bound on f(w) - f*, all rounding counted, and the ball of :func:`ball_at`.
+
+    The bound is None where there is no l2 term and no certified f*.
+
+    Parameters
+    ----------
+    exact, w
+        The float64 objective and weights, in the user's variables.
+    known
+        The reference; one that was only given proves nothing.
+    curvature
+        As of :func:`~dadapt_cli.reference.enclosure.enclose`.
+    """
+    certified = -math.inf
+    if known.status != "given" and known.f_star is not None and known.gap is not None:
+        certified = down(known.f_star - known.gap)
+    elif exact.l2 == 0:
+        return None, known.ball
+    w = w.astype(np.float64)
+    at = enclose(exact, w, curvature=curvature)
+    lower = max(at.lower, certified)
+    if exact.intercept:
+        lower = max(lower, lower_bound(exact, w, exact.scores(w)))
+    gap = up(at.f_upper - lower)
+    ball = known.ball if known.ball is not None or exact.l2 == 0 else at.ball
+    return gap if math.isfinite(gap) else None, ball
 
 
 def share_proven(X: Matrix, ball: Ball | None, w: Array) -> float | None:
@@ -92,7 +126,7 @@ def write_proof(
         if least is not None and most is not None:
             claims.append(Claim(name, least, most))
     claims += [Claim("d", row["d"], k=row["k"]) for row in rows if row["d"] is not None]
-    weights = sample_weights(samples.y, samples.sample_weight, options.weight)
+    weights = sample_weights(samples.y, samples.sample_weight, options.weight, options.positive)
     proof.write(
         options.certificate,
         proof.Data(

@@ -100,6 +100,10 @@ class Declared:
         if self.choices:
             choice(self.typed, value, self.choices)
         elif self.holds(Mapping):
+            if not isinstance(value, Mapping):
+                (words,) = (get_args(kind) for kind in self.kinds if get_origin(kind) is Literal)
+                choice(self.typed, value, words)
+                return
             for label, factor in value.items():
                 number(f"{self.typed} {label}=", factor, **self.limits)
         elif self.holds(tuple):

@@ -60,9 +60,10 @@ def _iterates(
     begin = time.perf_counter() - checkpoint.seconds
     next_progress = time.perf_counter() + PROGRESS_SECONDS
     D = trace.reference.distance(info.distance)
-    # X @ average is the same average of X @ x_k
-    average_scores = np.zeros_like(first.scores) if info.averages else None
-    work = np.empty_like(first.scores)
+    # X @ average is the same average of X @ x_k; where the data are elsewhere it is not kept
+    average_scores = work = None
+    if info.averages and first.scores is not None:
+        average_scores, work = np.zeros_like(first.scores), np.empty_like(first.scores)
     best, ending, k = _Best(state.x), Ending(None, growth=0), 0
     kept = checkpoint.restored(
         state=state, best=best, average_scores=average_scores, growth=ending.growth, k=k
@@ -79,6 +80,7 @@ def _iterates(
             best = _Best(state.x, evaluation.f)
         elapsed = time.perf_counter() - begin
         now = Iterate(k, state.x, evaluation.f, best.f, grad_square, elapsed, k + 1)
+        monitor.watch(now, state)
         ending.status = stopping.status(now) or ("precision" if state.stalled else None)
         if monitor.interrupts.caught is not None:
             ending.status = "interrupted"
@@ -88,11 +90,13 @@ def _iterates(
                 state=state, best=best, average_scores=average_scores, growth=ending.growth, k=k,
             )  # fmt: skip
         unreported = step_row(now, state)
+        if hasattr(state, "rejected"):
+            unreported["rejected"] = state.rejected
         if ending.status or stopping.budget.reports(k):
             f_average = None
-            if average_scores is not None:
+            if info.averages:
                 average = problem.rescaled(state.average)
-                f_average = problem.value(average_scores, average) if k else now.f
+                f_average = problem.value_of(average, average_scores) if k else now.f
             bound = None if D is None else state.bound(D)
             scheduled = getattr(state, "schedule", "constant") != "constant"
             if D is not None and scheduled and hasattr(state, "bound_last"):
@@ -111,7 +115,7 @@ def _iterates(
             ending.reason = f"iteration {k + 1}: {error}"
             break
         if average_scores is not None:
-            np.subtract(evaluation.scores, average_scores, out=work)
+            work = np.subtract(evaluation.scores, average_scores, out=work)
             work *= state.fraction
             average_scores += work
         k += 1

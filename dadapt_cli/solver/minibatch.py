@@ -11,9 +11,11 @@ import numpy as np
 
 from dadapt_cli._typing import Array, Record
 from dadapt_cli.algorithms import MinibatchAlgorithm, MinibatchState
+from dadapt_cli.algorithms._decay import eta
+from dadapt_cli.algorithms._space import Scalar, times
 from dadapt_cli.errors import NumericalError
 from dadapt_cli.objective import Evaluation
-from dadapt_cli.objective.minibatches import DROPS, Batches, schedule
+from dadapt_cli.objective.minibatches import DROPS, Batches
 from dadapt_cli.solver.stopping import Iterate, Stopping
 from dadapt_cli.solver.trace import Ending, Outcome, Trace, outcome, step_row
 
@@ -27,16 +29,25 @@ class Plan:
     batch_size, seed
         Of :class:`~dadapt_cli.objective.minibatches.Batches`.
     schedule
-        ``paper`` or ``constant``.
+        ``paper``, ``constant``, or ``linear`` and ``cosine``, which end after `epochs`.
     average
-        Of the iterates x_0..x_{k-1}: ``none``, ``uniform``, or ``weighted`` by d_k eta_k
-        (by eta_k where there is no d).
+        Of the iterates x_0..x_{k-1}: ``none``, ``uniform``, ``weighted`` by d_k eta_k (by eta_k
+        where there is no d), or ``poly8`` with weights that grow like k^8. ``schedule-free`` is
+        the algorithm's own, which it judges by.
+    epochs
+        Of the schedule; those that are made may be fewer.
     """
 
     batch_size: int = 16
     schedule: str = "paper"
     seed: int = 0
     average: str = "none"
+    epochs: int = 100
+
+    @property
+    def averages(self) -> bool:
+        """Whether the loop itself averages."""
+        return self.average in Average.KINDS
 
 
 def notes(plan: Plan, epochs: int, adapts: bool) -> list[str]:
@@ -46,9 +57,9 @@ def notes(plan: Plan, epochs: int, adapts: bool) -> list[str]:
     if plan.schedule == "constant":
         return [
             "neither a schedule nor an average: this algorithm need not converge; "
-            "--schedule paper or --average uniform"
+            "--schedule paper, or --average schedule-free or uniform"
         ]
-    if epochs < DROPS[0]:
+    if plan.schedule == "paper" and epochs < DROPS[0]:
         return [
             f"--schedule paper is constant for the first {DROPS[0] - 1} epochs and {epochs} are "
             "made: this algorithm need not converge; more --epochs, or --average uniform"
@@ -56,21 +67,33 @@ def notes(plan: Plan, epochs: int, adapts: bool) -> list[str]:
     return []
 
 
-class _Average:
-    """A running weighted average; the running form needs no rescaling as d grows."""
+class Average:
+    """A running weighted average; the running form needs no rescaling as d grows.
+
+    Of one run, or of many replicas.
+    """
+
+    KINDS = ("uniform", "weighted", "poly8")
+    POWER = 8  # of poly8 (Shamir & Zhang 2013): weights (k + 1) ... (k + 8), W_k ~ k^9
 
     def __init__(self, kind: str, x0: Array) -> None:
         self.kind = kind
-        self.W = 0.0
+        self.W: Scalar = 0.0
+        self.k = 0
         self.x = x0.copy()
 
     def include(self, state: MinibatchState, eta: float) -> None:
         """Take x_k in, before the step."""
-        weight = 1.0
-        if self.kind == "weighted":
-            weight = eta if state.d is None else state.d * eta
-        self.W += weight
-        self.x += (weight / self.W) * (state.x - self.x)
+        if self.kind == "poly8":
+            share: Scalar = (self.POWER + 1) / (self.k + self.POWER + 1)
+        else:
+            weight: Scalar = 1.0
+            if self.kind == "weighted":
+                weight = eta if state.d is None else state.d * eta
+            self.W = self.W + weight
+            share = weight / self.W
+        self.k += 1
+        self.x += times(share, state.x - self.x)
 
 
 @dataclass
@@ -116,12 +139,13 @@ def iterate(
     Returns
     -------
     Outcome
-        As of :func:`.full_batch.iterate`; best is the best of the epochs' ends.
+        As of :func:`.full_batch.iterate`; best is the best of the epochs' ends. Where the algorithm
+        averages, its average is evaluated and returned, and the last point never is.
     """
     problem, monitor, checkpoint = stopping.problem, trace.monitor, trace.monitor.checkpoint
     batches = Batches(problem, plan.batch_size, plan.seed)
-    average = _Average(plan.average, state.x0)
-    at = _Epochs(state.x.copy(), batches.generator.bit_generator.state)
+    average = Average(plan.average if plan.averages else "none", state.x0)
+    at = _Epochs(state.point.copy(), batches.generator.bit_generator.state)
     ending = Ending(None, growth=0)
 
     def variables() -> Record:
@@ -130,7 +154,9 @@ def iterate(
     checkpoint.restored(**variables())
     batches.generator.bit_generator.state = at.generator
     begin = time.perf_counter() - checkpoint.seconds
-    evaluation = problem.value_and_gradient(state.x) if at.k else first
+    evaluation = problem.value_and_gradient(state.point) if at.k else first
+    steps = plan.epochs * batches.count
+    own = state.point is not state.x
 
     def over() -> bool:
         """Whether to stop within an epoch."""
@@ -153,12 +179,13 @@ def iterate(
                 )
                 break
             if evaluation.f < at.f_best:
-                at.f_best, at.best = evaluation.f, state.x.copy()
+                at.f_best, at.best = evaluation.f, state.point.copy()
             elapsed = time.perf_counter() - begin
             passes = batches.passes(at.k)
             now = Iterate(
-                at.k, state.x, evaluation.f, at.f_best, grad_square, elapsed, passes, at.epoch
+                at.k, state.point, evaluation.f, at.f_best, grad_square, elapsed, passes, at.epoch
             )
+            monitor.watch(now, state)
             ending.status = stopping.status(now)
             if monitor.interrupts.caught is not None:
                 ending.status = "interrupted"
@@ -166,21 +193,21 @@ def iterate(
                 checkpoint.keep(elapsed, **variables())
             at.unreported = step_row(now, state)
             if ending.status or stopping.budget.reports(at.epoch):
-                f_average = None
-                if plan.average != "none":
+                f_average = now.f if own else None
+                if plan.averages:
                     f_average = problem.value(problem.scores(average.x), average.x)
-                report(state.x, f_average)
+                report(state.point, f_average)
             if ending.status:
                 break
             monitor.progress(at.epoch, math.nan if state.d is None else state.d, now.f)
-        eta = schedule(plan.schedule, at.epoch + 1)
         stopped = at.done > 0 and over()
         for batch in () if stopped else batches.epoch(at.done):
-            if plan.average != "none":
-                average.include(state, eta)
+            share = eta(plan.schedule, at.k, steps, at.epoch + 1)
+            if plan.averages:
+                average.include(state, share)
             before = state.d
             try:
-                algorithm.step(state, batches.gradient(*batch, state.x), eta)
+                algorithm.step(state, batches.gradient(*batch, state.x), share)
             except NumericalError as error:
                 ending.reason = f"step {at.k + 1}: {error}"
                 break
@@ -197,7 +224,10 @@ def iterate(
             break
         at.epoch += not stopped
         at.done = 0
-        evaluation = problem.value_and_gradient(state.x)
+        evaluation = problem.value_and_gradient(state.point)
     report(None)  # failed between two rows: show the last finite state
     ending.growth = at.growth
-    return outcome(trace, ending, {"last": state.x, "average": average.x, "best": at.best})
+    points = {"last": state.x, "average": average.x, "best": at.best}
+    if own:
+        points = {"average": state.point, "best": at.best}
+    return outcome(trace, ending, points)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from typing import Any
 
 from dadapt_cli._typing import Record
 from dadapt_cli.checkpoint.writer import NoCheckpoint, Writer
@@ -26,6 +27,9 @@ class Monitor:
         Asked after each iteration; one that was never entered catches nothing.
     checkpoint
         Given the loop's variables to keep (:mod:`dadapt_cli.solver.resume`).
+    watch
+        Called with the :class:`~dadapt_cli.solver.stopping.Iterate` and the state before each step
+        (of a minibatch algorithm: before each epoch).
     """
 
     record: Callable[[Record], None] = lambda record: None
@@ -33,3 +37,4 @@ class Monitor:
     progress: Callable[[int, float, float], None] = lambda k, d, f: None
     interrupts: Interrupts = field(default_factory=Interrupts)
     checkpoint: Writer | NoCheckpoint = field(default_factory=NoCheckpoint)
+    watch: Callable[[Any, Any], None] = lambda now, state: None

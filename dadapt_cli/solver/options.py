@@ -14,6 +14,7 @@ from dadapt_cli._typing import Metric, Scale
 from dadapt_cli.errors import UsageError
 from dadapt_cli.solver.checks import choice, number
 from dadapt_cli.solver.declared import FULL_BATCH, MINIBATCH, NAMED, declared, option
+from dadapt_cli.system import memory
 
 if TYPE_CHECKING:
     from dadapt_cli.algorithms import Algorithm, Info
@@ -27,6 +28,11 @@ _data, _objective, _algorithm, _output = (
 _budget = partial(option, group="Budget", budget=True)
 _durability = partial(option, group="Durability", folds=False)
 
+DECAYS = ("linear", "cosine")
+"""Schedules that end: their length is part of them."""
+
+DEFAULT_BETAS = (0.9, 0.999)
+
 
 @dataclass(frozen=True, kw_only=True)
 class Options:
@@ -38,14 +44,25 @@ class Options:
     scale: Scale = _data(  # noqa: RUF009
         "none", "Divide: features by minmax or standard (deviation), rows to unit."
     )
-    weight: Mapping[int, float] = _data(
-        dict, "A label's samples count W times; repeatable.", at_least=0.0, metavar="LABEL=W"
+    weight: Mapping[int, float] | Literal["balanced"] = _data(
+        dict,
+        "A label's samples count W times; repeatable. balanced: each class counts the same.",
+        at_least=0.0,
+        metavar="LABEL=W",
     )
     positive: int | None = _data(None, "This label against the rest.", metavar="LABEL")
     dtype: Literal["float64", "float32"] = _data("float64", "float64, or float32 for the arrays.")
 
     l2: str | float = _objective(
-        0.0, "Weight of (l2/2)||w||^2: a number or 1/n.", words=("1/n",), at_least=0.0
+        "1/n", "Weight of (l2/2)||w||^2: a number or 1/n.", words=("1/n",), at_least=0.0
+    )
+    C: float | None = _objective(
+        None,
+        "Another way to say l2 = 1/(C n): LIBLINEAR's C; not with --l2.",
+        "--C",
+        "-C",
+        at_least=1e-100,
+        at_most=1e100,
     )
     bias: bool = _objective(False, "Append a constant feature 1.")
     intercept: bool = _objective(False, "Append one that the l2 term leaves out.", "--intercept")
@@ -63,7 +80,9 @@ class Options:
         "-a",
     )
     variant: str = _algorithm("paper", "paper, pip (package dadaptation) or preprint.")
-    init: str | None = _algorithm(None, "Start x_0; D is measured from there.", metavar="MODEL")
+    init: str | None = _algorithm(
+        None, "Start x_0; D is measured from there.", folds=False, metavar="MODEL"
+    )
     d0: str | float = _algorithm(
         "auto", "Initial lower bound on D: auto (certified) or a number.", takers=FULL_BATCH + NAMED
     )
@@ -91,13 +110,16 @@ class Options:
     c: float = _algorithm(
         4.0, "Of accel: weights sqrt(c W d), 1 to 16.", takers=NAMED, at_least=1.0, at_most=16.0
     )
-    schedule: Literal["paper", "constant", "linear", "cosine"] = _algorithm(
-        "paper", "paper (a tenth from epochs 60, 80, 95 on), constant, ...", takers=NAMED
+    schedule: Literal["paper", "constant", "none", "linear", "cosine"] = _algorithm(
+        "paper", "paper (a tenth from epochs 60, 80, 95 on), none, linear, cosine.", takers=NAMED
     )
-    average: Literal["none", "uniform", "weighted", "anytime", "schedule-free"] = _algorithm(
-        "none",
-        "Of minibatch iterates: uniform, weighted (by d); gradients at the average: ...",
-        takers=MINIBATCH + NAMED,
+    average: Literal["none", "uniform", "weighted", "poly8", "anytime", "schedule-free"] = (
+        _algorithm(
+            "none",
+            "Of minibatch iterates: uniform, weighted (by d), poly8; gradients at the average: "
+            "anytime, schedule-free.",
+            takers=MINIBATCH + NAMED,
+        )
     )
     beta: float = _algorithm(
         0.9, "Of --average schedule-free.", takers=NAMED, at_least=0.0, at_most=1.0
@@ -107,7 +129,7 @@ class Options:
         0.0, "Of sgd and sgd-plain.", takers=NAMED, at_least=0.0, below=1.0
     )
     betas: tuple[float, float] = _algorithm(
-        (0.9, 0.999), "Of adam and adam-plain.", takers=NAMED, at_least=0.0, below=1.0
+        DEFAULT_BETAS, "Of adam and adam-plain.", takers=NAMED, at_least=0.0, below=1.0
     )
     lr: float | None = _algorithm(
         None, "Learning rate of sgd-plain and adam-plain.", takers=NAMED, above=0.0
@@ -129,6 +151,10 @@ class Options:
     time_limit: float | None = _budget(None, "Seconds.", above=0.0)
     threads: int | None = _budget(
         None, "Row blocks computed at once; default: the cores.", at_least=1
+    )
+
+    memory_limit: str | None = _budget(
+        None, "Most memory of the process, as 8G or 500M; default: what is free.", metavar="SIZE"
     )
 
     every: str | int = _output(
@@ -176,17 +202,26 @@ class Options:
         number("d0", self.d0, at_least=SMALLEST_D0[self.dtype], words=("auto",))
         if "lr" in info.settings and self.lr is None:
             raise UsageError(f"--algo {self.algo} needs --lr, a learning rate")
+        if self.C is not None and ("l2" in given or self.l2 != "1/n"):
+            raise UsageError(
+                f"-C {self.C:g} is l2 = 1/({self.C:g} n), so --l2 cannot be given as well; "
+                "leave one out"
+            )
         if self.bias and self.intercept:
             raise UsageError(
                 "--bias and --intercept: one constant feature is enough; leave one out"
             )
-        for label in self.weight:
+        for label in () if isinstance(self.weight, str) else self.weight:
             number("weight", label)
+        try:
+            _ = self.memory_bytes
+        except ValueError as error:
+            raise UsageError(f"--memory-limit: {error}; give 8G, 500M or a number") from None
         if self.stop_when_proven is not None:
             if self.stop_when_proven > 1:
                 raise UsageError(f"--stop-when-proven {self.stop_when_proven:g}; give at most 1")
             if self.l2 in ("0", 0):
-                raise UsageError("--stop-when-proven needs an l2 term: --l2 1/n, or a number")
+                raise UsageError("--stop-when-proven needs an l2 term: leave --l2 0 out")
         if self.checkpoint is not None and not info.resumable:
             raise UsageError(
                 f"--checkpoint: the state of --algo {self.algo} is inside another library and "
@@ -194,12 +229,20 @@ class Options:
             )
         return algorithm
 
+    @property
+    def memory_bytes(self) -> int | None:
+        """Of ``memory_limit``; ValueError where it is none."""
+        return None if self.memory_limit is None else memory.size(self.memory_limit)
+
     def resolved(self, info: Info) -> Options:
-        """With the algorithm's defaults of ``bound`` and ``metric`` filled in."""
+        """With the algorithm's own defaults filled in; ``constant`` is no schedule's name."""
+        filled: dict[str, Any] = {}
+        if self.schedule == "none" or (info.minibatch and self.average == "schedule-free"):
+            filled["schedule"] = "constant"
         if info.minibatch:
-            return self
+            return replace(self, **filled)
         defaults: dict[str, Any] = {"bound": next(iter(info.bounds), None), "metric": info.metric}
-        filled = {name: getattr(self, name) or defaults[name] for name in defaults}
+        filled |= {name: getattr(self, name) or defaults[name] for name in defaults}
         if self.schedule not in info.scheduling:  # the default, which is for minibatches
             filled["schedule"] = info.scheduling[0]
         return replace(self, **filled)
@@ -212,9 +255,30 @@ class Options:
             choice("schedule", self.schedule, info.scheduling)
         if "beta" in given and self.average != "schedule-free":
             raise UsageError("--beta is of --average schedule-free; add that, or leave --beta out")
-        if self.average in ("anytime", "schedule-free") and self.schedule in ("linear", "cosine"):
+        scheduled = self.schedule in DECAYS or (self.schedule == "paper" and "schedule" in given)
+        if self.average in ("anytime", "schedule-free") and scheduled:
             raise UsageError(
                 f"--average {self.average} is there to need no schedule; leave --schedule out"
+            )
+        budget = "epochs" if info.minibatch else "iterations"
+        if self.schedule in DECAYS and "schedule" in given and budget not in given:
+            raise UsageError(
+                f"--schedule {self.schedule} falls to 0 over the whole run and must know how long "
+                f"that is; give --{budget}"
+            )
+        if info.minibatch and self.average == "schedule-free":
+            self._check_no_momentum(info)
+
+    def _check_no_momentum(self, info: Info) -> None:
+        """Raise UsageError at a momentum, whose place the beta of an average takes."""
+        if "momentum" in info.settings and self.momentum:
+            raise UsageError(
+                "--momentum: with --average schedule-free --beta takes its place; leave it out"
+            )
+        if "betas" in info.settings and self.betas[0] != DEFAULT_BETAS[0]:
+            raise UsageError(
+                f"--betas {self.betas[0]:g},{self.betas[1]:g}: with --average schedule-free --beta "
+                f"takes the place of the first; give {DEFAULT_BETAS[0]:g},{self.betas[1]:g}"
             )
 
     def met(self, status: str) -> bool:
@@ -223,6 +287,9 @@ class Options:
         reached = asked.get(status) is not None or status == "optimal"
         return reached or not any(value is not None for value in asked.values())
 
+
+LATER = ("C",)
+"""Options that checkpoints of this version may lack: they are younger, and were as by default."""
 
 BUDGETS = tuple(name for name, one in declared(Options).items() if one.budget)
 """Options that may be others than those of the run that is resumed."""

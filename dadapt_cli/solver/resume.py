@@ -14,7 +14,7 @@ import numpy as np
 
 from dadapt_cli import algorithms
 from dadapt_cli._typing import Array
-from dadapt_cli.algorithms import auto
+from dadapt_cli.algorithms import Info, auto
 from dadapt_cli.checkpoint import file
 from dadapt_cli.checkpoint.file import HINT, Checkpoint
 from dadapt_cli.checkpoint.writer import NoCheckpoint, Writer
@@ -23,7 +23,7 @@ from dadapt_cli.objective import Problem
 from dadapt_cli.reference import Reference, cache
 from dadapt_cli.reference.reference import ARRAYS
 from dadapt_cli.solver.checks import number
-from dadapt_cli.solver.options import BUDGETS, OWN, Options
+from dadapt_cli.solver.options import BUDGETS, DECAYS, LATER, OWN, Options
 from dadapt_cli.system import lock
 from dadapt_cli.system.files import remove_leftovers
 
@@ -84,7 +84,9 @@ def opened(
 def _read(path: str) -> Checkpoint:
     if not Path(path).exists():
         raise UsageError(f"{path}: there is no such checkpoint; --checkpoint {path} begins one")
-    saved = file.read(path, Options, Reference, (*OWN, *ARRAYS))
+    saved = file.read(path, Options, Reference, (*OWN, *ARRAYS), LATER)
+    for name in LATER:
+        saved.head["options"].setdefault(name, getattr(Options(), name))
     try:
         _of(saved).check()
     except UsageError as error:
@@ -200,6 +202,25 @@ def identify(
     kept = {name: _plain(value) for name, value in asdict(options).items() if name not in OWN}
     kept["threads"] = problem.threads  # the digits of dense products may depend on them
     checkpoint.head = {**head, "options": kept, "data": data}
+
+
+def schedule_length(checkpoint: Writer | NoCheckpoint, options: Options, info: Info) -> int:
+    """T of the schedule, in the steps or epochs that the run was begun for.
+
+    Raises
+    ------
+    UsageError
+        The schedule ends, and more of them are asked for.
+    """
+    budget = "epochs" if info.minibatch else "iterations"
+    asked = int(getattr(options, budget))
+    length = int(checkpoint.remember("length", lambda: asked))
+    if "schedule" in info.settings and options.schedule in DECAYS and asked > length:
+        raise UsageError(
+            f"--{budget} {asked}: the --schedule {options.schedule} of this run was made for "
+            f"{length} and ends there; leave --{budget} out, or begin another run"
+        )
+    return length
 
 
 def check_text(checkpoint: Writer | NoCheckpoint, sha256: str | None) -> None:

@@ -6,29 +6,34 @@ import logging
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, replace
-from typing import Any
+from typing import Any, TypeAlias
 
 import numpy as np
-from threadpoolctl import threadpool_limits
 
 from dadapt_cli import reference
 from dadapt_cli._typing import Array, Matrix, Record
 from dadapt_cli.algorithms import Algorithm, auto
 from dadapt_cli.errors import CertificateError, DataError, NumericalError
 from dadapt_cli.model import Model
-from dadapt_cli.model.held_out import HeldOut, model_of
+from dadapt_cli.model.held_out import HeldOut, PackedHeldOut, model_of
 from dadapt_cli.objective import Evaluation, Problem, metric
+from dadapt_cli.objective.ball import Ball
 from dadapt_cli.objective.deduplicate import PAYS_FROM, collapse
+from dadapt_cli.packed.folder import Data
+from dadapt_cli.packed.objective import Packed
 from dadapt_cli.preprocessing.prepare import Preparation, Prepared, prepare
 from dadapt_cli.reference import Reference
-from dadapt_cli.solver import certify, resume, start, trace
+from dadapt_cli.solver import certify, packed, resume, start, trace
 from dadapt_cli.solver.monitor import Monitor
 from dadapt_cli.solver.options import Options
 from dadapt_cli.solver.samples import Samples
 from dadapt_cli.solver.stopping import Budget, Stopping
 from dadapt_cli.solver.trace import Outcome, Trace, finite
+from dadapt_cli.system import blas, memory
 
 log = logging.getLogger("dadapt")
+
+Tested: TypeAlias = HeldOut | PackedHeldOut | None
 
 DOUBTED = ("suboptimality", "bound", "d_over_D")
 """Beginnings of what a row says by the reference."""
@@ -91,19 +96,23 @@ def fit_source(
     monitor: Monitor,
     *,
     init: Any = None,
-    held_out: HeldOut | None = None,
+    held_out: Tested = None,
+    known: Reference | None = None,
 ) -> FitResult:
     """Fit as :func:`dadapt_cli.fit` does, telling `monitor` about it on the way.
 
-    Accuracy and log-loss on `held_out` samples are added to the records.
+    Accuracy and log-loss on `held_out` samples are added to the records. `known` is the reference
+    of this problem from x_0 = 0, where the caller has it already.
     """
-    setup = _prepare(samples, options, monitor, init, held_out)
-    known = _reference(setup)
-    # What is not finite is found, and told, by the loop. Sparse products run on our threads: the
-    # dots of single vectors that are left to BLAS are too short for threads of its own.
-    blas = setup.problem.threads if isinstance(setup.problem.X, np.ndarray) else 1
-    with np.errstate(all="ignore"), threadpool_limits(blas, user_api="blas"):
-        run = _start(setup, known)
+    with memory.limited(options.memory_bytes):
+        setup = _prepare(samples, options, monitor, init, held_out)
+    found = _reference(setup, known)
+    # What is not finite is found, and told, by the loop. Sparse products, and those of an algorithm
+    # that shares them out itself, run on our threads: the dots of single vectors and the small
+    # factors that are left to BLAS are too short for threads of its own.
+    own = setup.algorithm.INFO.own_threads or not isinstance(setup.problem.X, np.ndarray)
+    with np.errstate(all="ignore"), blas.threads(1 if own else setup.problem.threads):
+        run = _start(setup, found)
         outcome = run.loop(setup.algorithm, run.state, run.first, run.stopping, run.trace)
     return _finish(setup, run, outcome)
 
@@ -125,7 +134,11 @@ class _Setup:
 
 
 def _prepare(
-    samples: Samples, options: Options, monitor: Monitor, init: Any, held_out: HeldOut | None
+    samples: Samples,
+    options: Options,
+    monitor: Monitor,
+    init: Any,
+    held_out: Tested,
 ) -> _Setup:
     """The problem, the start, and who runs on it."""
     begin, source = time.perf_counter(), samples.source
@@ -133,8 +146,13 @@ def _prepare(
     resume.check_text(monitor.checkpoint, source.sha256)
     how = Preparation(options.positive, options.weight, options.scale)
     try:
-        data = prepare(samples.X, samples.y, how, samples.sample_weight)
-        problem = start.problem_of(data, options)
+        problem: Problem
+        if isinstance(samples.X, Data):
+            packed.check(options, algorithm.INFO)
+            data, problem = packed.prepared(samples.X, options)
+        else:
+            data = prepare(samples.X, samples.y, how, samples.sample_weight)
+            problem = start.problem_of(data, options)
     except DataError as error:
         raise DataError(str(error), source.path) from error
     kind = "dense" if isinstance(problem.X, np.ndarray) else "sparse"
@@ -151,13 +169,15 @@ def _prepare(
         picked, reason = auto.choose(problem, resumable=monitor.checkpoint.keeps)
         options = replace(options, **{**picked, "metric": options.metric or picked.get("metric")})
         algorithm = options.check()
+        if problem.sums is not None:
+            packed.check(options, algorithm.INFO)
         monitor.note(f"auto picked {reason}")
     resolved = options.resolved(algorithm.INFO)
     return _Setup(samples, resolved, algorithm, data, problem, w0, judge, tested, monitor, begin)
 
 
 def _judge(
-    held_out: HeldOut | None, problem: Problem, data: Prepared
+    held_out: Tested, problem: Problem, data: Prepared
 ) -> tuple[Callable[[Array | None], Record], list[str]]:
     """What held-out samples add to a row, for weights or for weights that are not known."""
     if held_out is None:
@@ -183,23 +203,29 @@ class _Known:
     time: float
 
 
-def _reference(setup: _Setup) -> _Known:
+def _reference(setup: _Setup, given: Reference | None) -> _Known:
     """The reference of the float64 objective, whatever the run's dtype, and the data's hash.
 
     A resumed run keeps the reference it began with.
     """
     options, problem, sha256 = setup.options, setup.problem, setup.samples.source.sha256
-    if problem.dtype != np.float64:
+    if isinstance(problem, Packed):
+        problem = problem.in_float64()
+    elif problem.dtype != np.float64:
         problem = start.problem_of(setup.data, options, np.float64)
     content = ""
-    if options.reference in ("auto", "always"):
+    if given is None and options.reference in ("auto", "always"):
         content = reference.cache.content(problem)
 
     def find() -> Reference:
+        if given is not None:
+            return given
         if not isinstance(options.reference, str):
             return reference.given(float(options.reference))
         if options.reference == "none":
             return reference.none("not asked for")
+        if problem.sums is not None:
+            return reference.none("it is not computed for packed data")
         always = options.reference == "always"
         return reference.find(problem, content, always=always, x0=setup.w0)
 
@@ -236,8 +262,9 @@ def _start(setup: _Setup, known: _Known) -> _Run:
     scale = metric.scale(setup.problem, options.metric or "identity")
     problem = setup.problem.in_metric(scale)
     x0 = problem.zeros() if w0 is None else problem.in_coordinates(w0)
-    loop, count = start.loop(options, info)
-    merges = not info.minibatch and "problem" not in info.wants and count >= PAYS_FROM
+    loop, count = start.loop(options, info, resume.schedule_length(checkpoint, options, info))
+    here = setup.problem.sums is None
+    merges = here and not info.minibatch and "problem" not in info.wants and count >= PAYS_FROM
     # A run that is resumed for longer changes no digit.
     if checkpoint.remember("merge", lambda: merges):
         problem = collapse(problem)
@@ -273,7 +300,8 @@ def _finish(setup: _Setup, run: _Run, outcome: Outcome) -> FitResult:
         believed = reference.none(f"f fell below {claim}: that was false and is withdrawn")
         rows = {name: None for name in outcome.row if name.startswith(DOUBTED)}
         outcome = replace(outcome, row={**outcome.row, **rows})
-    ball = None if outcome.reason else certify.ball_at(known.exact, believed, outcome.w)
+    proves = known.exact.sums is None and not outcome.reason
+    gap, ball = _proven(setup, known, believed, outcome) if proves else (None, None)
     end = trace.end(
         outcome,
         theorem2_k=getattr(run.state, "theorem2_k", None),
@@ -290,6 +318,7 @@ def _finish(setup: _Setup, run: _Run, outcome: Outcome) -> FitResult:
         },
         threads=setup.problem.threads,
         labels_proven=certify.share_proven(run.stopping.rows, ball, outcome.w),
+        gap=gap,
     )
     unproven = _proof(setup, run, believed)
     if unproven is not None:
@@ -320,6 +349,20 @@ def _finish(setup: _Setup, run: _Run, outcome: Outcome) -> FitResult:
             f"{outcome.reason}; scale the features or take a smaller {smaller}", result=result
         )
     return result
+
+
+def _proven(
+    setup: _Setup, known: _Known, believed: Reference, outcome: Outcome
+) -> tuple[float | None, Ball | None]:
+    """The bound on f - f* at the outcome, and a ball around the optimum.
+
+    What stopped the run may have proven a smaller one.
+    """
+    gap, ball = certify.gap_at(known.exact, believed, outcome.w)
+    tol, stopped = setup.options.tol, outcome.status == "tolerance"
+    if stopped and believed.status != "given" and gap is not None and tol is not None:
+        gap = min(gap, tol)
+    return gap, ball
 
 
 def _refuted(known: _Known, outcome: Outcome) -> bool:

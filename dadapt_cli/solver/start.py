@@ -19,7 +19,7 @@ from dadapt_cli.preprocessing.prepare import Prepared
 from dadapt_cli.preprocessing.scaling import Scaling
 from dadapt_cli.solver import full_batch, minibatch
 from dadapt_cli.solver.minibatch import Plan
-from dadapt_cli.solver.options import Options
+from dadapt_cli.solver.options import DECAYS, Options
 from dadapt_cli.solver.trace import Outcome
 
 DEFAULT_D0 = 1e-6
@@ -27,17 +27,24 @@ DEFAULT_D0 = 1e-6
 
 
 def problem_of(data: Prepared, options: Options, dtype: Any = None) -> Problem:
-    """The objective; l2 = 1/n is known once the data are."""
+    """The objective; l2 = 1/n, or 1/(C n), is known once the data are."""
     return Problem(
         data.X,
         data.labels,
-        l2=1.0 / data.count if options.l2 == "1/n" else float(options.l2),
+        l2=l2_of(options, data.count),
         bias=options.bias,
         intercept=options.intercept,
         dtype=dtype or options.dtype,
         threads=options.threads,
         sample_weight=data.sample_weight,
     )
+
+
+def l2_of(options: Options, count: float) -> float:
+    """The weight of the l2 term for samples that count for so many."""
+    if options.C is not None:
+        return 1.0 / (options.C * count)
+    return 1.0 / count if options.l2 == "1/n" else float(options.l2)
 
 
 def unusual(data: Prepared, problem: Problem) -> list[str]:
@@ -47,6 +54,9 @@ def unusual(data: Prepared, problem: Problem) -> list[str]:
         lines.append(
             f"--scale {data.scaling.kind} only divides: there is no shift, zeros stay zeros"
         )
+    if problem.sums is not None:
+        empty = problem.sums.empty_rows
+        return [*lines, f"{empty} of {problem.n} rows have no features"] if empty else lines
     rows = problem.X.any(axis=1) if isinstance(problem.X, np.ndarray) else np.diff(problem.X.indptr)
     empty = int(np.count_nonzero(np.asarray(rows) == 0))
     if empty == problem.n:
@@ -153,6 +163,7 @@ def _minibatch(algorithm: Algorithm, options: Options, x0: Array) -> Any:
         "lr": options.lr,
         "momentum": options.momentum,
         "betas": tuple(options.betas),
+        "beta": options.beta if options.average == "schedule-free" else None,
     }
     taken = {name: values[name] for name in algorithm.INFO.settings if name in values}
     if "d0" in taken:
@@ -161,24 +172,35 @@ def _minibatch(algorithm: Algorithm, options: Options, x0: Array) -> Any:
     return make(x0, **taken)
 
 
-def plan(options: Options, info: Info) -> Plan:
-    """The plan of the epochs; an algorithm that takes no schedule has a constant one."""
+def plan(options: Options, info: Info, length: int | None = None) -> Plan:
+    """The plan of the epochs; an algorithm that takes no schedule has a constant one.
+
+    `length` is that of the schedule; None is all epochs.
+    """
     schedule = options.schedule if "schedule" in info.settings else "constant"
-    return Plan(options.batch_size, schedule, options.seed, options.average)
+    epochs = options.epochs if length is None else length
+    return Plan(options.batch_size, schedule, options.seed, options.average, epochs)
 
 
-def loop(options: Options, info: Info) -> tuple[Callable[..., Outcome], int]:
+def loop(options: Options, info: Info, length: int) -> tuple[Callable[..., Outcome], int]:
     """The loop for an algorithm, and how many iterations or epochs it makes."""
     if info.minibatch:
-        return partial(minibatch.iterate, plan=plan(options, info)), options.epochs
+        return partial(minibatch.iterate, plan=plan(options, info, length)), options.epochs
     return full_batch.iterate, options.iterations
 
 
 def notes(options: Options, info: Info) -> list[str]:
     """Warnings about the options, one line each."""
     if not info.minibatch:
+        if "schedule" in info.settings and options.schedule in DECAYS and options.d0 != "auto":
+            return [
+                f"--schedule {options.schedule}: its steps shrink while d still grows from --d0 "
+                f"{options.d0:g}; --d0 auto begins as high as is certified"
+            ]
         return []
-    return minibatch.notes(plan(options, info), options.epochs, "d0" in info.settings)
+    return minibatch.notes(
+        plan(options.resolved(info), info), options.epochs, "d0" in info.settings
+    )
 
 
 def x0_weights(problem: Problem, scaling: Scaling, init: Any) -> Array:

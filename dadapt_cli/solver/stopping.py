@@ -5,11 +5,8 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass
 
-import numpy as np
-
 from dadapt_cli._typing import Array, Matrix
 from dadapt_cli.objective import Problem
-from dadapt_cli.objective.rounding import down, up
 from dadapt_cli.reference import Reference
 
 CURVE = frozenset((
@@ -150,20 +147,17 @@ class Stopping:
         return l2 > 0 and now.grad_square / (2 * l2) <= tolerance
 
     def _proven(self, now: Iterate, tolerance: float) -> bool:
-        """The same with all rounding counted, in float64; costs a few evaluations."""
-        from dadapt_cli.reference.enclosure import enclose
+        """The same with all rounding counted, in float64; costs a few evaluations.
 
-        w, exact = self.problem.rescaled(now.x).astype(np.float64), self.exact
-        at = enclose(exact, w)
-        lower = at.lower
-        if exact.intercept and up(at.f_upper - lower) > tolerance:
-            from dadapt_cli.reference.intercept import lower_bound
+        The curvature is asked last: it costs the most.
+        """
+        from dadapt_cli.solver.certify import gap_at
 
-            lower = max(lower, lower_bound(exact, w, exact.scores(w)))
-        if self.reference.f_star is not None and self.reference.gap is not None:
-            lower = max(lower, down(self.reference.f_star - self.reference.gap))
-        if up(at.f_upper - lower) <= tolerance:
-            return True
+        w = self.problem.rescaled(now.x)
+        for curvature in (False, None):
+            gap, _ = gap_at(self.exact, self.reference, w, curvature=curvature)
+            if gap is not None and gap <= tolerance:
+                return True
         self.refused = now.grad_square / 4
         return False
 

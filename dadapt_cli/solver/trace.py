@@ -190,19 +190,19 @@ def outcome(
     row, problem = trace.rows[-1] if trace.rows else {}, trace.problem
     values = {name: row.get(f"f_{name}") for name in points}
     if ending.reason is not None:  # the last and the average iterate may not be finite
-        del values["last"], values["average"]
+        values = {"best": values["best"]}
     known = {name: f for name, f in values.items() if f is not None}
     chosen = min(known, key=lambda name: known[name]) if known else "best"
     w = problem.rescaled(points[chosen])
     scores = average_scores if chosen == "average" else None
-    scores = problem.scores(w) if scores is None else scores
+    accuracy, log_loss = problem.judged(w, scores)
     return Outcome(
         status="failed" if ending.reason is not None else str(ending.status),
         row=row,
         iterate=chosen,
         w=w.copy(),
-        accuracy=problem.accuracy(scores),
-        log_loss=problem.mean_loss(scores),
+        accuracy=accuracy,
+        log_loss=log_loss,
         last_growth=ending.growth,
         signal=trace.monitor.interrupts.caught,
         reason=ending.reason,
@@ -253,6 +253,7 @@ def start(
         "objective": {
             "loss": "softmax" if problem.softmax else "logistic",
             "l2": problem.l2,
+            "l2_rule": l2_rule(options),
             "bias": options.bias,
             "intercept": options.intercept,
             "weighted": problem.sample_weight is not None,
@@ -271,6 +272,13 @@ def start(
     }
 
 
+def l2_rule(options: Options) -> str | None:
+    """How l2 follows from the number of samples; None where it was given as a number."""
+    if options.C is not None:
+        return "1/(C n)"
+    return "1/n" if options.l2 == "1/n" else None
+
+
 def end(
     outcome: Outcome,
     *,
@@ -279,9 +287,12 @@ def end(
     diagnosis: list[str],
     seconds: Record,
     threads: int,
-    labels_proven: float | None,
+    **proven: float | None,
 ) -> Record:
-    """The end record; `tested` is what held-out samples say of the outcome's weights."""
+    """The end record.
+
+    `tested` is what held-out samples say of the outcome's weights, `proven` what is of them.
+    """
     row = {name: value for name, value in outcome.row.items() if name not in ("event", "seconds")}
     return {
         "event": "end",
@@ -292,7 +303,7 @@ def end(
         "accuracy": outcome.accuracy,
         "log_loss": finite(outcome.log_loss),
         **tested,
-        "labels_proven": labels_proven,
+        **proven,
         "diagnosis": diagnosis,
         "seconds": seconds,
         "environment": environment(threads),

@@ -15,7 +15,7 @@ def _controller() -> Any:
     return ThreadpoolController()
 
 
-def one_thread() -> AbstractContextManager[Any]:
-    """BLAS on one thread: small products lose by more, and their digits depend on the number."""
-    limited: AbstractContextManager[Any] = _controller().limit(limits=1, user_api="blas")
+def threads(count: int) -> AbstractContextManager[Any]:
+    """BLAS on so many: small products lose by more than one, and digits depend on the number."""
+    limited: AbstractContextManager[Any] = _controller().limit(limits=count, user_api="blas")
     return limited

@@ -2,22 +2,62 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 from dadapt_cli.errors import DataError
+
+_limits: list[int] = []
+"""Of this process, as the user said; the last one counts."""
+
+UNITS = {"K": 2**10, "M": 2**20, "G": 2**30, "T": 2**40}
+
+
+def size(text: str) -> int:
+    """Bytes: ``8G``, ``500M``, or a number.
+
+    Raises
+    ------
+    ValueError
+        It is none.
+    """
+    number, unit = (text[:-1], UNITS[text[-1]]) if text[-1:] in UNITS else (text, 1)
+    if not number.isascii() or not number.replace(".", "", 1).isdigit() or not float(number):
+        raise ValueError(f"{text[:40]!r} is no size")
+    return int(float(number) * unit)
+
+
+@contextmanager
+def limited(most: int | None) -> Iterator[None]:
+    """Let :func:`available` leave this process no more than `most` bytes in all, in the block."""
+    if most is None:
+        yield
+        return
+    _limits.append(most)
+    try:
+        yield
+    finally:
+        _limits.pop()
 
 
 def available() -> int | None:
     """Bytes this process may still take; None where the system does not tell.
 
-    The least of what the kernel calls available, what the control group leaves, and what the
-    address space limit (``ulimit -v``) leaves.
+    The least of what the kernel calls available, what the control group leaves, what the address
+    space limit (``ulimit -v``) leaves, and of what :func:`limited` allows beyond what is taken.
     """
-    found = [_kernel(), *_control_group(), _address_space()]
+    found = [_kernel(), *_control_group(), _address_space(), _limit()]
     return min((n for n in found if n is not None), default=None)
 
 
-def require(needed: int, what: str, path: str | None = None) -> None:
+def require(
+    needed: int,
+    what: str,
+    path: str | None = None,
+    *,
+    remedy: str = "use a larger machine, or less data",
+) -> None:
     """Refuse what cannot fit.
 
     Parameters
@@ -28,6 +68,8 @@ def require(needed: int, what: str, path: str | None = None) -> None:
         What they are for, with its size; begins the message.
     path
         The data that would need them.
+    remedy
+        Ends the message.
 
     Raises
     ------
@@ -38,9 +80,16 @@ def require(needed: int, what: str, path: str | None = None) -> None:
     if there is not None and needed > there:
         raise DataError(
             f"{what} needs {needed / 2**30:.1f} GiB of memory, {there / 2**30:.1f} GiB are "
-            "available; use a larger machine, or less data",
+            f"available; {remedy}",
             path,
         )
+
+
+def _limit() -> int | None:
+    if not _limits:
+        return None
+    taken = 1024 * _fields("/proc/self/status").get("VmRSS", 0)
+    return max(0, _limits[-1] - taken)
 
 
 def _fields(path: str) -> dict[str, int]:

@@ -11,13 +11,28 @@ LARGEST_INT = 2**63
 
 
 def conforms(value: Any, kind: Any) -> bool:
-    """Whether a value of JSON is of an annotated type; numbers must be finite, a bool is none.
+    """Whether a value of JSON is of a kind; numbers must be finite, a bool is none.
 
-    ``float`` takes integers, ``tuple`` takes lists, and a mapping from ``int`` the strings that
-    JSON makes of its keys.
+    A kind is an annotation: ``float`` takes integers, ``tuple`` takes lists, and a mapping from
+    ``int`` the strings that JSON makes of its keys. Or it is a document of kinds: an object has
+    its fields and no other, a list its items in order, a text or number is this one, and a pair
+    of numbers takes what lies between them.
     """
     if kind is Any:
         return True
+    if isinstance(kind, dict):
+        return (
+            isinstance(value, dict)
+            and set(value) == set(kind)
+            and all(conforms(value[name], part) for name, part in kind.items())
+        )
+    if isinstance(kind, list):
+        same = isinstance(value, list) and len(value) == len(kind)
+        return same and all(map(conforms, value, kind))
+    if isinstance(kind, tuple):
+        return conforms(value, float) and bool(kind[0] <= value <= kind[1])
+    if isinstance(kind, (str, int, float)):
+        return type(value) is type(kind) and bool(value == kind)
     if kind is None or kind is types.NoneType:
         return value is None
     if kind is int:
@@ -52,10 +67,20 @@ def require(kinds: Mapping[str, Any], values: Any, what: str) -> None:
             raise ValueError(f"{name} of {what} is {str(values[name])[:20]!r}")
 
 
-def require_fields(cls: type, values: Any, what: str, without: Collection[str] = ()) -> None:
-    """Raise ValueError unless `values` are those of a dataclass, all of them and no other."""
+def require_fields(
+    cls: type,
+    values: Any,
+    what: str,
+    without: Collection[str] = (),
+    later: Collection[str] = (),
+) -> None:
+    """Raise ValueError unless `values` are those of a dataclass, all of them and no other.
+
+    Those of `later` may be missing.
+    """
     kinds = {name: kind for name, kind in get_type_hints(cls).items() if name not in without}
-    require(kinds, values, what)
+    absent = set(later) - set(values if isinstance(values, dict) else ())
+    require({name: kind for name, kind in kinds.items() if name not in absent}, values, what)
     if foreign := sorted(set(values) - set(kinds)):
         raise ValueError(f"{what} has {foreign[0][:40]!r}, which is none of its fields")
 

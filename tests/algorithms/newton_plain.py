@@ -136,9 +136,9 @@ def trajectory(n_classes: int, l2: float, wait: int, far: bool) -> dict[str, Any
 
 
 CASES = {
-    "binary": (2, 0.1, 4, False),
-    "binary, weak l2": (2, 1e-4, 4, False),
-    "binary, from afar": (2, 1e-4, 4, True),
+    "binary": (2, 0.1, 3, False),
+    "binary, weak l2": (2, 1e-4, 3, False),
+    "binary, from afar": (2, 1e-4, 3, True),
     "softmax": (3, 0.1, 5, False),
     "softmax, weak l2": (3, 1e-4, 5, False),
     "softmax, from afar": (3, 1e-4, 5, True),

@@ -52,7 +52,10 @@ def test_trajectory_of_the_plain_mathematics(name: str) -> None:
     k = len(result.trace)
     assert k >= newton_plain.STEPS, "or it has ended before anything was seen"
     np.testing.assert_allclose([row["f_last"] for row in result.trace], golden["f"][:k], rtol=rtol)
-    np.testing.assert_allclose([row["d"] for row in result.trace], golden["d"][:k], rtol=rtol)
+    # What rounding may hide is taken off d: from a point near the optimum, 1e-7 of it.
+    d = np.array([row["d"] for row in result.trace])
+    np.testing.assert_allclose(d, golden["d"][:k], rtol=max(rtol, 1e-6))
+    assert (d <= np.array(golden["d"][:k]) * (1 + rtol)).all()
     np.testing.assert_allclose(result.w.ravel(), golden["x"][k - 1], rtol=100 * rtol, atol=rtol)
 
 
@@ -327,8 +330,8 @@ def test_the_drift_of_margins_is_bounded(
     seen: list[tuple[float, float]] = []
     move = newton._move
 
-    def watched(state: newton.Newton, g: np.ndarray, s: np.ndarray, loss: float) -> None:
-        move(state, g, s, loss)
+    def watched(state: newton.Newton, g: np.ndarray, trial: newton.Trial) -> None:
+        move(state, g, trial)
         data, x, at = (a.astype(np.longdouble) for a in (state.problem.X, state.x, state.margins.U))
         exact = data @ x
         if n_classes == 2:

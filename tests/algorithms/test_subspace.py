@@ -30,7 +30,8 @@ def test_separable_data_with_many_pairs(seed: int) -> None:
     rng = np.random.default_rng(seed)
     X = rng.normal(size=(30, 6)) * 10.0 ** rng.integers(-3, 4, size=6)
     y = (X @ rng.normal(size=6) > 0).astype(int)
-    made = fit(X, y, algo="orth", lbfgs_pairs=10, scale="minmax", reference="none", iterations=300)
+    options = {"lbfgs_pairs": 10, "scale": "minmax", "reference": "none", "iterations": 300}
+    made = fit(X, y, algo="orth", l2=0, **options)
     f = [row["f_last"] for row in made.trace]
     assert f == sorted(f, reverse=True)
     assert f[-1] < 1e-6  # of log 2 at first
@@ -45,7 +46,7 @@ def test_a_factorisation_that_fails_is_steepest_descent(monkeypatch: pytest.Monk
     H = np.array([[2.0, 1.0], [1.0, 3.0]])
     inverse = pseudo_inverse(H)
     assert (np.linalg.eigvalsh(np.linalg.inv(inverse) - H) >= -1e-12).all()  # no step is too long
-    made = fit(problem.X, problem.y, algo="orth", reference="none", iterations=50)
+    made = fit(problem.X, problem.y, algo="orth", l2=0, reference="none", iterations=50)
     f = [row["f_last"] for row in made.trace]
     assert f == sorted(f, reverse=True)
     assert f[-1] < f[0]

@@ -41,8 +41,9 @@ MORE: dict[str, tuple[Row, ...]] = {
     "gd": ({"average": "schedule-free", "beta": 0.5}, {"schedule": "linear"}),
     "adagrad": ({"average": "anytime"},),
     "orth": ({"inner": "newton"}, {"memory": 3, "lbfgs_pairs": 2}, {"memory": 0}),
-    "sgd": ({"momentum": 0.9, "average": "weighted"},),
-    "adam": ({"average": "uniform"},),
+    "sgd": ({"momentum": 0.9, "average": "weighted"}, {"average": "schedule-free"}),
+    "adam": ({"average": "uniform"}, {"average": "schedule-free"}),
+    "sgd-plain": ({"average": "poly8", "schedule": "constant"},),
 }
 
 EXCEPT: dict[str, set[str]] = {
@@ -134,8 +135,10 @@ class Ran:
 
 def records_have_all_keys(ran: Ran) -> None:
     result, keys = ran.result, STEP_KEYS + ["epoch"] * ran.info.minibatch
-    if "schedule" in ran.row and ran.D is not None:
+    if "schedule" in ran.row and ran.D is not None and not ran.info.minibatch:
         keys = [*keys, "bound_last"]
+    if ran.info.name.startswith("accel"):
+        keys = [*keys, "rejected"]
     assert list(result.start) == START_KEYS
     assert set(result.start["reference"]) >= REFERENCE_KEYS
     assert all(list(row) == keys for row in result.trace)
@@ -239,7 +242,7 @@ def test_invariants(path: str, options: Row, row: Row) -> None:
 def test_scaled_data_scale_the_trajectory(row: Row) -> None:
     """X -> c X and d0 -> d0/c: f is the same, d and w are divided by c. With c = 8, to rounding."""
     X, y = vehicle()
-    common = {"iterations": 50, "every": 1, "reference": least(row), **row}
+    common = {"iterations": 50, "every": 1, "l2": 0.0, "reference": least(row), **row}
     common |= taken(info_of(row), {"metric": "identity"})
     given = info_of(row).has_d
     one = fit(X, y, **common, **({"d0": 0.01} if given else {}))
@@ -258,7 +261,7 @@ def test_a_metric_is_data_scaled_beforehand(row: Row, name: str) -> None:
     X = X.toarray()
     c = metric.scale(Problem(X, encode(y)), name)
     assert c is not None
-    common = {"iterations": 8, "every": 1, "reference": least(row), **row}
+    common = {"iterations": 8, "every": 1, "l2": 0.0, "reference": least(row), **row}
     here = fit(X, y, metric=name, **common)
     there = fit(X * c.ravel(), y, metric="identity", **common)
     for key in ("d", "f_last")[not info_of(row).has_d :]:
@@ -280,7 +283,7 @@ def test_threads_change_no_digit_on_sparse_data(
     X, y = sp.csr_array(problem.X), problem.labels.index
     budget = {"epochs": 3} if info_of(row).minibatch else {"iterations": 60}
     one, *others = (
-        fit(X, y, threads=threads, reference=least(row), every=20, **budget, **row)
+        fit(X, y, threads=threads, l2=0.0, reference=least(row), every=20, **budget, **row)
         for threads in (1, 2, 3)
     )
     for other in others:
@@ -445,7 +448,7 @@ def test_a_gradient_that_is_no_number_is_an_error(name: str) -> None:
 
 
 def test_theorem2_returns_the_average_at_the_least_ratio() -> None:
-    common = {"algo": "dual-avg", "bound": "II", "every": 1}
+    common = {"algo": "dual-avg", "bound": "II", "l2": 0.0, "every": 1}
     result = fit(*vehicle(), gradient_bound="lipschitz", iterations=60, **common)
     d = [row["d"] for row in result.trace]
     ratios = [d[k + 1] / sum(d[: k + 1]) for k in range(60)]
@@ -476,21 +479,22 @@ def test_columns_of_zeros_stay_zero(row: Row) -> None:
     wider = sp.csr_array((X.data, X.indices, X.indptr), shape=(150, 6))
     for name in metric.METRICS:
         chosen = taken(info_of(row), {"metric": name})
-        w = fit(wider, y, iterations=20, reference=least(row), **chosen, **row).w
+        w = fit(wider, y, iterations=20, l2=0.0, reference=least(row), **chosen, **row).w
         assert np.array_equal(w[4:], np.zeros((2, 3)))
 
 
 @promising("optimal", FULL_BATCH)
 def test_an_optimal_start_ends_at_once(row: Row) -> None:
     X, y = sp.csr_array((4, 2)), np.array([0, 1, 0, 1])
-    result = fit(X, y, **row)
+    row = {**row, "epochs" if info_of(row).minibatch else "iterations": 100}
+    result = fit(X, y, l2=0.0, **row)
     assert result.status == "optimal"
     assert [r["k"] for r in result.trace] == [0]
     assert "already optimal" in result.end["diagnosis"][0]
     assert np.array_equal(result.w, [0.0, 0.0])
     if info_of(row).has_d:
         assert result.d == 0.0
-        assert fit(X, y, d0=0.5, **row).d == 0.5
+        assert fit(X, y, l2=0.0, d0=0.5, **row).d == 0.5
 
 
 def test_unknown_names_get_a_suggestion() -> None:

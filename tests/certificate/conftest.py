@@ -52,7 +52,7 @@ class Proven:
 def prove(path: Path, **options: Any) -> Proven:
     """Fit to rounding, and claim what the reference says, its intervals as they are."""
     loaded = libsvm.load(path)
-    chosen = Options(**options)
+    chosen = Options(**{"l2": 0.0, **options})
     how = Preparation(chosen.positive, chosen.weight, chosen.scale)
     data = prepare(loaded.X, loaded.y, how)
     problem = start.problem_of(data, chosen)

@@ -230,7 +230,7 @@ def test_folds(cli: Cli, tmp_path: Path) -> None:
 
 def test_folds_refuse_what_they_have_no_use_for(cli: Cli, tmp_path: Path) -> None:
     for more in (("--save", tmp_path / "m"), ("--trace", tmp_path / "t"), ("--test", IRIS),
-                 ("--reference", "always")):  # fmt: skip
+                 ("--reference", "always"), ("--init", tmp_path / "m")):  # fmt: skip
         ran = cli("fit", IRIS, "--cross-validate", 3, *more)
         assert ran.code == 2
         assert f"{more[0]} is for a single fit" in ran.err

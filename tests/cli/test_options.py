@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 import inspect
+import os
 import re
+import shlex
+import shutil
 import subprocess
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import asdict, dataclass, replace
+from pathlib import Path
 from typing import Any, Literal
 
 import numpy as np
@@ -15,8 +19,8 @@ import pytest
 import typer
 from typer.main import get_command
 
-from dadapt_cli import DAdaptClassifier, algorithms, docs
-from dadapt_cli.cli import paper
+from dadapt_cli import DAdaptClassifier, algorithms
+from dadapt_cli.cli import docs, paper
 from dadapt_cli.cli._options import Command, deferred
 from dadapt_cli.cli._reading import Reading
 from dadapt_cli.cli.fit import Wanted
@@ -98,9 +102,14 @@ def test_a_rule_that_no_option_has_is_an_error() -> None:
         declared(Wrong)
 
 
-def test_the_page_is_fresh() -> None:
-    made = docs.page(Options, Wanted, Reading)
-    assert docs.PAGE.read_text(encoding="utf-8") == made, "run python -m dadapt_cli.docs"
+HINT = "run python -m dadapt_cli.cli.docs"
+
+
+@pytest.mark.parametrize("path", docs.pages(), ids=lambda path: path.name)
+def test_the_pages_are_fresh(path: Path) -> None:
+    assert path.read_text(encoding="utf-8") == docs.pages()[path], (
+        "run python -m dadapt_cli.cli.docs"
+    )
 
 
 def test_defaults_travel() -> None:
@@ -115,7 +124,6 @@ def test_defaults_travel() -> None:
     assert other == {
         "algo": "orth",
         "inner": "newton",
-        "l2": "1/n",
         "lbfgs_pairs": 10,
         "reference": "none",
         "tol": 1e-8,
@@ -166,8 +174,14 @@ WRONG: list[tuple[dict[str, Any], str]] = [
         {"algo": "adam", "betas": (0.9,)},
         "--betas '(0.9,)'; give two numbers in [0, 1) as 0.9,0.999",
     ),
-    ({"algo": "adam", "schedule": "x"}, "--schedule 'x'; choose from paper, constant"),
-    ({"algo": "adam", "average": "x"}, "--average 'x'; choose from none, uniform, weighted"),
+    (
+        {"algo": "adam", "schedule": "x"},
+        "--schedule 'x'; choose from paper, constant, none, linear, cosine",
+    ),
+    (
+        {"algo": "adam", "average": "x"},
+        "--average 'x'; choose from none, uniform, weighted, poly8, schedule-free",
+    ),
     ({"algo": "adam-plain"}, "--algo adam-plain needs --lr, a learning rate"),
     ({"algo": "adam-plain", "lr": 0.0}, "--lr '0.0'; give a number above 0"),
     ({"checkpoint_every": -1.0}, "--checkpoint-every '-1.0'; give a number of at least 0"),
@@ -216,7 +230,7 @@ def test_words_that_stand_elsewhere_are_the_declared_ones() -> None:
 def test_what_a_resumed_run_may_change() -> None:
     assert set(BUDGETS) == {
         *("iterations", "epochs", "tol", "time_limit", "every", "threads"),
-        *("stop_when_proven", "certificate"),
+        *("stop_when_proven", "certificate", "memory_limit"),
     }
     assert set(OWN) == {"checkpoint", "resume", "restart", "checkpoint_every"}
 
@@ -229,7 +243,12 @@ def test_help_has_a_section_a_group(
         monkeypatch.setenv(name, value)
     out = cli("fit", "-h").out
     titles = ["Data", "Objective", "Algorithm", "Budget", "Output", "Durability", "Reading"]
-    assert re.findall(r"^(\w+):$", out, re.MULTILINE) == ["Arguments", *titles, "Options"]
+    assert re.findall(r"^(\w+):$", out, re.MULTILINE) == [
+        "Arguments",
+        *titles,
+        "Options",
+        "Examples",
+    ]
     assert max(map(len, out.splitlines())) <= 80
     assert "\x1b" not in out
     assert "…" not in out
@@ -264,3 +283,38 @@ def test_declarations_need_no_numpy(module: str) -> None:
         f"import sys, {module}; sys.exit('numpy' in sys.modules or 'rich.console' in sys.modules)"
     )
     assert subprocess.run([sys.executable, "-c", code]).returncode == 0
+
+
+@pytest.mark.skipif(shutil.which("man") is None, reason="there is no man")
+def test_man_shows_the_page() -> None:
+    shown = subprocess.run(
+        ["man", "-l", docs.FOLDER / "dadapt.1"],
+        env={**os.environ, "MANWIDTH": "80", "PAGER": "cat", "MAN_KEEP_FORMATTING": ""},
+        capture_output=True,
+        check=True,
+        text=True,
+    )
+    assert not shown.stderr
+    assert "DADAPT FIT" in shown.stdout
+    assert max(map(len, shown.stdout.splitlines())) <= 80
+
+
+def test_every_command_has_two_examples_that_it_takes() -> None:
+    """Parsed, not run; and no line wraps at 80 columns."""
+    from dadapt_cli.cli import app
+
+    for path, command in leaves(get_command(app), ()):
+        assert len(command.examples) >= 2 or path == ("algorithms",), path
+        for line in command.examples:
+            words = shlex.split(line.partition(" > ")[0])
+            assert tuple(words[: len(path) + 1]) == ("dadapt", *path)
+            assert len(line) <= 70  # in man too
+            assert callable(app(words[1:], prog_name="dadapt", standalone_mode=False))
+
+
+def leaves(command: Any, path: tuple[str, ...]) -> Iterator[tuple[tuple[str, ...], Any]]:
+    """The commands that do something, with their names."""
+    if not (subs := getattr(command, "commands", {})):
+        yield path, command
+    for name, sub in subs.items():
+        yield from leaves(sub, (*path, name))

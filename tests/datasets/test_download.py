@@ -257,10 +257,11 @@ def test_mirrors_that_are_not_trusted(
 
 
 def test_addresses(monkeypatch: pytest.MonkeyPatch) -> None:
-    site = "https://www.csie.ntu.edu.tw/~cjlin/libsvmtools/datasets/multiclass/"
+    site = "https://www.csie.ntu.edu.tw/~cjlin/libsvmtools/datasets"
     monkeypatch.delenv("DADAPT_MIRROR", raising=False)
-    assert download.address(named("usps")) == f"{site}usps.bz2"
-    assert download.address(named("smallnorb.t")) == f"{site}smallNORB.t.xz"
+    assert download.address(named("usps")) == f"{site}/multiclass/usps.bz2"
+    assert download.address(named("smallnorb.t")) == f"{site}/multiclass/smallNORB.t.xz"
+    assert download.address(named("a9a.t")) == f"{site}/binary/a9a.t"
     monkeypatch.setenv("DADAPT_MIRROR", "https://mirror.example/data")
     assert download.address(named("dna")) == "https://mirror.example/data/dna.scale"
 

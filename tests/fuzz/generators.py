@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import io
 import json
 import random
@@ -176,6 +177,30 @@ def checkpoint_body(body: bytes, rng: random.Random) -> bytes:
     return npz({"meta": np.frombuffer(dumped(meta), np.uint8), **arrays}, rng)
 
 
+def nudged(text: str, rng: random.Random) -> str:
+    """A hex number or numbers in base64, of the same form but a little or very different."""
+    if "0x" in text:
+        return (float.fromhex(text) * rng.choice((1 + 1e-15, 1 - 1e-9, 1.1, -1.0, 1e300))).hex()
+    values = np.frombuffer(base64.b64decode(text), "<f8").copy()
+    values[rng.randrange(values.size)] *= rng.choice((1 + 1e-15, 1 - 1e-6, 2, -1, 1e-300, 1e200))
+    return base64.b64encode(values.tobytes()).decode()
+
+
+def proof(good: dict[str, Any], rng: random.Random) -> dict[str, Any]:
+    """A proof with some of its numbers moved, of its claims repeated, or anything spoiled."""
+    document = json.loads(json.dumps(good))
+    for _ in range(rng.choice((1, 1, 2, 4))):
+        table = rng.choice((document["objective"], document["witness"], *document["claims"]))
+        names = [name for name, value in table.items() if isinstance(value, str)
+                 and name not in ("kind", "loss") and value != "unit"]  # fmt: skip
+        if names:
+            name = rng.choice(names)
+            table[name] = nudged(table[name], rng)
+    if rng.random() < 0.2:
+        document["claims"] += rng.choices(document["claims"], k=3)
+    return spoiled(document, rng) if rng.random() < 0.4 else document
+
+
 TOKENS = (
     "1", "-1", "+1", "0", "2", "1.5", "nan", "1e300", "1:1", "2:-0.5", "3:1e-300", "0:1", "-1:2",
     "1:nan", "7:inf", "1:1e400", "2147483648:1", "2147483647:1", "9" * 30 + ":1", "1:", ":1",
@@ -222,8 +247,8 @@ def options(rng: random.Random, algorithm: Any) -> list[str]:
     if algorithm.minibatch:
         some += ["--epochs", str(rng.randrange(1, 5))]
         some += sometimes(0.5, "--batch-size", rng.choice((1, 3, 16, 999)))
-        some += sometimes(0.3, "--average", rng.choice(("none", "uniform", "weighted")))
-        some += sometimes(0.3, "--schedule", rng.choice(("paper", "constant")))
+        some += sometimes(0.3, "--average", rng.choice(algorithm.averaging))
+        some += sometimes(0.3, "--schedule", rng.choice(("paper", "constant", "none", "linear")))
         some += sometimes(0.3, "--momentum", rng.choice((0, 0.9)))
         if "lr" in algorithm.settings:
             some += ["--lr", rng.choice(("0.1", "1", "1e-9", "1e9"))]

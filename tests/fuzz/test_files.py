@@ -19,10 +19,12 @@ from typing import Any
 import pytest
 
 from dadapt_cli import model as models
+from dadapt_cli.certificate import check
 from dadapt_cli.checkpoint import file as checkpoint
 from dadapt_cli.datasets import named
 from dadapt_cli.errors import DataError, InputOutputError
 from dadapt_cli.model import npz
+from dadapt_cli.paper.protocol import Protocol
 from dadapt_cli.regress import baseline, cases, gate
 from dadapt_cli.render.regress import FORMATS
 from dadapt_cli.system import archive, envelope
@@ -255,6 +257,101 @@ def test_cache_entries(tmp_path: Path, folder: Path, cli: Cli, monkeypatch: Any)
         assert found["f_star"] - found["gap"] <= right["f_star"]
         assert abs(found["D"] - right["D"]) <= found["D_error"] + right["D_error"]
     shutil.rmtree(cache)
+
+
+PROVEN = (
+    ("--l2", "1/n"),
+    ("--l2", "1/n", "--intercept"),
+    ("--l2", 0.1, "--scale", "unit"),
+    ("--l2", "1/n", "--positive", 2, "--scale", "minmax", "--metric", "diagonal"),
+)
+
+
+def truths(proof: dict[str, Any], path: Path) -> dict[str, tuple[float, float]]:
+    """What the numbers of a sound proof are known to lie in."""
+    rows = check.judge(proof, check.read_text(str(path)))
+    assert {row["verdict"] for row in rows} == {"proven"}
+    return {row["kind"]: row["enclosed"] for row in rows}
+
+
+def test_proofs(tmp_path: Path, folder: Path, cli: Cli, capfd: Any) -> None:
+    """Also: what is called proven is true, and the checker that stands alone says the same."""
+    good = []
+    for more in PROVEN:
+        made = tmp_path / "good.json"
+        ran = cli("fit", IRIS, "-a", "dual-avg", "-n", 5, *more, "--certificate", made)
+        assert ran.code == 0, ran
+        proof = json.loads(made.read_bytes())
+        good.append((proof, truths(proof, IRIS)))
+    codes = set()
+    for case, rng in seeds("proof"):
+        proof, known = rng.choice(good)
+        document = generators.proof(proof, rng)
+        content = generators.dumped(document)
+        if rng.random() < 0.1:
+            content = generators.cut_or_flipped(content, rng)
+        (folder / "p.json").write_bytes(content)
+        argv = [str(folder / "p.json"), str(IRIS)]
+        with watched(folder):
+            ran = cli("verify", *argv, "-f", "json")
+        sound(ran, case)
+        assert ran.code in (0, 1, 3), (case, ran)
+        codes.add(ran.code)
+        assert check.main(argv) == ran.code, case
+        assert not ODD.search("".join(capfd.readouterr())), case
+        try:
+            read = json.loads(content)
+            same = all(read[part] == proof[part] for part in ("objective", "data"))
+            same &= all(read["witness"][part] == proof["witness"][part] for part in
+                        ("x0", "metric"))  # fmt: skip
+        except (ValueError, RecursionError, LookupError, TypeError):
+            same = False
+        for row in json.loads(ran.out)["claims"] if same and ran.out else ():
+            if row["verdict"] == "proven" and row["kind"] in ("f_star", "D", "D_inf"):
+                low, high = known[row["kind"]]
+                assert row["claimed"][0] <= high, (case, row)
+                assert row["claimed"][1] >= low, (case, row)
+            if row["verdict"] == "proven" and row["kind"] == "d":
+                assert row["claimed"][0] <= known["D"][1], (case, row)
+    assert codes == {0, 1, 3}
+
+
+@pytest.mark.parametrize("experiment", ["figure2", "figure7"])
+def test_results_of_experiments(
+    experiment: str, folder: Path, cli: Cli, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    out = folder / "out"
+    grid = ("--grid", "0.1,1,10") if experiment == "figure2" else ("--d0", "1e-6,1")
+    command = ("paper", experiment, "iris", "--seeds", 2, "--epochs", 2, *grid, "--out", out, "-q")
+    assert cli(*command).code == 0
+    (path,) = out.glob("*.json")
+    good = json.loads(path.read_bytes())
+    monkeypatch.setattr("dadapt_cli.render.paper.can_draw", lambda: False)
+    # Computed anew, a result is the same again: each run of the experiment is made once.
+    real, runs = Protocol.run, dict[str, Any]()
+
+    def run(self: Protocol, samples: Any, algo: str, *args: Any, **options: Any) -> Any:
+        if algo not in runs:
+            runs[algo] = real(self, samples, algo, *args, **options)
+        return runs[algo]
+
+    monkeypatch.setattr(Protocol, "run", run)
+    for case, rng in seeds(experiment):
+        content = generators.dumped(generators.spoiled(good, rng))
+        if rng.random() < 0.1:
+            content = generators.cut_or_flipped(content, rng)
+        path.write_bytes(content)
+        form = rng.choice(("table", "json"))
+        with watched(folder, *(made.name for made in out.iterdir())):
+            ran = cli(*command, "-f", form)
+        sound(ran, case)
+        assert ran.code == 0, (case, ran)
+        if form == "json":
+            (record,) = json.loads(ran.out)
+            for name in ("problem", "title", "algorithm", "seeds", "epochs"):
+                assert record[name] == good["result"]["record"][name], case
+        # Used as it is, or made anew: what is there now is a result of this command.
+        assert set(json.loads(path.read_bytes())) == {"key", "result"}
 
 
 def test_libsvm_text(folder: Path, cli: Cli) -> None:

@@ -51,6 +51,7 @@ def test_loss_and_gradient(
         monkeypatch.setattr(margins, "SCORES", 8 * n_classes)
         monkeypatch.setattr(margins, "GRADIENTS", 0)
         monkeypatch.setattr(margins, "THREADS_FROM", 0)
+        monkeypatch.setattr(margins, "BLOCK", 1)
     problem, rng = problem_of(n_classes, kind), np.random.default_rng(1)
     x, d = (size * rng.normal(size=problem.shape) for _ in range(2))
     m = Margins(problem)

@@ -134,6 +134,34 @@ def test_out_writes_files_and_takes_them_up_again(
     assert {"figure7.png", "figure7-iris.scale.csv"} <= {path.name for path in out.iterdir()}
 
 
+@pytest.mark.parametrize(
+    ("place", "value", "used"),
+    [(("record", "dadapt_adam", "d_std"), None, True),
+     (("record", "dadapt_adam", "log_loss"), None, True),
+     (("record", "dadapt_adam", "accuracy"), 101.0, False),
+     (("record", "grid", 0, "lr"), 0.5, False), (("record", "title"), "\x1b[31m", False),
+     (("curves", "adam", "accuracy"), [50.0], False), (("curves", "adam", "se", 0), "1", False),
+     (("curves", "adam", "more"), 1, False), (("measured",), None, False)],
+)  # fmt: skip
+def test_a_result_of_other_types_is_computed_anew(
+    place: tuple[Any, ...], value: Any, used: bool, cli: Any, tmp_path: Path
+) -> None:
+    command = ("paper", "figure2", "iris", *QUICK, "--grid", "0.1,1,10", "--out", tmp_path)
+    first = cli(*command)
+    path = tmp_path / "figure2-iris.scale.json"
+    good = path.read_bytes()
+    document = json.loads(good)
+    at = document["result"]
+    for name in place[:-1]:
+        at = at[name]
+    at[place[-1]] = value
+    path.write_text(json.dumps(document))
+    again = cli(*command)
+    assert (again.code, again.err) == (0, first.err)
+    assert (path.read_bytes() != good) == used
+    assert (again.out != first.out) == used
+
+
 def test_without_matplotlib_the_files_are_written(
     cli: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -265,3 +293,42 @@ def test_paper_accuracy(name: str, cli: Any) -> None:
     (record,) = json.loads(ran.out)
     assert record["epochs"] == 100
     assert abs(record["difference"]) <= max(0.3, 3 * record["dadapt_adam"]["se"])
+
+
+def test_another_schedule_and_average(cli: Any) -> None:
+    def run(*more: Any) -> Any:
+        return cli("paper", "figure2", "iris", *QUICK, "--grid", "0.1,1", *more)
+
+    found = {}
+    free_at_half = ("--average", "schedule-free", "--beta", "0.5")
+    for more in ((), ("--schedule", "linear"), free_at_half[:2], free_at_half,
+                 ("--average", "poly8")):  # fmt: skip
+        (record,) = json.loads(run(*more, "-f", "json").out)
+        found[more] = record["dadapt_adam"]["log_loss"], record["adam"]["log_loss"]
+        free = "schedule-free" in more
+        assert record["schedule"] == (
+            "constant" if free else "linear" if "linear" in more else "paper"
+        )
+    assert len({own for own, _ in found.values()}) == len(found)
+    assert len({adam for _, adam in found.values()}) == 1, "Adam keeps the paper's steps"
+    table = run("--average", "schedule-free", "--schedule", "none").out
+    assert "D-Adapt Adam: --average schedule-free, --schedule constant; Adam: the paper's." in table
+    assert "--average" not in run().out
+
+
+@pytest.mark.parametrize(
+    "options",
+    [
+        ("--average", "schedule-free", "--schedule", "paper"),
+        ("--average", "schedule-free", "--beta", "2"),
+        ("--average", "anytime"),
+        ("--beta", "0.5"),
+        ("--schedule", "warm"),
+        ("-a", "cocob", "--schedule", "linear"),
+        ("-a", "cocob", "--average", "schedule-free"),
+    ],
+)
+def test_schedules_and_averages_that_cannot_be_used(cli: Any, options: tuple[str, ...]) -> None:
+    ran = cli("paper", "figure2", "iris", *QUICK, *options)
+    assert ran.code == 2
+    assert ran.err.count("\n") == 1

@@ -89,7 +89,7 @@ def test_replica_is_what_fit_does() -> None:
     problem = load_problem(DATA / "iris.scale", bias=True)
     curves = sweep(Samples.of(problem), find("adam"), Sweep((2,), "d0", (1e-6,)))
     X, y = read_libsvm(DATA / "iris.scale")
-    trace = fit(X, y, algo="adam", seed=2, bias=True, every=1, reference="none").trace
+    trace = fit(X, y, algo="adam", l2=0, seed=2, bias=True, every=1, reference="none").trace
     np.testing.assert_allclose(curves.d[:, 0, 0], [row["d"] for row in trace[1:]], rtol=TOLERANCE)
     losses = [row["f_last"] for row in trace[1:]]
     np.testing.assert_allclose(curves.log_loss[:, 0, 0], losses, rtol=1e-9)

@@ -220,7 +220,7 @@ def test_intercept_is_not_penalised() -> None:
 
 def test_intercept_without_l2_is_the_bias() -> None:
     X, y, _ = data(3)
-    one, other = (fit(X, y, iterations=20, **{key: True}) for key in ("intercept", "bias"))
+    one, other = (fit(X, y, l2=0, iterations=20, **{key: True}) for key in ("intercept", "bias"))
     assert np.array_equal(one.w, other.w)
     assert one.reference["f_star"] == other.reference["f_star"]
     assert one.start["objective"]["intercept"] is True
@@ -273,7 +273,7 @@ def test_minibatch_algorithms_start_there_too(name: str) -> None:
     X, y = read_libsvm(DATA / "vehicle.scale")
     start = np.random.default_rng(0).normal(size=(18, 4))
     lr = {"lr": 0.1} if "lr" in find(name).INFO.settings else {}
-    result = fit(X, y, init=start, algo=name, epochs=3, reference="none", **lr)
+    result = fit(X, y, init=start, algo=name, l2=0, epochs=3, reference="none", **lr)
     problem = Problem(X, encode(y))
     assert result.trace[0]["f_last"] == problem.value_and_gradient(start).f
     assert result.trace[-1]["f_last"] != result.trace[0]["f_last"]

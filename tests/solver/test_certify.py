@@ -87,7 +87,7 @@ def test_a_fit_stops_once_enough_labels_are_proven(capsys: pytest.CaptureFixture
     for wrong, said in (
         (["--stop-when-proven", "1.5", "--l2", "1"], "at most 1"),
         (["--stop-when-proven", "0", "--l2", "1"], "above 0"),
-        (["--stop-when-proven", "0.5"], "--l2 1/n"),
+        (["--stop-when-proven", "0.5", "--l2", "0"], "--l2 0"),
     ):
         assert run(["fit", VEHICLE, *wrong]) == 2
         assert said in capsys.readouterr().err

@@ -36,7 +36,8 @@ def test_records_are_those_of_the_interface() -> None:
     start = result.start
     assert list(start["data"]) == DATA_KEYS
     assert start["objective"] == {
-        "loss": "softmax", "l2": 1 / 846, "bias": False, "intercept": False, "weighted": False
+        "loss": "softmax", "l2": 1 / 846, "l2_rule": "1/n", "bias": False, "intercept": False,
+        "weighted": False,
     }  # fmt: skip
     assert [row["k"] for row in result.trace] == [0, 1, 2, 5, 7]
     assert result.trace[0]["d_hat"] is None
@@ -61,7 +62,9 @@ def test_row_k_describes_the_point_after_k_steps() -> None:
 
 def test_f_average_is_f_at_the_average() -> None:
     X, y = vehicle()
-    result = fit(X, y, iterations=40, every=40, reference="none", gradient_bound="lipschitz")
+    result = fit(
+        X, y, l2=0.0, iterations=40, every=40, reference="none", gradient_bound="lipschitz"
+    )
     problem = Problem(X, encode(y))
     # With Theorem 2's step the ratio falls to the end here, so its iterate is the last average.
     assert result.end["theorem2_k"] == 39
@@ -86,8 +89,8 @@ def test_tolerance_is_on_the_certified_gap() -> None:
     without = fit(*vehicle(), l2="1/n", tol=1e-3, iterations=10_000, reference="none")
     assert without.status == "tolerance"
     assert without.end["grad_norm"] ** 2 / (2 / 846) <= 1e-3
-    assert fit(*vehicle(), tol=1e-9, iterations=3).status == "iterations"
-    assert fit(*vehicle(), tol=1.2, iterations=3, reference=0.3).status == "tolerance"
+    assert fit(*vehicle(), l2=0.0, tol=1e-9, iterations=3).status == "iterations"
+    assert fit(*vehicle(), l2=0.0, tol=1.2, iterations=3, reference=0.3).status == "tolerance"
 
 
 def test_time_limit() -> None:
@@ -146,12 +149,12 @@ def test_a_signal_ends_the_run_after_its_iteration() -> None:
 def test_diagnosis_speaks_of_what_the_numbers_show() -> None:
     X, y = vehicle()
     assert any("exceeds D" in s for s in fit(X, y, d0=1e3, l2="1/n", iterations=3).end["diagnosis"])
-    slow = fit([[1.0], [-1.0]], [1, 0], iterations=12, reference="none").end["diagnosis"]
+    slow = fit([[1.0], [-1.0]], [1, 0], l2=0.0, iterations=12, reference="none").end["diagnosis"]
     assert any("since the start" in s for s in slow)
     assert any("not asked for" in s for s in slow)
     separable = read("wine.scale")
-    assert any("separable" in s for s in fit(*separable, iterations=3).end["diagnosis"])
-    wrong = fit(X, y, reference=1.3, iterations=50).end["diagnosis"]
+    assert any("separable" in s for s in fit(*separable, l2=0.0, iterations=3).end["diagnosis"])
+    wrong = fit(X, y, l2=0.0, reference=1.3, iterations=50).end["diagnosis"]
     assert any("given f*" in s for s in wrong)
     near = fit(*read("iris.scale"), l2=0.1, iterations=3000).end["diagnosis"]
     assert any("d_hat < d is normal" in s for s in near)
@@ -226,22 +229,27 @@ def test_every_budget_reports_row_zero() -> None:
     assert [k for k in range(7) if Budget(60, every=3).reports(k)] == [0, 3, 6]
 
 
-SLOW = {"dada", "dog", "prodigy-gd", "schedule-free"}
-FULL_BATCH = [
-    name
+LOOSE = {("dada", "wine.scale"): 1e-2, ("schedule-free", "wdbc.scale.xz"): 0.1}
+"""Tolerances of those that come no nearer in 3000 steps."""
+
+CERTIFIED = [
+    (name, path)
     for name, module in table().items()
-    if not (module.INFO.minibatch or "f_star" in module.INFO.wants or name in SLOW)
+    for path in ("wine.scale", "wdbc.scale.xz")
+    if not module.INFO.minibatch
+    # its points jump to and fro there: the least f is near f*, and no point's gradient is small
+    and (name, path) != ("dada", "wdbc.scale.xz")
 ]
 
 
-@pytest.mark.parametrize("algo", FULL_BATCH)
-@pytest.mark.parametrize("path", ["wine.scale", "wdbc.scale.xz"])
+@pytest.mark.parametrize(("algo", "path"), CERTIFIED)
 def test_a_tolerance_is_certified_with_an_intercept(algo: str, path: str) -> None:
     """Without a reference, by the dual point; the reference only judges it, to its own gap."""
     X, y = read(path)
     options = {"l2": "1/n", "intercept": True, "iterations": 3000}
-    tol = 1e-2 if find(algo).INFO.averages else 1e-8
-    result = fit(X, y, algo=algo, tol=tol, reference="none", **options)
+    tol = LOOSE.get((algo, path), 1e-2 if find(algo).INFO.averages else 1e-8)
+    unknown = "auto" if "f_star" in find(algo).INFO.wants else "none"
+    result = fit(X, y, algo=algo, tol=tol, reference=unknown, **options)
     assert result.status == "tolerance"
     known = fit(X, y, algo="orth", **options).reference
     assert result.end["f_best"] - known["f_star"] + known["gap"] <= tol

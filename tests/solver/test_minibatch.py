@@ -31,7 +31,7 @@ WDBC = DATA / "wdbc.scale.xz"
 
 def fitted(path: Any = IRIS, **options: Any) -> stages.FitResult:
     X, y = read_libsvm(path)
-    return fit(X, y, **{"algo": "adam", "reference": "none", "every": 1, **options})
+    return fit(X, y, **{"algo": "adam", "l2": 0.0, "reference": "none", "every": 1, **options})
 
 
 def test_schedule_drops_when_the_epoch_reaches_60_80_95() -> None:
@@ -76,7 +76,7 @@ def test_sparse_batches_equal_dense_ones(monkeypatch: pytest.MonkeyPatch) -> Non
     runs = []
     for widest in (minibatches.WIDEST_BATCH_BYTES, 0):
         monkeypatch.setattr(minibatches, "WIDEST_BATCH_BYTES", widest)
-        runs.append(fit(X, y, algo="adam", epochs=3, reference="none").w)
+        runs.append(fit(X, y, algo="adam", l2=0.0, epochs=3, reference="none").w)
     np.testing.assert_allclose(runs[0], runs[1], rtol=1e-9, atol=1e-12)
 
 
@@ -145,7 +145,9 @@ def test_average_is_of_the_iterates_before_each_step(average: str) -> None:
 def notes_of(**options: Any) -> list[str]:
     X, y = read_libsvm(IRIS)
     notes: list[str] = []
-    chosen = stages.Options(**{"algo": "adam", "reference": "none", "epochs": 2, **options})
+    chosen = stages.Options(
+        **{"algo": "adam", "l2": 0.0, "reference": "none", "epochs": 2, **options}
+    )
     stages.fit_source(Samples(X, y), chosen, Monitor(note=notes.append))
     return [note for note in notes if "converge" in note]
 
@@ -189,7 +191,7 @@ def test_signal_stops_within_an_epoch() -> None:
 
     X, y = read_libsvm(IRIS)
     monitor = Monitor(interrupts=Caught())  # type: ignore[arg-type]
-    options = stages.Options(algo="adam", reference="none")
+    options = stages.Options(algo="adam", l2=0.0, reference="none")
     result = stages.fit_source(Samples(X, y), options, monitor)
     assert result.status == "interrupted"
     assert 0 < result.end["k"] < 10

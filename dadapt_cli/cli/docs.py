@@ -1,4 +1,8 @@
-"""Pages and the JSON Schema, from the declarations: ``python -m dadapt_cli.docs`` writes them."""
+"""The pages that declarations make: ``python -m dadapt_cli.cli.docs`` writes them.
+
+options.md has the options of ``fit``, commands.md the help of every command, dadapt.1 is the page
+for man, records.md and records.schema.json have the keys of every record.
+"""
 
 from __future__ import annotations
 
@@ -9,6 +13,10 @@ from itertools import groupby
 from pathlib import Path
 from typing import Any
 
+from typer.main import get_command
+
+from dadapt_cli import __version__
+from dadapt_cli.cli import app
 from dadapt_cli.cli._reading import Reading
 from dadapt_cli.cli.fit import Wanted
 from dadapt_cli.render import fields, schema
@@ -16,13 +24,11 @@ from dadapt_cli.solver.checks import Range
 from dadapt_cli.solver.declared import FULL_BATCH, MINIBATCH, Declared, declared
 from dadapt_cli.solver.options import Options
 
-PAGE = Path(__file__).parent.parent / "docs" / "options.md"
-RECORDS = PAGE.with_name("records.md")
-SCHEMA = Path(schema.__file__).with_name(schema.FILE)
+FOLDER = Path(__file__).parent.parent.parent / "docs"
 
 HEAD = """# Options of `dadapt fit`
 
-Made by `python -m dadapt_cli.docs`; do not edit. In the library an option has underscores:
+Made by `python -m dadapt_cli.cli.docs`; do not edit. In the library an option has underscores:
 `dadapt.fit(X, y, lbfgs_pairs=10)`. One that the algorithm does not take is refused, not ignored;
 where the last column says *some*, `dadapt algorithms` names them.
 """
@@ -77,9 +83,48 @@ def _plain(text: str) -> str:
     return re.sub(r"([|*<_])", r"\\\1", text)
 
 
+def helps(width: int) -> Iterator[tuple[str, str]]:
+    """Every command, and what its ``-h`` prints at that many columns."""
+    yield from _helps(get_command(app), "dadapt", None, terminal_width=width)
+
+
+def _helps(command: Any, name: str, parent: Any, **settings: Any) -> Iterator[tuple[str, str]]:
+    settings = {**command.context_settings, **settings}
+    context = command.context_class(command, info_name=name, parent=parent, **settings)
+    yield context.command_path, command.get_help(context)
+    for own, sub in getattr(command, "commands", {}).items():
+        yield from _helps(sub, own, context)
+
+
+def commands() -> str:
+    """The help of every command, in Markdown."""
+    parts = [f"## {name}\n\n```text\n{text}\n```\n" for name, text in helps(80)]
+    return "\n".join(
+        ["# Commands\n\nMade by `python -m dadapt_cli.cli.docs`; do not edit.\n", *parts]
+    )
+
+
+def manual() -> str:
+    """The page for man: the help of every command as it is, in roff."""
+    lines = [
+        f'.TH DADAPT 1 "" "dadapt {__version__}"',
+        ".SH NAME",
+        "dadapt \\- convex solver without a learning rate, with certificates",
+    ]
+    for name, text in helps(72):  # man indents
+        lines += [f".SH {name.upper()}", ".nf", *map(_roff, text.splitlines()), ".fi"]
+    return "\n".join(lines) + "\n"
+
+
+def _roff(line: str) -> str:
+    """A line of text that roff leaves as it is."""
+    line = line.replace("\\", "\\e").replace("-", "\\-")
+    return f"\\&{line}" if line.startswith((".", "'")) else line
+
+
 RECORDS_HEAD = """# Records
 
-Made by `python -m dadapt_cli.docs`; do not edit. What the commands print for machines, key by key.
+Made by `python -m dadapt_cli.cli.docs`; do not edit. What the commands print for machines.
 The same as JSON Schema (2020-12) comes with the package:
 
 ```sh
@@ -131,11 +176,21 @@ def _json_type(one: Declared) -> Any:
     return "|".join([*(found or ["string"]), "null"])
 
 
+def pages() -> dict[Path, str]:
+    """Every page, by its file."""
+    return {
+        FOLDER / "options.md": page(Options, Wanted, Reading),
+        FOLDER / "commands.md": commands(),
+        FOLDER / "dadapt.1": manual(),
+        FOLDER / "records.md": records_page(),
+        Path(schema.__file__).with_name(schema.FILE): records_schema(),
+    }
+
+
 def main() -> None:
-    """Write the pages, and the schema into the package."""
-    PAGE.write_text(page(Options, Wanted, Reading), encoding="utf-8")
-    RECORDS.write_text(records_page(), encoding="utf-8")
-    SCHEMA.write_text(records_schema(), encoding="utf-8")
+    """Write the pages."""
+    for path, text in pages().items():
+        path.write_text(text, encoding="utf-8")
 
 
 if __name__ == "__main__":

@@ -1,0 +1,110 @@
+"""``dadapt pack``."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import partial
+from typing import Annotated, Any, Literal
+
+import typer
+
+from dadapt_cli.cli._options import Quiet
+from dadapt_cli.cli._reading import Reading, require_input
+from dadapt_cli.errors import ExitCode, UsageError
+from dadapt_cli.solver.declared import declared, option, same
+
+NAME = "pack"
+
+LEAF = 2**22
+"""The default of :mod:`dadapt_cli.packed.format`, repeated so that --help need not import NumPy."""
+
+_packing = partial(option, group="Packing")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Wanted:
+    """How a text is packed."""
+
+    dtype: Literal["float64", "float32"] = _packing("float64", "Of the values.")
+    leaf: int = _packing(
+        LEAF, "Entries from which a leaf is closed: of memory and of sums.", at_least=1,
+        at_most=2**30, metavar="N",
+    )  # fmt: skip
+    resume: bool = _packing(False, "Go on with a pack that did not end.", "--resume")
+    restart: bool = _packing(False, "Remove what FOLDER holds of a pack.", "--restart")
+    zero_based: bool = same(Reading, "zero_based")
+    features: int | None = same(Reading, "features")
+    lenient: bool = same(Reading, "lenient")
+    max_bytes: int = same(Reading, "max_bytes")
+    max_ratio: float = same(Reading, "max_ratio")
+
+
+def main(
+    data: Annotated[
+        str, typer.Argument(metavar="DATA", help="A LIBSVM file, - for stdin, or a problem's name.")
+    ],
+    folder: Annotated[str, typer.Argument(metavar="FOLDER", help="A new folder.")],
+    wanted: Wanted,
+    quiet: Quiet = False,
+) -> int:
+    """Pack LIBSVM text into a folder that fits are made of in bounded memory.
+
+    The text is read once. A pack that was killed goes on with --resume.
+
+    Examples
+    --------
+    dadapt pack criteo.svm.gz criteo
+    dadapt pack criteo.svm.gz criteo --resume
+    """
+    for name in ("dtype", "leaf"):
+        declared(Wanted)[name].check(getattr(wanted, name))
+    if wanted.resume and wanted.restart:
+        raise UsageError("--resume goes on and --restart begins anew; leave one out")
+    reading = Reading(max_bytes=wanted.max_bytes, max_ratio=wanted.max_ratio)
+    reading.arguments()
+    found = require_input(data)
+
+    from dadapt_cli.cli._messages import log_lines, say
+    from dadapt_cli.packed.pack import Packing, pack
+    from dadapt_cli.render.bar import Bar
+    from dadapt_cli.system.signals import Interrupts
+
+    log_lines(quiet=quiet)
+    how = Packing(
+        dtype=wanted.dtype, leaf=wanted.leaf, features=wanted.features,
+        zero_based=wanted.zero_based, lenient=wanted.lenient,
+    )  # fmt: skip
+    with Interrupts(), Bar(f"packing {found.path}", quiet=quiet) as bar:
+        packed = pack(
+            found.path,
+            folder,
+            how,
+            resume=wanted.resume,
+            restart=wanted.restart,
+            limits=(wanted.max_bytes, wanted.max_ratio),
+            progress=bar,
+        )
+    if found.dataset is not None:
+        from dadapt_cli.datasets import verify
+
+        sizes = (*packed.shape, len(packed.classes))
+        verify(found.dataset, found.path, packed.about["text"]["sha256"], sizes)
+    if not quiet:
+        for line in (*packed.notes, *_advice(packed)):
+            say(f"{found.path}: {line}")
+    typer.echo(
+        f"{folder}: {packed.shape[0]} samples, {packed.shape[1]} features, {packed.nnz} nonzeros, "
+        f"{len(packed.classes)} labels, {len(packed.leaves)} leaves; sha256 {packed.sha256}"
+    )
+    return ExitCode.OK
+
+
+def _advice(packed: Any) -> list[str]:
+    """What costs time: each leaf makes a gradient of its own."""
+    weights = packed.shape[1] * (1 if len(packed.classes) < 3 else len(packed.classes))
+    if len(packed.leaves) == 1 or weights <= packed.about["leaf"] // 4:
+        return []
+    return [
+        f"a gradient has {weights} numbers, a leaf only {packed.about['leaf']} entries: "
+        f"--leaf {min(4 * weights, 2**30)} makes fits faster, for more memory"
+    ]

@@ -1,0 +1,1 @@
+"""Who computes the sums over samples: one class each, with ask(operation, argument)."""

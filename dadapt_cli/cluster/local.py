@@ -1,0 +1,22 @@
+"""One process that has all leaves."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from dadapt_cli.packed.folder import Data
+from dadapt_cli.packed.share import Settings, Share
+from dadapt_cli.packed.tree import Node
+
+
+class Local:
+    """Asks a share that has all leaves."""
+
+    workers = 1
+
+    def __init__(self, data: Data, settings: Settings) -> None:
+        self.share = Share(data, range(len(data.leaves)), settings)
+
+    def ask(self, operation: str, argument: Any = None) -> list[Node]:
+        """Nodes of the tree over all leaves; see :meth:`Share.ask`."""
+        return self.share.ask(operation, argument)

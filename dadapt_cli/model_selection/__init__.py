@@ -1,0 +1,1 @@
+"""Choosing l2: folds, and a path of its values."""

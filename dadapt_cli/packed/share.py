@@ -1,0 +1,192 @@
+"""Some consecutive leaves of a folder, and what is asked of them: sums over their samples.
+
+Everything of the size of the samples stays here. What goes back are nodes of the tree
+(:mod:`.tree`) of sums of the size of the weights.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from dadapt_cli._typing import Array, Indices, Matrix
+from dadapt_cli.objective.blocks import sparse
+from dadapt_cli.objective.losses import Logistic, Softmax
+from dadapt_cli.packed.folder import Data
+from dadapt_cli.packed.reading import Rows
+from dadapt_cli.packed.stream import Stream
+from dadapt_cli.packed.tree import Node, Part, Tree
+
+OPERATIONS = ("value_and_gradient", "value", "columns", "rows", "magnitude")
+"""What may be asked for: methods of :class:`Share`, each with one argument."""
+
+
+@dataclass(frozen=True)
+class Settings:
+    """How the leaves are seen; the same in every process.
+
+    Attributes
+    ----------
+    dtype
+        ``float64`` or ``float32``, of the matrices and the weights.
+    bias
+        Whether a constant feature 1 is appended.
+    classes
+        The number, in the order of the labels, of each class as numbered on disk.
+    threads
+        That work at once in a process.
+    hold
+        Keep the leaves in memory.
+    """
+
+    dtype: str
+    bias: bool
+    classes: tuple[int, ...]
+    threads: int
+    hold: bool
+
+    @property
+    def n_classes(self) -> int:
+        """Number of classes."""
+        return max(self.classes) + 1
+
+
+class Share:
+    """The operations on some leaves; each returns nodes of the tree over all leaves.
+
+    Parameters
+    ----------
+    data
+        The folder.
+    leaves
+        The numbers of the share's leaves.
+    settings
+        How they are seen.
+    """
+
+    def __init__(self, data: Data, leaves: range, settings: Settings) -> None:
+        self.data, self.settings = data, settings
+        self.stream = Stream(
+            data, leaves, np.dtype(settings.dtype), settings.threads, hold=settings.hold
+        )
+        self._numbers = np.array(settings.classes, np.intp)
+
+    def ask(self, operation: str, argument: Any = None) -> list[Node]:
+        """Do one of OPERATIONS.
+
+        Raises
+        ------
+        ValueError
+            There is no such operation.
+        DataError, InputOutputError
+            A file is not what was packed, or cannot be read.
+        """
+        if operation not in OPERATIONS:
+            raise ValueError(f"no operation {operation[:40]!r}")
+        work: Callable[[Rows], Part] = getattr(self, operation)(argument)
+        tree = Tree(len(self.data.leaves))
+        for number, part in self.stream.each(work):
+            tree.add(0, number, part)
+        return tree.parts()
+
+    # Each of these takes the argument and returns what makes the part of a leaf.
+
+    def value_and_gradient(self, w: Array) -> Callable[[Rows], Part]:
+        """Sum of the losses at `w`, and the gradient of the leaf's part of their mean."""
+
+        def work(rows: Rows) -> Part:
+            X = self._matrix(rows, w.dtype)
+            z = self._forward(X, w)
+            residual = np.empty_like(z)
+            loss = self._link(rows, w.dtype)(z, residual)
+            return loss, self._back(X, residual)
+
+        return work
+
+    def value(self, w: Array) -> Callable[[Rows], Part]:
+        """Sum of the losses at `w`, and how many samples have the largest score right."""
+
+        def work(rows: Rows) -> Part:
+            z = self._forward(rows.X, w)
+            loss = self._link(rows, z.dtype)(z, np.empty_like(z))
+            chosen = (z > 0).astype(np.intp) if z.ndim == 1 else z.argmax(axis=1)
+            return loss, float(np.count_nonzero(chosen == self._index(rows)))
+
+        return work
+
+    def columns(self, _: None = None) -> Callable[[Rows], Part]:
+        """For each feature: how many entries there are, the sum of |x|, and of x^2; float64."""
+
+        def work(rows: Rows) -> Part:
+            X, ones = rows.X, np.ones(rows.X.shape[0] + self.settings.bias)[: rows.X.shape[0]]
+            counts = np.bincount(X.indices, minlength=X.shape[1]).astype(np.float64)
+            if rows.leaf.kind.values == "ones":
+                sums = counts, counts.copy(), counts.copy()
+            else:
+                size = np.abs(X.data.astype(np.float64))
+                sums = counts, _like(X, size).T @ ones, _like(X, size * size).T @ ones
+            if self.settings.bias:
+                return tuple(np.append(own, float(len(ones))) for own in sums)
+            return sums
+
+        return work
+
+    def rows(self, scale: Array | None) -> Callable[[Rows], Part]:
+        """With a_i a row, its columns times `scale`: sums of |a_i|_2, |a_i|_1 and |a_i|_1^2."""
+        p = self.data.shape[1] + self.settings.bias
+        factor = np.ones(p) if scale is None else scale
+
+        def work(rows: Rows) -> Part:
+            size = _like(rows.X, np.abs(rows.X.data.astype(np.float64)))
+            one = self._forward(size, factor)
+            two = self._forward(_like(rows.X, size.data * size.data), factor * factor)
+            return float(np.sqrt(two).sum()), float(one.sum()), float((one * one).sum())
+
+        return work
+
+    def magnitude(self, v: Array) -> Callable[[Rows], Part]:
+        """|X|' (|X| v), float64."""
+
+        def work(rows: Rows) -> Part:
+            size = _like(rows.X, np.abs(rows.X.data.astype(np.float64)))
+            return (self._back(size, self._forward(size, v)),)
+
+        return work
+
+    def _matrix(self, rows: Rows, dtype: np.dtype[Any]) -> Matrix:
+        X = rows.X
+        return X if X.dtype == dtype else _like(X, X.data.astype(dtype))
+
+    def _forward(self, X: Matrix, w: Array) -> Array:
+        """X w, with the constant feature where there is one."""
+        if not self.settings.bias:
+            return np.asarray(X @ w)
+        z: Array = X @ w[:-1]
+        z += w[-1]
+        return z
+
+    def _back(self, X: Matrix, residual: Array) -> Array:
+        """X' residual, ditto."""
+        g: Array = X.T @ residual
+        if not self.settings.bias:
+            return g
+        return np.concatenate([g, residual.sum(axis=0, keepdims=True)])
+
+    def _index(self, rows: Rows) -> Indices:
+        return np.asarray(self._numbers[rows.numbers])
+
+    def _link(self, rows: Rows, dtype: np.dtype[Any]) -> Logistic | Softmax:
+        n, index = self.data.shape[0], self._index(rows)
+        if self.settings.n_classes > 2:
+            return Softmax(index, self.settings.n_classes, n)
+        return Logistic(np.where(index == 1, 1.0, -1.0).astype(dtype), n)
+
+
+def _like(X: Matrix, values: Array) -> Matrix:
+    """The matrix with other values in the same places."""
+    other = sparse().csr_array(X.shape, dtype=values.dtype)
+    other.data, other.indices, other.indptr = values, X.indices, X.indptr
+    return other

@@ -1,0 +1,84 @@
+"""A fit on a packed folder: what it takes, and the problem it is of."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+from dadapt_cli.algorithms import Info
+from dadapt_cli.cluster.local import Local
+from dadapt_cli.errors import UsageError
+from dadapt_cli.objective import cores
+from dadapt_cli.packed.check import require_classes
+from dadapt_cli.packed.folder import Data
+from dadapt_cli.packed.objective import Packed, classes_of, require_memory
+from dadapt_cli.packed.share import Settings
+from dadapt_cli.preprocessing.prepare import Prepared
+from dadapt_cli.preprocessing.scaling import Scaling
+from dadapt_cli.solver.options import Options
+
+REFUSED = {
+    "scale": "the values are on disk as they are; scale the text before it is packed",
+    "weight": "samples count alike",
+    "certificate": "its checker reads text; fit the text for a proof",
+    "stop_when_proven": "labels are not proven on packed data",
+}
+"""Options that packed data do not take, and why."""
+
+
+def check(options: Options, info: Info) -> None:
+    """Refuse what packed data do not take.
+
+    Raises
+    ------
+    UsageError
+        Names the option and the reason.
+    """
+    for name, reason in REFUSED.items():
+        if getattr(options, name) != getattr(Options(), name):
+            flag = name.replace("_", "-")
+            raise UsageError(f"--{flag} is not for packed data: {reason}")
+    why = None
+    if info.minibatch:
+        why = "its minibatches are drawn from all samples"
+    elif "problem" in info.wants:
+        why = "it keeps a number for each sample"
+    if why is not None:
+        raise UsageError(
+            f"--algo {options.algo} is not for packed data: {why}; take dual-avg, lbfgs, accel or "
+            "another whose state is of the size of the weights"
+        )
+    if options.reference == "always":
+        raise UsageError(
+            "--reference always is not for packed data: it needs all samples at once; give a "
+            "number or none"
+        )
+    if options.tol is not None and isinstance(options.reference, str):
+        l2 = options.l2 == "1/n" or float(options.l2) > 0
+        if not l2 or options.intercept:
+            raise UsageError(
+                "--tol on packed data is proven by the l2 term alone: give --l2 1/n (and --bias in "
+                "place of --intercept), or --reference a number"
+            )
+
+
+def prepared(data: Data, options: Options) -> tuple[Prepared, Packed]:
+    """The data as a fit knows them, and the objective.
+
+    Raises
+    ------
+    DataError
+        There is one class, or not enough memory for the leaves.
+    UsageError
+        No row has the label of ``positive``.
+    """
+    require_classes(data)
+    labels, numbers = classes_of(data, options.positive)
+    settings = Settings(
+        options.dtype, options.bias or options.intercept, numbers, options.threads or cores(), False
+    )
+    settings = replace(settings, hold=require_memory(data, settings))
+    l2 = 1.0 / data.shape[0] if options.l2 == "1/n" else float(options.l2)
+    problem = Packed(
+        data, labels, Local(data, settings), settings, l2=l2, intercept=options.intercept
+    )
+    return Prepared(data, labels, None, Scaling()), problem
