@@ -173,9 +173,7 @@ def beyond(problems: Names = None, *, study: Study, output: Output) -> None:
     from dadapt_cli.system.activity import tell
 
     if output.report is not None:
-        raise UsageError(
-            "--report is of figure2, figure7 and table1; here --out"
-        )
+        raise UsageError("--report is of figure2, figure7 and table1; here --out")
     chosen = experiment.Study(**asdict(study))
     results = _run(experiment.run, problems, chosen, output)
     with _progress(output.quiet):
