@@ -26,7 +26,7 @@ from dadapt_cli.cli import (
     verify,
 )
 from dadapt_cli.cli._messages import say
-from dadapt_cli.cli._options import Command, Group, deferred
+from dadapt_cli.cli._options import Command, Group, deferred, typed
 from dadapt_cli.errors import DadaptError, ExitCode, Interrupted
 
 app = typer.Typer(
@@ -99,7 +99,8 @@ def run(argv: list[str]) -> int:
     """
     debug = os.environ.get("DADAPT_DEBUG") == "1"
     try:
-        return _finish(argv)
+        with typed(argv):
+            return _finish(argv)
     except Interrupted as error:
         return error.exit_code
     except KeyboardInterrupt:

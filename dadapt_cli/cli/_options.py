@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import inspect
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from contextvars import ContextVar
 from functools import partial, wraps
 from typing import Annotated, Any
 
@@ -14,6 +16,25 @@ from dadapt_cli.errors import UsageError
 from dadapt_cli.solver.declared import Declared, declared
 
 _EXAMPLES = "\n\nExamples\n--------\n"
+
+
+def command_line() -> tuple[str, ...]:
+    """The arguments of the command that is running, as they were typed."""
+    return tuple(_TYPED.get())
+
+
+_TYPED: ContextVar[tuple[str, ...]] = ContextVar("typed", default=())
+
+
+@contextmanager
+def typed(argv: Sequence[str]) -> Iterator[None]:
+    """Let :func:`command_line` know the arguments while the block runs."""
+    token = _TYPED.set(tuple(argv))
+    try:
+        yield
+    finally:
+        _TYPED.reset(token)
+
 
 Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="Only results.")]
 

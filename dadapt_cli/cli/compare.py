@@ -11,6 +11,7 @@ from typing import Annotated, Any, Literal
 import typer
 
 from dadapt_cli._typing import Record, Scale
+from dadapt_cli.cli._options import command_line
 from dadapt_cli.cli._reading import Reading, require_input
 from dadapt_cli.errors import ExitCode, UsageError
 from dadapt_cli.solver.declared import declared, option, same
@@ -57,6 +58,9 @@ class Wanted:
         "table", "table, jsonl, json or csv.", "--format", "-f"
     )
     plot: str | None = _output(None, "Draw it: PNG, SVG or PDF.", metavar="FILE")
+    report: str | None = _output(
+        None, "One HTML page of the comparison, to look at and to send.", metavar="FILE"
+    )
     quiet: bool = _output(False, "Only results.", "--quiet", "-q")
 
 
@@ -111,8 +115,11 @@ def main(
     from dadapt_cli.compare import api
     from dadapt_cli.compare.rounds import Watcher
     from dadapt_cli.render import compare as views
+    from dadapt_cli.render import html
+    from dadapt_cli.render import report as pages
     from dadapt_cli.render.progress import Progress
     from dadapt_cli.solver.samples import Samples, Source
+    from dadapt_cli.system.files import check_outputs
     from dadapt_cli.system.signals import Interrupts
 
     declared(Wanted)["output"].check(wanted.output)
@@ -126,6 +133,9 @@ def main(
         raise UsageError("- is named twice; standard input can be read once")
     exports = export or []
     _check_outputs(wanted.plot, exports, paths)
+    if wanted.report is not None:
+        html.check(wanted.report)
+        check_outputs([wanted.report, wanted.plot, *exports], *paths)
     log_lines(quiet=wanted.quiet).setLevel(logging.ERROR if wanted.quiet else logging.WARNING)
 
     at = {"path": paths[0]}
@@ -155,6 +165,8 @@ def main(
         done = api.run(plan, samples(), watcher)
     try:
         _write(wanted.plot, exports, done.document)
+        if wanted.report is not None:
+            html.write(wanted.report, pages.compare(command_line(), done.document))
     finally:  # a disk that is full shall not cost the results
         if wanted.output == "table":
             views.show(done.document, sys.stdout)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sys
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from typing import Annotated, Any, Literal
 
@@ -11,6 +11,7 @@ import typer
 
 from dadapt_cli._typing import Record
 from dadapt_cli.cli import _modelling
+from dadapt_cli.cli._options import command_line
 from dadapt_cli.cli._reading import Reading, require_input
 from dadapt_cli.errors import ExitCode, UsageError
 from dadapt_cli.solver.declared import declared, option
@@ -48,7 +49,12 @@ class Wanted:
         "table", "table, jsonl, json or csv.", "--format", "-f"
     )
     trace: str | None = _output(None, "Also write the JSONL records.", folds=False, metavar="FILE")
-    plot: str | None = _output(None, "Draw the run: PNG, SVG or PDF.", folds=False, metavar="FILE")
+    plot: str | None = _output(
+        None, "Draw the run: PNG, SVG or PDF; - for the terminal.", folds=False, metavar="FILE"
+    )
+    report: str | None = _output(
+        None, "One HTML page of the run, to look at and to send.", folds=False, metavar="FILE"
+    )
     save: str | None = _output(
         None, "Keep the model: .npz, or else LIBLINEAR's text.", folds=False, metavar="MODEL"
     )
@@ -78,19 +84,24 @@ def main(
     import time
 
     from dadapt_cli.cli._messages import log_lines, say
-    from dadapt_cli.render import machine
+    from dadapt_cli.render import braille, html, machine
     from dadapt_cli.render import plot as plotting
     from dadapt_cli.render.progress import Progress
+    from dadapt_cli.render.report import FitReport
     from dadapt_cli.solver import resume
     from dadapt_cli.solver.monitor import Monitor
     from dadapt_cli.solver.options import Options
     from dadapt_cli.solver.samples import Samples, Source
     from dadapt_cli.solver.stages import fit_source
     from dadapt_cli.system import memory
+    from dadapt_cli.system.activity import heard
     from dadapt_cli.system.files import check_outputs
     from dadapt_cli.system.signals import Interrupts
 
     given = _given(context)
+    dense = wanted.report is not None or wanted.plot == "-"
+    if dense and "every" not in given:  # a curve is worth more points
+        options, given = replace(options, every="auto"), [*given, "every"]
     several = (wanted.path, wanted.cross_validate)
     if several != (None, None):
         given = _modelling.check_several(given, *several, Options, Wanted)
@@ -102,9 +113,22 @@ def main(
     others = None if wanted.test is None else require_input(wanted.test)
     _modelling.check_packed(found, given)
     views: list[Any] = [_view(wanted.output, *several)]
-    if wanted.plot is not None:
+    terminal = wanted.plot == "-"
+    if terminal and wanted.output != "table":
+        raise UsageError(
+            f"--plot - would draw among the records; leave out --format {wanted.output}"
+        )
+    if wanted.plot is not None and not terminal:
         plotting.check(wanted.plot)
-    outputs = (wanted.plot, wanted.save, options.certificate, options.checkpoint or options.resume)
+    if wanted.report is not None:
+        html.check(wanted.report)
+    outputs = (
+        None if terminal else wanted.plot,
+        wanted.report,
+        wanted.save,
+        options.certificate,
+        options.checkpoint or options.resume,
+    )
     read = (found.path, None if others is None else others.path)
     check_outputs(outputs, *read, grows=wanted.trace)
     if wanted.save is not None:
@@ -119,9 +143,13 @@ def main(
     trace_file = machine.Trace(wanted.trace) if wanted.trace is not None else None
     if trace_file is not None:
         views.append(trace_file)
+    report = None
+    if wanted.report is not None:
+        report = FitReport(wanted.report, command_line(), _view("table", None, None))
+        views.append(report)
 
     count, unit = (options.epochs, "epoch") if info.minibatch else (options.iterations, "k")
-    progress = Progress(count, unit, quiet=wanted.quiet)
+    progress = Progress(count, unit, quiet=wanted.quiet, seconds=options.time_limit)
 
     def record(made: Record) -> None:
         with progress.hidden():
@@ -129,7 +157,7 @@ def main(
                 view.record(made)
 
     opened = resume.opened(options, given)
-    with opened as (options, checkpoint), Interrupts() as interrupts, progress:
+    with opened as (options, checkpoint), Interrupts() as interrupts, progress, heard(progress.say):
         begin = time.perf_counter()
         with memory.limited(options.memory_bytes):
             loaded = found.samples(dtype=options.dtype, **how)
@@ -157,7 +185,13 @@ def main(
         finally:
             if trace_file is not None:
                 trace_file.close()
-        if wanted.plot is not None:
+            if report is not None:
+                report.write()
+        if terminal:
+            with progress.hidden():
+                about = (info.distance, info.d_means)
+                braille.draw(sys.stdout, result.start, result.trace, *about)
+        elif wanted.plot is not None:
             plotting.draw(wanted.plot, result.start, result.trace, info.distance, info.d_means)
     if result.signal is not None:
         return 128 + result.signal

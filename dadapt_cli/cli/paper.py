@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 import typer
 
 from dadapt_cli._typing import Record
+from dadapt_cli.cli._options import command_line
 from dadapt_cli.errors import UsageError
 from dadapt_cli.solver.declared import declared, option, same
 from dadapt_cli.solver.options import Options
@@ -66,6 +67,9 @@ class Output:
         "Write JSON, CSV and (extra plot) figures; finished problems found there are reused.",
         metavar="DIR",
     )
+    report: str | None = option(
+        None, "One HTML page of the results, to look at and to send.", metavar="FILE"
+    )
     quiet: bool = option(False, "Only results.", "--quiet", "-q")
 
 
@@ -79,7 +83,7 @@ def figure2(problems: Names = None, *, run: Run, grid: Grid = None, output: Outp
     """
     from dadapt_cli.render import paper
 
-    _over_rates(problems, run, grid, output, paper.figure2)
+    _over_rates(problems, run, grid, output, ("figure2", paper.figure2))
 
 
 def table1(problems: Names = None, *, run: Run, grid: Grid = None, output: Output) -> None:
@@ -94,13 +98,18 @@ def table1(problems: Names = None, *, run: Run, grid: Grid = None, output: Outpu
 
     if run.algo == "cocob":
         raise UsageError("--algo cocob has no learning rate; adam, sgd and adagrad find one")
-    _over_rates(problems, run, grid, output, paper.table1)
+    _over_rates(problems, run, grid, output, ("table1", paper.table1))
 
 
 def _over_rates(
-    problems: list[str] | None, run: Run, grid: str | None, output: Output, show: Callable[..., Any]
+    problems: list[str] | None,
+    run: Run,
+    grid: str | None,
+    output: Output,
+    view: tuple[str, Callable[..., Any]],
 ) -> None:
     """The experiment of Figure 2, shown in one way or another."""
+    name, show = view
     from dadapt_cli.paper import figure2 as experiment
     from dadapt_cli.paper.protocol import GRID, Protocol
     from dadapt_cli.render import paper
@@ -108,6 +117,7 @@ def _over_rates(
     protocol = Protocol(**asdict(run), grid=_numbers("grid", grid, GRID))
     results = _run(experiment.run, problems, protocol, output)
     _warn_of_edges(results, output.quiet)
+    _report(name, results, output)
     _show(results, output, show)
     _write(output, "figure2", results, paper.draw_figure2)
 
@@ -136,6 +146,7 @@ def figure7(
         raise UsageError("--algo cocob has no d0; adam, sgd and adagrad do")
     protocol = Protocol(**asdict(run), d0_grid=_numbers("d0", d0, D0_GRID))
     results = _run(experiment.run, problems, protocol, output)
+    _report("figure7", results, output)
     _show(results, output, paper.figure7)
     _write(output, "figure7", results, paper.draw_figure7)
 
@@ -159,11 +170,14 @@ def beyond(problems: Names = None, *, study: Study, output: Output) -> None:
     from dadapt_cli.paper.results import Store
     from dadapt_cli.render import beyond as views
     from dadapt_cli.render.paper import can_draw
+    from dadapt_cli.system.activity import tell
 
+    if output.report is not None:
+        raise UsageError("--report is of figure2, figure7 and table1; here --out")
     chosen = experiment.Study(**asdict(study))
     results = _run(experiment.run, problems, chosen, output)
-    with _progress(output.quiet) as progress:
-        deviations = experiment.deviations(chosen, Store(output.out), progress)
+    with _progress(output.quiet):
+        deviations = experiment.deviations(chosen, Store(output.out), tell)
     records = [result["record"] for result in results]
     show = views.as_json if output.output == "json" else views.tables
     show(records, deviations["record"], sys.stdout)
@@ -204,30 +218,36 @@ def _run(
     from dadapt_cli.cli._messages import log_lines, say
     from dadapt_cli.paper.problems import choose
     from dadapt_cli.paper.results import Store
+    from dadapt_cli.render import html
+    from dadapt_cli.system.files import check_outputs
 
     declared(Output)["output"].check(output.output)
     protocol.check()
     log_lines(quiet=output.quiet)
     found, missing = choose(names or [])
+    if output.report is not None:
+        html.check(output.report)
+        check_outputs([output.report], *(str(path) for _, path in found))
     store = Store(output.out)
     if missing and not output.quiet:
         listed = ", ".join(problem.name for problem in missing)
         say(f"skipped, not on disk (dadapt datasets list): {listed}")
     results = []
-    with _progress(output.quiet) as progress:
+    with _progress(output.quiet):
         for problem, path in found:
-            results.append(experiment(problem, path, protocol, store, progress))
+            results.append(experiment(problem, path, protocol, store))
     return results
 
 
 @contextmanager
-def _progress(quiet: bool) -> Iterator[Callable[[str], None]]:
-    """What shows a line on a terminal's standard error, and nothing elsewhere."""
+def _progress(quiet: bool) -> Iterator[None]:
+    """Show what is done on a terminal's standard error, and nothing elsewhere."""
     from dadapt_cli.render.progress import Progress
+    from dadapt_cli.system.activity import heard
     from dadapt_cli.system.signals import Interrupts
 
-    with Interrupts(), Progress(0, quiet=quiet) as shown:
-        yield shown.say
+    with Interrupts(), Progress(0, quiet=quiet) as shown, heard(shown.say):
+        yield
 
 
 def _warn_of_edges(results: list[Record], quiet: bool) -> None:
@@ -247,6 +267,16 @@ def _show(results: list[Record], output: Output, show: Callable[..., Any]) -> No
 
     records = [result["record"] for result in results]
     (paper.as_json if output.output == "json" else show)(records, sys.stdout)
+
+
+def _report(name: str, results: list[Record], output: Output) -> None:
+    """The page of ``--report``."""
+    from dadapt_cli.render import html, report
+    from dadapt_cli.solver.trace import environment
+
+    if output.report is not None:
+        page = report.paper(name, command_line(), environment(threads=1), results)
+        html.write(output.report, page)
 
 
 def _write(output: Output, stem: str, results: list[Record], draw: Callable[..., Any]) -> None:

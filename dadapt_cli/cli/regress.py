@@ -6,7 +6,7 @@ from typing import Annotated
 
 import typer
 
-from dadapt_cli.cli._options import Quiet
+from dadapt_cli.cli._options import Quiet, command_line
 from dadapt_cli.errors import ExitCode
 
 NAME = "regress"
@@ -43,6 +43,10 @@ def main(
         str | None,
         typer.Option(metavar="FILE", help="Where --format goes; the table then goes to stdout."),
     ] = None,
+    report_file: Annotated[
+        str | None,
+        typer.Option("--report", metavar="FILE", help="One HTML page of all runs and figures."),
+    ] = None,
     jobs: Annotated[
         int | None, typer.Option("--jobs", "-j", min=1, help="Processes; default: the cores.")
     ] = None,
@@ -63,10 +67,13 @@ def main(
     from dadapt_cli.objective import cores
     from dadapt_cli.regress import baseline as stored
     from dadapt_cli.regress import gate
+    from dadapt_cli.render import html
+    from dadapt_cli.render import report as pages
     from dadapt_cli.render.progress import Progress
     from dadapt_cli.render.regress import FORMATS as views
     from dadapt_cli.solver.checks import choice
-    from dadapt_cli.system.files import atomic_write, check_output
+    from dadapt_cli.solver.trace import environment
+    from dadapt_cli.system.files import atomic_write, check_output, check_outputs
     from dadapt_cli.system.lock import held
     from dadapt_cli.system.signals import Interrupts
 
@@ -76,6 +83,9 @@ def main(
     path = gate.default_baseline() if baseline is None else Path(baseline)
     if out is not None:
         check_output(out, str(path))
+    if report_file is not None:
+        html.check(report_file, draws=False)
+        check_outputs([report_file, out], str(path))
     if update:
         check_output(str(path), "-")
     locked = held(str(path)) if update else nullcontext()
@@ -93,5 +103,7 @@ def main(
     if out is not None:
         with atomic_write(out) as handle:
             handle.write(views[output](report).encode())
+    if report_file is not None:
+        html.write(report_file, pages.regress(command_line(), environment(threads=1), report))
     sys.stdout.write(views["table" if out is not None else output](report))
     return ExitCode.OK if report["passed"] else ExitCode.CHECK

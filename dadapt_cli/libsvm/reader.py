@@ -16,6 +16,7 @@ from dadapt_cli.libsvm.explain import BadLine, Rules, name_file, parse_line
 from dadapt_cli.libsvm.pieces import LONGEST_TOKEN, Piece, UncuttableError, cut
 from dadapt_cli.libsvm.rows import Array, Rows, fits_float32, is_ordered, sort_rows
 from dadapt_cli.libsvm.tidy import tidy
+from dadapt_cli.system.activity import tell
 
 _BOM = b"\xef\xbb\xbf"
 _NO_NEWLINE = "last line has no newline; file may be cut off"
@@ -272,7 +273,9 @@ def take_all(reading: Reading, source: streams.Source, *, strict: bool = False) 
     try:
         for piece in cut(blocks, whole_lines=reading.rules.lenient):
             parsed += len(piece.text)
-            reading.take(piece, source.share(parsed))
+            share = source.share(parsed)
+            tell(f"reading {reading.path}", share)
+            reading.take(piece, share)
         if not source.produced:
             reading.fail("the file is empty; give a file with data")
         if not reading.newline:

@@ -21,6 +21,7 @@ from dadapt_cli.solver.options import Options
 from dadapt_cli.solver.samples import Samples
 from dadapt_cli.solver.trace import finite
 from dadapt_cli.system import memory
+from dadapt_cli.system.activity import tell
 from dadapt_cli.system.processes import each
 
 COPIES = 4
@@ -99,6 +100,7 @@ def cross_validate(
         if rows is None:  # interrupted
             break
         finished += 1
+        tell(f"{finished} of {folds} folds", finished / folds)
         done += rows
         for row in rows:
             monitor.record(row)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -12,7 +13,6 @@ from dadapt_cli._typing import Record
 from dadapt_cli.libsvm import load
 from dadapt_cli.libsvm.reader import LoadedData
 from dadapt_cli.paper import lad
-from dadapt_cli.paper.figure2 import Progress
 from dadapt_cli.paper.problems import PaperProblem, read
 from dadapt_cli.paper.protocol import FINAL, SUMMARY, Protocol, curve, summary
 from dadapt_cli.paper.results import Store
@@ -22,6 +22,9 @@ from dadapt_cli.solver.options import Options
 from dadapt_cli.solver.samples import Samples, Source
 from dadapt_cli.solver.stages import FitResult, fit_source
 from dadapt_cli.solver.trace import finite
+from dadapt_cli.system.activity import tell
+
+Progress = Callable[[str], None]
 
 DESCENTS: dict[str, tuple[Record, str]] = {
     "Algorithm 1, average": ({"algo": "dual-avg", "bound": "II", "d0": 1e-6}, "average"),
@@ -78,7 +81,7 @@ class Study:
 
 
 def run(problem: PaperProblem, path: Path, study: Study, store: Store,
-        progress: Progress) -> Record:  # fmt: skip
+        progress: Progress = tell) -> Record:  # fmt: skip
     """Run one problem, or take from the store what is there of it.
 
     Returns

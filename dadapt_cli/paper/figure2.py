@@ -12,8 +12,7 @@ from dadapt_cli.paper.problems import PaperProblem, read
 from dadapt_cli.paper.protocol import FINAL, SUMMARY, Protocol, curve, summary
 from dadapt_cli.paper.replicas import Samples
 from dadapt_cli.paper.results import Store
-
-Progress = Callable[[str], None]
+from dadapt_cli.system.activity import tell
 
 
 def best_of(rows: list[Record]) -> int:
@@ -30,24 +29,23 @@ def best_of(rows: list[Record]) -> int:
     return max(range(len(rows)), key=rank)
 
 
-def run(problem: PaperProblem, path: Path, protocol: Protocol, store: Store,
-        progress: Progress) -> Record:  # fmt: skip
+def run(problem: PaperProblem, path: Path, protocol: Protocol, store: Store) -> Record:
     """Run one problem, or take it from the store.
 
     Returns
     -------
     dict
         INTERFACE's object for ``--format json`` under ``record``, and the means over the seeds
-        after each epoch under ``curves``.
+        after each epoch under ``curves``; ``sha256`` of the text.
     """
-    progress(f"{problem.name}: reading")
+    tell(f"{problem.name}: reading")
     samples, sha256 = read(problem, path, protocol.dtype)
     key = protocol.key(sha256, "d0_grid")
     known = store.find("figure2", problem.name, key, _kind(problem, samples, protocol))
     if known is None:
-        known = _compute(problem, samples, protocol, progress)
+        known = _compute(problem, samples, protocol)
         store.keep("figure2", problem.name, key, known)
-    return known
+    return {**known, "sha256": sha256}
 
 
 OWN = {"adam": "dadapt_adam", "sgd": "dadapt_sgd", "adagrad": "dadapt_adagrad"}
@@ -72,11 +70,9 @@ def _kind(problem: PaperProblem, samples: Samples, protocol: Protocol) -> Record
     return {"record": record, "measured": SUMMARY, "curves": both}
 
 
-def _compute(
-    problem: PaperProblem, samples: Samples, protocol: Protocol, progress: Progress
-) -> Record:
+def _compute(problem: PaperProblem, samples: Samples, protocol: Protocol) -> Record:
     def share(what: str) -> Callable[[float], None]:
-        return lambda done: progress(f"{problem.name}: {what}, {100 * done:.0f} %")
+        return lambda done: tell(f"{problem.name}: {what}", done)
 
     ours = protocol.run(samples, protocol.algo, protocol.variant, progress=share(protocol.algo))
     adam = protocol.run(

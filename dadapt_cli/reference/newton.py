@@ -16,6 +16,7 @@ import numpy as np
 
 from dadapt_cli._typing import Array, Indices
 from dadapt_cli.objective import Evaluation, Problem
+from dadapt_cli.reference.activity import Nearness
 from dadapt_cli.reference.hessian import full_hessian, second_derivatives
 
 LARGEST_DENSE = 1500
@@ -66,12 +67,15 @@ def minimise(
     dense = unknowns <= LARGEST_DENSE
     w = start
     if warm:
-        w = _lbfgs(problem, start) if dense else _orth(problem, start)
+        told = Nearness(problem, dense=dense)
+        w = _lbfgs(problem, start, told) if dense else _orth(problem, start, told)
     now = problem.value_and_gradient(w)
     if not dense and _certified(problem, now):
         return Minimum(w, now.f, now.g, now.scores.copy(), "orth")
     grad_norm = np.linalg.norm(now.g)
-    for _ in range(NEWTON_STEPS):
+    for count in range(NEWTON_STEPS):
+        if warm:
+            told.newton(count)
         if dense:
             step = cholesky_step(problem, now.scores, now.g, basis)
         else:
@@ -101,11 +105,12 @@ def minimise(
     return Minimum(w, now.f, now.g, now.scores.copy(), method)
 
 
-def _lbfgs(problem: Problem, start: Array) -> Array:
+def _lbfgs(problem: Problem, start: Array, told: Nearness) -> Array:
     from scipy.optimize import minimize
 
     def f_and_g(flat: Array) -> tuple[float, Array]:
         at = problem.value_and_gradient(flat.reshape(problem.shape))
+        told.at(at)
         return at.f, at.g.ravel()
 
     options = {"maxiter": 200, "maxcor": 20, "ftol": 1e-12, "gtol": 0.0}
@@ -119,7 +124,7 @@ def _certified(problem: Problem, now: Evaluation) -> bool:
     return problem.l2 > 0 and grad_square <= ENOUGH * 2 * problem.l2 * abs(now.f)
 
 
-def _orth(problem: Problem, start: Array) -> Array:
+def _orth(problem: Problem, start: Array, told: Nearness) -> Array:
     """``orth``, in the user's variables, until it is certified or stops by itself."""
     from dadapt_cli.algorithms import orth
 
@@ -133,6 +138,7 @@ def _orth(problem: Problem, start: Array) -> Array:
         state.f = now.f
         orth.step(state, now.g)
         now = state.evaluate(problem)
+        told.at(now)
     return state.x
 
 

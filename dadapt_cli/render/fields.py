@@ -134,6 +134,7 @@ END: Fields = {
                 "the result."),
     "accuracy": (NUMBER, "Share of training samples it classifies right."),
     "log_loss": (MAYBE, "Its mean loss without the l2 term."),
+    "gap": (MAYBE, "Proven upper bound on f - inf f at the result."),
     "labels_proven": (MAYBE, "Share of the labels proven to be those of the exact optimum."),
     "diagnosis": ([TEXT], "Sentences: what a reader of the numbers would ask about."),
     "seconds": (
@@ -161,6 +162,7 @@ END: Fields = {
 
 FOLDS_START: Fields = {
     **{name: START[name] for name in ("event", "version", "algorithm", "data", "options")},
+    "path": ("object|array|null", "With `--path`: its values."),
     "folds": (COUNT, "K."),
     "schema": START["schema"],
 }

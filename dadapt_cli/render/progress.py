@@ -1,31 +1,123 @@
-"""One line on a terminal's standard error while a fit runs."""
+"""One line on a terminal's standard error while something runs: what, a bar, per cent and ETA."""
 
 from __future__ import annotations
 
 import contextlib
+import math
 import sys
-from collections.abc import Iterator
+import time
+from collections.abc import Callable, Iterator
 
 from rich.console import Console
-from rich.status import Status
+from rich.progress import BarColumn, ProgressColumn, SpinnerColumn, Task, TaskID, TextColumn
+from rich.progress import Progress as Shown
+from rich.text import Text
 
 from dadapt_cli.system.terminal import printable
 
+BAR = 14
+"""Columns of the bar, so that what is said has some 45 of 80."""
+
+FIRST_ETA = 0.5
+"""Seconds of a piece of work before anything is said of how long it will take."""
+
+
+class Eta:
+    """When a piece of work will be done, if it goes on as it went on average.
+
+    `clock` gives seconds.
+    """
+
+    def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
+        self.clock = clock
+        self.restart()
+
+    def restart(self) -> None:
+        """Another piece of work begins."""
+        self.begun: tuple[float, float] | None = None  # when it was first heard of, and its share
+        self.share = 0.0
+        self.end: float | None = None
+
+    def at(self, share: float) -> None:
+        """Take in that so much is done; less than before is another piece of work."""
+        now = self.clock()
+        if self.begun is None or share < self.share:
+            self.begun, self.end = (now, share), None
+        self.share = share
+        since, done = now - self.begun[0], share - self.begun[1]
+        if done > 0 and since >= FIRST_ETA:
+            self.end = now + since * (1 - share) / done
+
+    @property
+    def left(self) -> float | None:
+        """Seconds, or None while nothing can be said."""
+        return None if self.end is None else max(0.0, self.end - self.clock())
+
+    def __str__(self) -> str:
+        """As a clock shows it, or nothing."""
+        if self.left is None:
+            return ""
+        minutes, seconds = divmod(round(self.left), 60)
+        hours, minutes = divmod(minutes, 60)
+        clock = f"{hours}:{minutes:02}:{seconds:02}" if hours else f"{minutes}:{seconds:02}"
+        return f"ETA {clock}"
+
+
+class _Left(ProgressColumn):
+    """Per cent and ETA, where the whole is known."""
+
+    max_refresh = 0.2
+
+    def __init__(self, eta: Eta) -> None:
+        super().__init__()
+        self.eta = eta
+
+    def render(self, task: Task) -> Text:
+        """One cell."""
+        return Text("" if task.total is None else f"{task.percentage:3.0f}% {self.eta}".rstrip())
+
 
 class Progress:
-    """Shows k, d and f; nothing at all unless standard error is a terminal."""
+    """Shows what is done; nothing at all unless standard error is a terminal.
 
-    def __init__(self, iterations: int, unit: str = "k", *, quiet: bool = False) -> None:
+    Parameters
+    ----------
+    iterations, unit
+        Of the loop that calls it; 0: there is none.
+    seconds
+        That the loop may take.
+    """
+
+    def __init__(
+        self,
+        iterations: int,
+        unit: str = "k",
+        *,
+        quiet: bool = False,
+        seconds: float | None = None,
+    ) -> None:
         self.console = Console(stderr=True, highlight=False, markup=False)
         self.iterations = iterations
         self.unit = unit
         self.quiet = quiet
-        self.status: Status | None = None
+        self.seconds = seconds
+        self.status: Shown | None = None
+        self._task = TaskID(0)
+        self._eta = Eta()
+        self._loop: float | None = None
 
-    def say(self, what: str) -> None:
-        """Show what is being done."""
-        if self.status is not None:
-            self.status.update(printable(what))
+    def say(self, what: str, share: float | None = None) -> None:
+        """Show what is being done, and how much of it is where that is known."""
+        if self.status is None:
+            return
+        if share is None:
+            self._eta.restart()
+        else:
+            self._eta.at(share)
+        total = None if share is None else 1.0
+        self.status.update(
+            self._task, description=printable(what), total=total, completed=share or 0.0
+        )
 
     @contextlib.contextmanager
     def hidden(self) -> Iterator[None]:
@@ -39,11 +131,30 @@ class Progress:
 
     def __call__(self, k: int, d: float, f: float) -> None:
         """Show where the loop is."""
-        self.say(f"{self.unit} = {k} of {self.iterations}, d = {d:.4g}, f = {f:.6f}")
+        if self.status is None:
+            return
+        now = time.monotonic()
+        if self._loop is None:
+            self._loop = now
+            self._eta.restart()
+        share = k / self.iterations if self.iterations else 0.0
+        if self.seconds is not None:
+            share = max(share, (now - self._loop) / self.seconds)
+        size = "" if math.isnan(d) else f", d = {d:.4g}"
+        self.say(f"{self.unit} = {k} of {self.iterations}{size}, f = {f:.6f}", min(share, 1.0))
 
     def __enter__(self) -> Progress:
         if sys.stderr.isatty() and not self.quiet and not self.console.is_dumb_terminal:
-            self.status = self.console.status("reading")
+            self.status = Shown(
+                SpinnerColumn(),
+                TextColumn("{task.description}", markup=False),
+                BarColumn(BAR),
+                _Left(self._eta),
+                console=self.console,
+                transient=True,
+                redirect_stdout=False,
+            )
+            self._task = self.status.add_task("reading", total=None)
             self.status.start()
         return self
 

@@ -25,6 +25,15 @@ def console(stream: TextIO, file_width: int | None = FILE_WIDTH) -> Console:
     return made
 
 
+def can_show(where: Console, text: str) -> bool:
+    """Whether the encoding has these characters."""
+    try:
+        text.encode(where.encoding)
+    except UnicodeEncodeError:
+        return False
+    return True
+
+
 def put(where: Console, text: str | Text, style: str = "") -> None:
     """Print one line, whole: it is wrapped by a terminal only."""
     plain = text.plain if isinstance(text, Text) else text

@@ -114,8 +114,7 @@ class Table:
     def record(self, record: Record) -> None:
         """Take the next record."""
         if record["event"] == "start":
-            self.start = record
-            self.info = self.describe(record["algorithm"], record["options"]["variant"])
+            self.begin(record)
             for text in self._heading():
                 self._print(text)
         elif record["event"] == "step":
@@ -124,7 +123,13 @@ class Table:
                 self._print_live()
         else:
             self._print_steps()
-            self._print_summary(record)
+            for line in self.summary(record):
+                self._print(line)
+
+    def begin(self, start: Record) -> None:
+        """Take the start record without printing anything."""
+        self.start = start
+        self.info = self.describe(start["algorithm"], start["options"]["variant"])
 
     def _print(self, text: str | Text) -> None:
         screen.put(self.console, text)
@@ -185,7 +190,7 @@ class Table:
             self._print("")
             screen.put_columns(self.console, _cells(columns, rows), left=0)
         self._print("")
-        if self.console.is_terminal and len(self.steps) > 2 and self._can_draw():
+        if self.console.is_terminal and len(self.steps) > 2 and screen.can_show(self.console, BARS):
             for name, key in (("d_k ", "d"), ("f-f*", "suboptimality_last")):
                 if line := sparkline([step[key] for step in self.steps]):
                     self._print(f"{name} {line}  (log scale, one bar a row)")
@@ -218,39 +223,30 @@ class Table:
                 self.console.print(Text(line), style=style, soft_wrap=True)
         self.printed = steps[-1]
 
-    def _can_draw(self) -> bool:
-        try:
-            BARS.encode(self.console.encoding)
-        except UnicodeEncodeError:
-            return False
-        return True
-
-    def _print_summary(self, end: Record) -> None:
+    def summary(self, end: Record) -> list[str]:
+        """What came of it, a sentence a line."""
         seconds = end["seconds"]
-        self._print(
-            f"{STATUS[end['status']]}: k = {end['k']}, {seconds['total']:.2f} s "
-            f"(load {seconds['load']:.2f}, reference {seconds['reference']:.2f}, "
-            f"solve {seconds['solve']:.2f})"
-        )
         loss = "unknown" if end["log_loss"] is None else f"{end['log_loss']:.6f}"
         kind = "weighted training" if self.start["objective"]["weighted"] else "training"
-        self._print(
+        lines = [
+            f"{STATUS[end['status']]}: k = {end['k']}, {seconds['total']:.2f} s "
+            f"(load {seconds['load']:.2f}, reference {seconds['reference']:.2f}, "
+            f"solve {seconds['solve']:.2f})",
             f"least f at the {end['iterate']} iterate: {kind} accuracy "
-            f"{100 * end['accuracy']:.2f} %, log-loss {loss}"
-        )
+            f"{100 * end['accuracy']:.2f} %, log-loss {loss}",
+        ]
         if "test_accuracy" in end:
             loss = end["test_log_loss"]
-            self._print(
+            lines.append(
                 f"held-out accuracy {100 * end['test_accuracy']:.2f} %, log-loss "
                 + ("unknown" if loss is None else f"{loss:.6f}")
             )
         if end["labels_proven"] is not None:
             share = math.floor(1000 * end["labels_proven"]) / 10  # never more than is proven
-            self._print(f"{share:.1f} % of the labels are proven to be those of the exact optimum")
+            lines.append(f"{share:.1f} % of the labels are proven to be those of the exact optimum")
         if end["theorem2_k"] is not None:
-            self._print(f"Theorem 2 returns the average of x_0..x_{end['theorem2_k']}")
-        for line in end["diagnosis"]:
-            self._print(line)
+            lines.append(f"Theorem 2 returns the average of x_0..x_{end['theorem2_k']}")
+        return lines + list(end["diagnosis"])
 
 
 def _penalty(objective: Record, options: Record) -> str:
