@@ -33,6 +33,14 @@ class Wanted:
     cross_validate: int | None = option(
         None, "Fit K times without one part, and judge on it.", group="Data", metavar="K"
     )
+    cluster: str | None = option(
+        None, "The processes of mpiexec share a packed folder: mpi.", group="Budget", folds=False,
+        metavar="mpi",
+    )  # fmt: skip
+    workers: int | None = option(
+        None, "Start N processes here that share it.", group="Budget", folds=False, metavar="N",
+        at_least=1, at_most=4096,
+    )  # fmt: skip
     output: Literal["table", "jsonl", "json", "csv"] = _output(
         "table", "table, jsonl, json or csv.", "--format", "-f"
     )
@@ -59,9 +67,40 @@ def main(
 
     Prints how d_k grows towards D = ||x_0 - x*|| and how the suboptimality falls.
     """
+
+    def fit(job: Any = None) -> int:
+        return _fit(context, data, options, wanted, reading, job)
+
+    if wanted.cluster is None and wanted.workers is None:
+        return fit()
+    from dadapt_cli.cli import _cluster
+
+    if wanted.cluster is not None and wanted.workers is None:
+        return _cluster.run(wanted.cluster, fit)
+    _cluster.check(wanted.cluster, wanted.workers, packed=require_input(data).packed)
+    declared(Wanted)["workers"].check(wanted.workers)
+    return _cluster.start(wanted.workers or 1, _without_workers(sys.argv[1:]))
+
+
+def _without_workers(argv: list[str]) -> list[str]:
+    """The command line for each of the workers."""
+    at = next(i for i, word in enumerate(argv) if word.startswith("--workers"))
+    return argv[:at] + argv[at + (1 if "=" in argv[at] else 2) :]
+
+
+def _fit(
+    context: typer.Context,
+    data: str,
+    options: Options,
+    wanted: Wanted,
+    reading: Reading,
+    job: Any,
+) -> int:
+    """Fit, in the process that reads and writes; `job` has the others, if there are any."""
     import time
 
     from dadapt_cli import model as models
+    from dadapt_cli.cli import _cluster
     from dadapt_cli.cli._messages import log_lines, say
     from dadapt_cli.render import machine
     from dadapt_cli.render import plot as plotting
@@ -76,6 +115,8 @@ def main(
     from dadapt_cli.system.signals import Interrupts
 
     given = _given(context)
+    if job is not None:
+        _cluster.check(wanted.cluster, None, packed=require_input(data).packed)
     if wanted.cross_validate is not None:
         given = _modelling.check_folds(given, Options, Wanted)
     options = resume.resumed(options, given)
@@ -131,7 +172,7 @@ def main(
         problem = found.problem(loaded.sha256)
         seconds = time.perf_counter() - begin
         source = Source(found.path, loaded.sha256, seconds, problem, loaded.zero_based)
-        samples = Samples(loaded.X, loaded.y, source=source)
+        samples = Samples(loaded.X, loaded.y, job=job, source=source)
         monitor = Monitor(record, note, progress, interrupts, checkpoint)
         if wanted.cross_validate is not None:
             return _modelling.folds(samples, options, wanted.cross_validate, monitor)

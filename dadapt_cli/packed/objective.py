@@ -212,8 +212,8 @@ def bytes_needed(data: Data, settings: Settings, workers: int = 1) -> tuple[int,
     return PROGRAM + buffers + ones + scores + gradients, held
 
 
-def require_memory(data: Data, settings: Settings, workers: int = 1) -> bool:
-    """Whether the leaves can be held in memory, too.
+def require_memory(data: Data, settings: Settings, workers: int = 1, beside: int = 1) -> bool:
+    """Whether the leaves of a process can be held in memory, too; `beside` share what there is.
 
     Raises
     ------
@@ -222,9 +222,9 @@ def require_memory(data: Data, settings: Settings, workers: int = 1) -> bool:
     """
     streaming, held = bytes_needed(data, settings, workers)
     memory.require(
-        streaming - PROGRAM,
+        beside * (streaming - PROGRAM),
         f"working on leaves of {data.largest_leaf[1]} entries with {data.shape[1]} features",
         remedy="use a larger machine, fewer --threads, or pack with a smaller --leaf",
     )
     there = memory.available()
-    return there is None or streaming - PROGRAM + held <= there
+    return there is None or beside * (streaming - PROGRAM + held) <= there

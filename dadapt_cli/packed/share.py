@@ -88,7 +88,12 @@ class Share:
             raise ValueError(f"no operation {operation[:40]!r}")
         work: Callable[[Rows], Part] = getattr(self, operation)(argument)
         tree = Tree(len(self.data.leaves))
-        for number, part in self.stream.each(work):
+
+        def quiet(rows: Rows) -> Part:
+            with np.errstate(all="ignore"):  # what is not finite is found by the loop
+                return work(rows)
+
+        for number, part in self.stream.each(quiet):
             tree.add(0, number, part)
         return tree.parts()
 
