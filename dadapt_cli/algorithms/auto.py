@@ -36,12 +36,14 @@ def choose(problem: Problem, *, resumable: bool = False) -> tuple[dict[str, Any]
     everywhere, but its search costs as much as the gradients it saves unless rows are long, and
     more for many classes; the metric helps L-BFGS too, except where features outnumber samples.
     """
+    if problem.sums is not None and resumable:  # orth keeps a number for each sample
+        return {"algo": "accel"}, "accel: a checkpoint of packed data can hold it"
     if resumable:
         return {"algo": "orth", "inner": "newton"}, "orth --inner newton: a checkpoint can hold it"
     stored, classes = problem.nonzeros, problem.n_classes if problem.softmax else 1
     if problem.p > problem.n:
         return {"algo": "lbfgs"}, "lbfgs: more features than samples"
-    if not problem.softmax and stored >= LONG_ROWS * problem.n:
+    if problem.sums is None and not problem.softmax and stored >= LONG_ROWS * problem.n:
         return {"algo": "orth", "inner": "newton"}, "orth --inner newton: long rows, two classes"
     if stored * classes >= LARGE:
         reason = "lbfgs --metric half: many entries against the cost of a search"

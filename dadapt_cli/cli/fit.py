@@ -45,6 +45,14 @@ class Wanted:
         "SE of it.",
         group="Objective",
     )
+    cluster: str | None = option(
+        None, "The processes of mpiexec share a packed folder: mpi.", group="Budget", folds=False,
+        metavar="mpi",
+    )  # fmt: skip
+    workers: int | None = option(
+        None, "Start N processes here that share it.", group="Budget", folds=False, metavar="N",
+        at_least=1, at_most=4096,
+    )  # fmt: skip
     output: Literal["table", "jsonl", "json", "csv"] = _output(
         "table", "table, jsonl, json or csv.", "--format", "-f"
     )
@@ -81,8 +89,39 @@ def main(
     dadapt fit iris
     dadapt fit train.svm --test test.svm --save model.npz
     """
+
+    def fit(job: Any = None) -> int:
+        return _fit(context, data, options, wanted, reading, job)
+
+    if wanted.cluster is None and wanted.workers is None:
+        return fit()
+    from dadapt_cli.cli import _cluster
+
+    if wanted.cluster is not None and wanted.workers is None:
+        return _cluster.run(wanted.cluster, fit)
+    _cluster.check(wanted.cluster, wanted.workers, packed=require_input(data).packed)
+    declared(Wanted)["workers"].check(wanted.workers)
+    return _cluster.start(wanted.workers or 1, _without_workers(sys.argv[1:]))
+
+
+def _without_workers(argv: list[str]) -> list[str]:
+    """The command line for each of the workers."""
+    at = next(i for i, word in enumerate(argv) if word.startswith("--workers"))
+    return argv[:at] + argv[at + (1 if "=" in argv[at] else 2) :]
+
+
+def _fit(
+    context: typer.Context,
+    data: str,
+    options: Options,
+    wanted: Wanted,
+    reading: Reading,
+    job: Any,
+) -> int:
+    """Fit, in the process that reads and writes; `job` has the others, if there are any."""
     import time
 
+    from dadapt_cli.cli import _cluster
     from dadapt_cli.cli._messages import log_lines, say
     from dadapt_cli.render import braille, html, machine
     from dadapt_cli.render import plot as plotting
@@ -102,6 +141,8 @@ def main(
     dense = wanted.report is not None or wanted.plot == "-"
     if dense and "every" not in given:  # a curve is worth more points
         options, given = replace(options, every="auto"), [*given, "every"]
+    if job is not None:
+        _cluster.check(wanted.cluster, None, packed=require_input(data).packed)
     several = (wanted.path, wanted.cross_validate)
     if several != (None, None):
         given = _modelling.check_several(given, *several, Options, Wanted)
@@ -174,7 +215,7 @@ def main(
         problem = found.problem(loaded.sha256)
         seconds = time.perf_counter() - begin
         source = Source(found.path, loaded.sha256, seconds, problem, loaded.zero_based)
-        samples = Samples(loaded.X, loaded.y, source=source)
+        samples = Samples(loaded.X, loaded.y, job=job, source=source)
         monitor = Monitor(record, note, progress, interrupts, checkpoint)
         if several != (None, None):
             return _modelling.several(samples, options, wanted, monitor, held_out)

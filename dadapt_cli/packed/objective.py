@@ -25,6 +25,10 @@ PROGRAM = 60 * 2**20
 """Bytes that a process takes before it has any data."""
 
 
+SUMS = 8
+"""Sums over the columns, factors and their products, float64, while a fit begins."""
+
+
 class Engine(Protocol):
     """Who computes the sums; see :mod:`dadapt_cli.cluster`."""
 
@@ -208,12 +212,15 @@ def bytes_needed(data: Data, settings: Settings, workers: int = 1) -> tuple[int,
     scores = 6 * threads * rows_most * columns * item
     p = (data.shape[1] + settings.bias) * columns
     gradients = p * item * (VECTORS + threads + math.ceil(math.log2(leaves + 1)))
+    gradients += 8 * SUMS * (data.shape[1] + settings.bias)
+    if kinds != {"ones"} or item == 4:  # |x| and x^2, float64
+        scores += 16 * threads * entries
     held = (data.nnz * per_entry + 5 * data.shape[0]) // workers
     return PROGRAM + buffers + ones + scores + gradients, held
 
 
-def require_memory(data: Data, settings: Settings, workers: int = 1) -> bool:
-    """Whether the leaves can be held in memory, too.
+def require_memory(data: Data, settings: Settings, workers: int = 1, beside: int = 1) -> bool:
+    """Whether the leaves of a process can be held in memory, too; `beside` share what there is.
 
     Raises
     ------
@@ -222,9 +229,9 @@ def require_memory(data: Data, settings: Settings, workers: int = 1) -> bool:
     """
     streaming, held = bytes_needed(data, settings, workers)
     memory.require(
-        streaming - PROGRAM,
+        beside * (streaming - PROGRAM),
         f"working on leaves of {data.largest_leaf[1]} entries with {data.shape[1]} features",
         remedy="use a larger machine, fewer --threads, or pack with a smaller --leaf",
     )
     there = memory.available()
-    return there is None or streaming - PROGRAM + held <= there
+    return there is None or beside * (streaming - PROGRAM + held) <= there

@@ -88,7 +88,12 @@ class Share:
             raise ValueError(f"no operation {operation[:40]!r}")
         work: Callable[[Rows], Part] = getattr(self, operation)(argument)
         tree = Tree(len(self.data.leaves))
-        for number, part in self.stream.each(work):
+
+        def quiet(rows: Rows) -> Part:
+            with np.errstate(all="ignore"):  # what is not finite is found by the loop
+                return work(rows)
+
+        for number, part in self.stream.each(quiet):
             tree.add(0, number, part)
         return tree.parts()
 
@@ -140,9 +145,11 @@ class Share:
         factor = np.ones(p) if scale is None else scale
 
         def work(rows: Rows) -> Part:
-            size = _like(rows.X, np.abs(rows.X.data.astype(np.float64)))
+            size = self._size(rows)
             one = self._forward(size, factor)
-            two = self._forward(_like(rows.X, size.data * size.data), factor * factor)
+            if rows.leaf.kind.values != "ones":
+                size = _like(rows.X, size.data * size.data)
+            two = self._forward(size, factor * factor)
             return float(np.sqrt(two).sum()), float(one.sum()), float((one * one).sum())
 
         return work
@@ -151,7 +158,7 @@ class Share:
         """|X|' (|X| v), float64."""
 
         def work(rows: Rows) -> Part:
-            size = _like(rows.X, np.abs(rows.X.data.astype(np.float64)))
+            size = self._size(rows)
             return (self._back(size, self._forward(size, v)),)
 
         return work
@@ -159,6 +166,12 @@ class Share:
     def _matrix(self, rows: Rows, dtype: np.dtype[Any]) -> Matrix:
         X = rows.X
         return X if X.dtype == dtype else _like(X, X.data.astype(dtype))
+
+    def _size(self, rows: Rows) -> Matrix:
+        """|X|, float64; not copied where all values are 1."""
+        if rows.leaf.kind.values == "ones":
+            return self._matrix(rows, np.dtype(np.float64))
+        return _like(rows.X, np.abs(rows.X.data).astype(np.float64, copy=False))
 
     def _forward(self, X: Matrix, w: Array) -> Array:
         """X w, with the constant feature where there is one."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from typing import Any
 
 from dadapt_cli.algorithms import Info
 from dadapt_cli.cluster.local import Local
@@ -10,7 +11,7 @@ from dadapt_cli.errors import UsageError
 from dadapt_cli.objective import cores
 from dadapt_cli.packed.check import require_classes
 from dadapt_cli.packed.folder import Data
-from dadapt_cli.packed.objective import Packed, classes_of, require_memory
+from dadapt_cli.packed.objective import Engine, Packed, classes_of, require_memory
 from dadapt_cli.packed.share import Settings
 from dadapt_cli.preprocessing.prepare import Prepared
 from dadapt_cli.preprocessing.scaling import Scaling
@@ -61,8 +62,13 @@ def check(options: Options, info: Info) -> None:
             )
 
 
-def prepared(data: Data, options: Options) -> tuple[Prepared, Packed]:
+def prepared(data: Data, options: Options, job: Any = None) -> tuple[Prepared, Packed]:
     """The data as a fit knows them, and the objective.
+
+    Parameters
+    ----------
+    job
+        The processes that share the work, a :class:`~dadapt_cli.cluster.mpi.Job`; None: this one.
 
     Raises
     ------
@@ -74,11 +80,17 @@ def prepared(data: Data, options: Options) -> tuple[Prepared, Packed]:
     require_classes(data)
     labels, numbers = classes_of(data, options.positive)
     settings = Settings(
-        options.dtype, options.bias or options.intercept, numbers, options.threads or cores(), False
+        dtype=options.dtype,
+        bias=options.bias or options.intercept,
+        classes=numbers,
+        threads=options.threads or (cores() if job is None else job.threads),
+        hold=False,
     )
-    settings = replace(settings, hold=require_memory(data, settings))
     l2 = 1.0 / data.shape[0] if options.l2 == "1/n" else float(options.l2)
-    problem = Packed(
-        data, labels, Local(data, settings), settings, l2=l2, intercept=options.intercept
-    )
+    engine: Engine
+    if job is None:
+        engine = Local(data, replace(settings, hold=require_memory(data, settings)))
+    else:
+        engine = job.engine(data, settings)
+    problem = Packed(data, labels, engine, settings, l2=l2, intercept=options.intercept)
     return Prepared(data, labels, None, Scaling()), problem

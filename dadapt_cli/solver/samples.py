@@ -41,6 +41,8 @@ class Samples:
         As of :func:`dadapt_cli.fit`; arrays.
     sample_weight
         How much each counts, or None.
+    job
+        Of packed data, the processes that share the work; None: this one.
     source
         Where they came from.
     """
@@ -48,4 +50,5 @@ class Samples:
     X: Any
     y: Array
     sample_weight: Any = None
+    job: Any = None
     source: Source = field(default_factory=Source)

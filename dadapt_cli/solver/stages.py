@@ -101,7 +101,7 @@ def _prepare(
         problem: Problem
         if isinstance(samples.X, Data):
             packed.check(options, algorithm.INFO)
-            data, problem = packed.prepared(samples.X, options)
+            data, problem = packed.prepared(samples.X, options, samples.job)
         else:
             with resume.blamed(monitor.checkpoint.origin, UsageError):
                 data = prepare(samples.X, samples.y, how, samples.sample_weight)

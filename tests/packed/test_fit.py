@@ -204,6 +204,17 @@ def test_checkpoints(folders: dict[str, Path], tmp_path: Path) -> None:
         dadapt_cli.fit(opened(folders["vehicle.scale"]), resume=file, iterations=40)
 
 
+def test_auto_picks_what_packed_data_take(tmp_path: Path) -> None:
+    text = tmp_path / "text"
+    row = " ".join(f"{j}:1" for j in range(1, 121))  # long: orth's, were it text
+    text.write_text("".join(f"{1 - 2 * (i % 2)} {row} {121 + i % 7}:2\n" for i in range(200)))
+    data = pack(str(text), str(tmp_path / "folder"), Packing(leaf=5000))
+    made = dadapt_cli.fit(data, algo="auto", iterations=3)
+    assert made.start["algorithm"] == "lbfgs"
+    kept = dadapt_cli.fit(data, algo="auto", iterations=3, checkpoint=tmp_path / "checkpoint")
+    assert kept.start["algorithm"] == "accel"
+
+
 def test_positive(folders: dict[str, Path]) -> None:
     X, y = read_text("dna.scale.xz")
     ours = dadapt_cli.fit(opened(folders["dna.scale.xz"]), iterations=5, positive=3)

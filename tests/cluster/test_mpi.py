@@ -1,0 +1,173 @@
+"""Ranks of an MPI job: the bits of one process, one line for what goes wrong, no one left waiting.
+
+Needs mpi4py and an ``mpiexec`` beside this Python or on the path (pip install mpi4py mpich).
+"""
+
+from __future__ import annotations
+
+import csv
+import importlib.util
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from dadapt_cli.packed.pack import Packing, pack
+
+from ..conftest import DATA
+
+OWN = Path(sys.executable).with_name("mpiexec")
+MPIEXEC = str(OWN) if OWN.exists() else shutil.which("mpiexec")
+
+pytestmark = pytest.mark.skipif(
+    MPIEXEC is None or importlib.util.find_spec("mpi4py") is None,
+    reason="needs mpi4py and mpiexec: pip install mpi4py mpich",
+)
+
+DADAPT = [sys.executable, "-m", "dadapt_cli"]
+
+
+def job(ranks: int, *argv: Any) -> subprocess.CompletedProcess[str]:
+    command = [str(MPIEXEC), "-n", str(ranks), *DADAPT, *map(str, argv), "--cluster", "mpi"]
+    return subprocess.run(command, capture_output=True, text=True, check=False, timeout=120)
+
+
+def rows(text: str) -> list[dict[str, str]]:
+    found = list(csv.DictReader(text.splitlines()))
+    return [{name: cell for name, cell in row.items() if name != "seconds"} for row in found]
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Eight leaves."""
+    made = tmp_path_factory.mktemp("mpi") / "folder"
+    data = pack(str(DATA / "wdbc.scale.xz"), str(made), Packing(leaf=2400))
+    assert len(data.leaves) == 8
+    return made
+
+
+@pytest.mark.parametrize("algo", ["dual-avg", "adagrad", "lbfgs"])
+def test_the_bits_do_not_depend_on_the_number_of_workers(folder: Path, algo: str) -> None:
+    argv = ("fit", folder, "-a", algo, "-n", 12, "--l2", "1/n", "-f", "csv", "--save")
+    one = subprocess.run([*DADAPT, *map(str, argv), str(folder.parent / "one.npz")],
+                         capture_output=True, text=True, check=True)  # fmt: skip
+    expected = rows(one.stdout)
+    assert len(expected) == 6
+    for ranks in (1, 2, 3, 9):  # with 9, some have no leaf
+        ran = job(ranks, *argv, folder.parent / f"{ranks}.npz", "--threads", 1 + ranks % 2)
+        assert ran.returncode == 0, ran.stderr
+        assert rows(ran.stdout) == expected, ranks
+    command = [*DADAPT, *map(str, argv), str(folder.parent / "w.npz"), "--workers", "2"]
+    started = subprocess.run(command, capture_output=True, text=True, check=True)
+    assert rows(started.stdout) == expected
+
+
+@pytest.mark.parametrize(
+    ("argv", "code", "words"),
+    [
+        (("-n", 0), 2, "--iterations"),
+        (("--scale", "unit"), 2, "--scale"),
+        (("--l2", "1/n", "--tol", 1e-9, "-n", 2), 1, ""),
+        (("--workers", 2), 2, "--workers"),
+    ],
+)
+def test_exit_codes_and_one_line(
+    folder: Path, argv: tuple[Any, ...], code: int, words: str
+) -> None:
+    ran = job(2, "fit", folder, "-q", *argv)
+    assert ran.returncode == code, ran
+    if words:
+        lines = [line for line in ran.stderr.splitlines() if line.startswith("dadapt:")]
+        assert len(set(lines)) == 1
+        assert words in lines[0]
+
+
+def test_text_is_refused_once(folder: Path) -> None:
+    ran = job(2, "fit", DATA / "iris.scale")
+    assert ran.returncode == 2
+    assert ran.stderr.count("dadapt pack") == 1
+
+
+def test_a_worker_that_finds_damage_is_named(folder: Path, tmp_path: Path) -> None:
+    bad = tmp_path / "bad"
+    shutil.copytree(folder, bad)
+    place = max(bad.glob("*.values.npy"))
+    content = bytearray(place.read_bytes())
+    content[-3] ^= 1
+    place.write_bytes(content)
+    ran = job(2, "fit", bad, "-q")
+    assert ran.returncode == 3
+    assert ran.stderr.count("\n") == 1
+    assert "worker 1 on" in ran.stderr
+    assert place.name in ran.stderr
+
+
+RAISES = """
+import sys
+from dadapt_cli.packed import share
+def fails(self, w):
+    raise ZeroDivisionError("planted")
+from mpi4py import MPI
+if MPI.COMM_WORLD.Get_rank() == 1:
+    share.Share.value_and_gradient = fails
+from dadapt_cli.cli import run
+sys.exit(run(sys.argv[1:]))
+"""
+
+
+def test_a_rank_that_raises_ends_the_job(folder: Path) -> None:
+    command = [str(MPIEXEC), "-n", "3", sys.executable, "-c", RAISES]
+    command += ["fit", str(folder), "-q", "--cluster", "mpi"]
+    ran = subprocess.run(command, capture_output=True, text=True, check=False, timeout=60)
+    assert ran.returncode != 0
+    assert "internal error in worker 1" in ran.stderr
+
+
+def test_a_killed_rank_ends_the_job_and_the_checkpoint_goes_on(
+    folder: Path, tmp_path: Path
+) -> None:
+    argv = ["fit", str(folder), "-a", "dual-avg", "-f", "csv"]
+    file = tmp_path / "checkpoint"
+    command = [str(MPIEXEC), "-n", "2", *DADAPT, *argv, "-n", "1000000", "--cluster", "mpi"]
+    command += ["--checkpoint", str(file), "--checkpoint-every", "0"]
+    process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    deadline = time.monotonic() + 60
+    while not file.exists():
+        assert process.poll() is None
+        assert time.monotonic() < deadline
+        time.sleep(0.05)
+    found = subprocess.run(["pgrep", "-f", f"dadapt_cli fit {folder}.*{file}"],
+                           capture_output=True, text=True, check=True)  # fmt: skip
+    ranks = [int(pid) for pid in found.stdout.split() if int(pid) != process.pid]
+    own = [pid for pid in ranks if "mpiexec" not in Path(f"/proc/{pid}/cmdline").read_text()]
+    os.kill(max(own), signal.SIGKILL)
+    begin = time.monotonic()
+    assert process.wait(60) != 0
+    assert time.monotonic() - begin < 30  # 5 s on a quiet machine
+    both = [
+        subprocess.run([*DADAPT, *more, "-n", "400"], capture_output=True, text=True, check=True)
+        for more in (argv, ["fit", str(folder), "--resume", str(file), "-f", "csv"])
+    ]
+    assert rows(both[0].stdout)[-1] == rows(both[1].stdout)[-1]
+
+
+def test_missing_extra(
+    folder: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    from dadapt_cli.cli import run
+
+    monkeypatch.setitem(sys.modules, "mpi4py", None)
+    assert run(["fit", str(folder), "--cluster", "mpi"]) == 2
+    assert "pip install 'dadapt[mpi]'" in capsys.readouterr().err
+    assert run(["fit", str(folder), "--cluster", "spark"]) == 2
+
+
+def test_help_and_library_do_without_mpi() -> None:
+    code = "import sys, dadapt_cli, dadapt_cli.cli; assert 'mpi4py' not in sys.modules"
+    subprocess.run([sys.executable, "-c", code], check=True)
