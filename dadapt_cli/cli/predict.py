@@ -12,6 +12,7 @@ import typer
 from dadapt_cli.cli._options import Quiet
 from dadapt_cli.cli._reading import Reading, require_input
 from dadapt_cli.errors import DataError, ExitCode, UsageError
+from dadapt_cli.solver.checks import choice
 from dadapt_cli.solver.declared import same
 
 if TYPE_CHECKING:
@@ -48,6 +49,9 @@ def main(
     output: Annotated[
         str | None, typer.Option("--output", "-o", metavar="FILE", help="In place of stdout.")
     ] = None,
+    form: Annotated[
+        str, typer.Option("--format", "-f", help="table (lines), or json: one document.")
+    ] = "table",
     *,
     reading: Strictly,
     quiet: Quiet = False,
@@ -57,6 +61,7 @@ def main(
     Accuracy and log-loss against the labels in DATA go to stderr.
     """
     how = reading.arguments()
+    choice("format", form, ("table", "json"))
     found = require_input(data)
     require_input(model)
     if model == "-":
@@ -88,7 +93,11 @@ def main(
     writing: Any = atomic_write(output) if output else contextlib.nullcontext(sys.stdout.buffer)
     marks = fitted.proven(X) if proven else None
     with writing as stream:
-        _write(stream, fitted, scores, probability, marks)
+        if form == "json":
+            verdict = fitted.judge(scores, loaded.y)
+            stream.write(_document(fitted, scores, marks, verdict, probability))
+        else:
+            _write(stream, fitted, scores, probability, marks)
         stream.flush()
     if not quiet:
         for line in (*loaded.notes, *lines, _summary(fitted.judge(scores, loaded.y))):
@@ -115,6 +124,28 @@ def _write(
         if marks is not None:
             rows = [f"{row} {mark:d}" for row, mark in zip(rows, marks[part].tolist(), strict=True)]
         stream.write(("\n".join(rows) + "\n").encode())
+
+
+def _document(model: Model, scores: Any, marks: Any, verdict: Verdict, probability: bool) -> bytes:
+    """One JSON document: labels, with --probability and --proven those too, and how they do."""
+    import json
+
+    import numpy as np
+
+    classes = list(model.classes)
+    made: dict[str, Any] = {
+        "classes": classes,
+        "labels": [classes[i] for i in model.decide(scores).tolist()],
+    }
+    if probability:  # in the order of the classes
+        made["probabilities"] = np.exp(model.log_probabilities(scores)).tolist()
+    if marks is not None:
+        made["proven"] = [bool(mark) for mark in marks.tolist()]
+    known = verdict.samples > 0
+    made["accuracy"] = verdict.accuracy if known else None
+    made["log_loss"] = verdict.log_loss if known and np.isfinite(verdict.log_loss or 0.0) else None
+    made["unknown_labels"] = verdict.unknown
+    return (json.dumps(made, allow_nan=False) + "\n").encode()
 
 
 def _rows(model: Model, scores: Any, order: list[int], probability: bool) -> list[str]:
