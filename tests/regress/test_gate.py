@@ -16,7 +16,7 @@ from xml.etree import ElementTree as ET
 
 import pytest
 
-from dadapt_cli.algorithms import dual_avg, gd, orth, safe
+from dadapt_cli.algorithms import adagrad, dual_avg, gd, orth, safe
 from dadapt_cli.algorithms._averaged import Averaged
 from dadapt_cli.objective import minibatches
 from dadapt_cli.regress import baseline
@@ -48,7 +48,8 @@ def test_unchanged_passes_in_one_process_and_in_two(cli: Any) -> None:
         del run["seconds"]
     assert first == second
     assert {run["algo"] for run in first["runs"]} == {
-        "dual-avg", "gd", "adagrad", "safe", "orth", "sgd", "adam"
+        "dual-avg", "gd", "adagrad", "safe", "orth", "sgd", "adam",
+        "dual-avg II", "dual-avg certified", "adagrad II",
     }  # fmt: skip
     assert {run["verdict"] for run in first["runs"]} == {"ok"}
 
@@ -78,6 +79,16 @@ def late_drop(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(minibatches, "DROPS", tuple(drop + 1 for drop in minibatches.DROPS))
 
 
+def wrong_sign(module: Any) -> Any:
+    """Of the sum in Option II's numerator, from which the bound is made, too."""
+
+    def plant(monkeypatch: pytest.MonkeyPatch) -> None:
+        before = module.dot
+        monkeypatch.setattr(module, "dot", lambda a, b: before(a, b) * (1 if a is b else -1))
+
+    return plant
+
+
 def short_proposal(monkeypatch: pytest.MonkeyPatch) -> None:
     before = safe._proposal
     monkeypatch.setattr(safe, "_proposal", lambda state, g: before(state, g) / 2)
@@ -96,6 +107,8 @@ def half_bound(monkeypatch: pytest.MonkeyPatch) -> None:
         (wrong_average, "gd", "suboptimality_average worse"),
         (late_drop, "sgd", "step_sizes changed"),
         (late_drop, "adam", "step_sizes changed"),
+        (wrong_sign(dual_avg), "dual-avg II", "d changed"),
+        (wrong_sign(adagrad), "adagrad II", "d changed"),
         (short_proposal, "safe", "d changed"),
         (half_bound, "orth", "d changed"),
     ],
