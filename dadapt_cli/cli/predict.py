@@ -12,6 +12,7 @@ import typer
 from dadapt_cli.cli._options import Quiet
 from dadapt_cli.cli._reading import Reading, require_input
 from dadapt_cli.errors import DataError, ExitCode, UsageError
+from dadapt_cli.solver.checks import choice
 from dadapt_cli.solver.declared import same
 
 if TYPE_CHECKING:
@@ -48,6 +49,9 @@ def main(
     output: Annotated[
         str | None, typer.Option("--output", "-o", metavar="FILE", help="In place of stdout.")
     ] = None,
+    form: Annotated[
+        str, typer.Option("--format", "-f", help="table (lines), or json: one document.")
+    ] = "table",
     *,
     reading: Strictly,
     quiet: Quiet = False,
@@ -62,6 +66,7 @@ def main(
     dadapt predict test.svm --model model.npz --probability
     """
     how = reading.arguments()
+    choice("format", form, ("table", "json"))
     found = require_input(data)
     require_input(model)
     if model == "-":
@@ -85,6 +90,10 @@ def main(
             f"--proven: {model} has no radius around the optimum; dadapt fit DATA --save M.npz, "
             "with an l2 term, keeps one"
         )
+    if form == "json" and found.packed:
+        raise UsageError(
+            f"--format json is for text; {found.path} is a packed folder: leave it out"
+        )
     read = found.samples(**how)
     parts = [(read.X, read.y)] if read.folder is None else samples(read.folder)
     writing: Any = atomic_write(output) if output else contextlib.nullcontext(sys.stdout.buffer)
@@ -99,8 +108,12 @@ def main(
                 raise DataError(str(error), found.path) from None
             said += [] if verdicts else lines
             marks = fitted.proven(X) if proven else None
-            _write(stream, fitted, scores, probability, marks, head=not verdicts)
-            verdicts.append(fitted.judge(scores, y))
+            verdict = fitted.judge(scores, y)
+            if form == "json":
+                stream.write(_document(fitted, scores, marks, verdict, probability))
+            else:
+                _write(stream, fitted, scores, probability, marks, head=not verdicts)
+            verdicts.append(verdict)
         stream.flush()
     if not quiet:
         for line in (*said, _summary(add_up(verdicts))):
@@ -133,6 +146,28 @@ def _write(
         if marks is not None:
             rows = [f"{row} {mark:d}" for row, mark in zip(rows, marks[part].tolist(), strict=True)]
         stream.write(("\n".join(rows) + "\n").encode())
+
+
+def _document(model: Model, scores: Any, marks: Any, verdict: Verdict, probability: bool) -> bytes:
+    """One JSON document: labels, with --probability and --proven those too, and how they do."""
+    import json
+
+    import numpy as np
+
+    classes = list(model.classes)
+    made: dict[str, Any] = {
+        "classes": classes,
+        "labels": [classes[i] for i in model.decide(scores).tolist()],
+    }
+    if probability:  # in the order of the classes
+        made["probabilities"] = np.exp(model.log_probabilities(scores)).tolist()
+    if marks is not None:
+        made["proven"] = [bool(mark) for mark in marks.tolist()]
+    known = verdict.samples > 0
+    made["accuracy"] = verdict.accuracy if known else None
+    made["log_loss"] = verdict.log_loss if known and np.isfinite(verdict.log_loss or 0.0) else None
+    made["unknown_labels"] = verdict.unknown
+    return (json.dumps(made, allow_nan=False) + "\n").encode()
 
 
 def _rows(model: Model, scores: Any, order: list[int], probability: bool) -> list[str]:

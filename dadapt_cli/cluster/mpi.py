@@ -29,7 +29,7 @@ from dadapt_cli.packed.folder import Data, opened
 from dadapt_cli.packed.objective import require_memory
 from dadapt_cli.packed.share import Settings, Share
 from dadapt_cli.packed.tree import Node, share
-from dadapt_cli.system.blas import one_thread
+from dadapt_cli.system import blas
 
 ERRORS = {kind.__name__: kind for kind in (DataError, InputOutputError, UsageError)}
 """That a rank may report; whatever else goes wrong there is a bug, and ends the job."""
@@ -85,7 +85,7 @@ class Job:
         """Do what rank 0 asks for until it is done; of every rank but 0. Signals are for rank 0."""
         for signum in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
             signal.signal(signum, signal.SIG_IGN)
-        with one_thread():
+        with blas.threads(1):
             while True:
                 what, argument = self.comm.bcast(None, root=0)
                 if what == "stop":

@@ -47,6 +47,7 @@ TOLERANCES = {
     "step_sizes": Tolerance(relative=1e-6, absolute=1e-4),
     "suboptimality_last": Tolerance(relative=1e-4, absolute=1e-9),
     "suboptimality_average": Tolerance(relative=1e-4, absolute=1e-9),
+    "bound": Tolerance(relative=1e-4, absolute=1e-9),
     "iterations_1e-2": Tolerance(relative=0.01),
     "iterations_1e-3": Tolerance(relative=0.01),
     "iterations": Tolerance(relative=0.01),

@@ -31,9 +31,11 @@ STOP = 1e-6
 """Relative suboptimality at which a full-batch run ends: rounding makes what comes later."""
 
 BUDGETS = {"dual-avg": 1000, "gd": 1000, "adagrad": 1000, "safe": 50, "orth": 50, "accel": 60,
+          "dual-avg II": 200, "dual-avg certified": 200, "adagrad II": 200,
           "dual-avg-anytime": 1000, "dual-avg-schedule-free": 1000,
           "sgd": 100, "adam": 100, "adam-schedule-free": 100}  # fmt: skip
-"""The gated algorithms; iterations at most, or epochs: all three drops of the schedule are in them.
+"""The gated algorithms, some with a --bound of their own; iterations at most, or epochs: all three
+drops of the schedule are in them.
 
 The steps of ``safe`` and ``orth`` react to what they have seen, and so to rounding: after 50 of
 them d moves by up to 4e-8 of itself, after 200 by up to half. d of ``accel`` moves by 2e-13 in 50
@@ -72,7 +74,7 @@ class Case:
     path
         The file.
     algo
-        One of BUDGETS.
+        One of BUDGETS: the algorithm's name, with its bound where that is not its default.
     l2
         ``1/n`` or ``0``.
     sha256
@@ -174,7 +176,8 @@ def measure(case: Case) -> Record:
 
 def in_minibatches(case: Case) -> bool:
     """Whether the run depends on the order of the rows."""
-    return find(AVERAGES.get(case.algo, (case.algo, ""))[0]).INFO.minibatch
+    named = AVERAGES.get(case.algo, (case.algo, ""))[0]
+    return find(named.partition(" ")[0]).INFO.minibatch
 
 
 def _weight(l2: str, n: int) -> float:
@@ -184,17 +187,19 @@ def _weight(l2: str, n: int) -> float:
 def _options(case: Case, known: Reference, classes: int) -> Options:
     """As a user's run, with every row, and on one thread."""
     assert known.f_star is not None
-    algo, average = AVERAGES.get(case.algo, (case.algo, "none"))
+    named, average = AVERAGES.get(case.algo, (case.algo, "none"))
+    algo, _, bound = named.partition(" ")
     options = Options(
         algo=algo,
         average=average,
+        bound=bound or None,
         l2=case.l2 if case.l2 == "1/n" else 0.0,
         reference=known.f_star,
         every=1,
         threads=1,
     )
-    steps = HORIZONS.get((case.problem, case.algo), BUDGETS[case.algo])
-    if in_minibatches(case):
+    steps = HORIZONS.get((case.problem, algo), BUDGETS[case.algo])
+    if find(algo).INFO.minibatch:
         own: Any = "weighted" if average == "none" else average
         return replace(options, epochs=steps, average=own)
     return replace(options, iterations=steps, tol=STOP * (math.log(classes) - known.f_star))
@@ -211,6 +216,8 @@ def _figures(result: FitResult) -> Record:
     figures: Record = {"d": last["d"], "suboptimality_last": last["suboptimality_last"] / whole}
     if last["suboptimality_average"] is not None:
         figures["suboptimality_average"] = last["suboptimality_average"] / whole
+    if last["bound"] is not None:
+        figures["bound"] = last["bound"] / whole
     steps = [row["step_size"] for row in result.trace if row["step_size"] is not None]
     if steps:
         figures["step_sizes"] = math.fsum(steps)

@@ -123,8 +123,10 @@ def junit(report: Record) -> str:
         case = ET.SubElement(suite, "testcase", classname=run["problem"], name=_name(run),
                              time=f"{run['seconds']:.3f}")  # fmt: skip
         text = run["message"] or "\n".join(map(_line, _differing(run)))
-        if run["verdict"] in report["bad"]:
-            ET.SubElement(case, "failure", type=run["verdict"], message=text)
+        if run["verdict"] in report["bad"]:  # names what got worse, and nothing else
+            worse = [one for one in _differing(run) if one["verdict"] in report["bad"]]
+            failed = run["message"] or "\n".join(map(_line, worse))
+            ET.SubElement(case, "failure", type=run["verdict"], message=failed)
         elif run["algo"] is None:
             ET.SubElement(case, "skipped", message=text)
         elif text:

@@ -267,3 +267,21 @@ def test_what_is_no_model_is_told(cli: Cli, tmp_path: Path) -> None:
     ran = cli("predict", DATA / "iris.scale", "--model", "/dev/zero")
     assert ran.code == 4
     assert "is a device" in ran.err
+
+
+def test_predictions_and_algorithms_as_json(cli: Cli, tmp_path: Path) -> None:
+    model = tmp_path / "m.npz"
+    assert cli("fit", IRIS, *QUICK, "--l2", "1/n", "--save", model).code == 0
+    args = ("predict", IRIS, "-m", model, "-q")
+    made = json.loads(cli(*args, "-f", "json", "--probability", "--proven").out)
+    lines = cli(*args, "--probability", "--proven").out.splitlines()
+    assert lines[0].split()[1:-1] == [str(label) for label in made["classes"]]
+    for label, p, mark, line in zip(
+        made["labels"], made["probabilities"], made["proven"], lines[1:], strict=True
+    ):
+        assert [label, *p, mark] == [float(word) for word in line.split()]
+    assert made["accuracy"] == np.mean(np.array(made["labels"]) == read_libsvm(IRIS)[1])
+    assert "probabilities" not in json.loads(cli(*args, "-f", "json").out)
+    assert cli(*args, "-f", "xml").code == 2
+    names = [info["name"] for info in json.loads(cli("algorithms", "--json").out)]
+    assert {"dual-avg", "gd", "auto"} <= set(names)

@@ -16,7 +16,7 @@ from xml.etree import ElementTree as ET
 
 import pytest
 
-from dadapt_cli.algorithms import accel, adam, dual_avg, gd, orth, safe
+from dadapt_cli.algorithms import accel, adagrad, adam, dual_avg, gd, orth, safe
 from dadapt_cli.algorithms._averaged import Averaged
 from dadapt_cli.algorithms._schedule_free import Between
 from dadapt_cli.objective import minibatches
@@ -51,6 +51,7 @@ def test_unchanged_passes_in_one_process_and_in_two(cli: Any) -> None:
     assert {run["algo"] for run in first["runs"]} == {
         "dual-avg", "gd", "adagrad", "safe", "orth", "accel", "dual-avg-anytime",
         "dual-avg-schedule-free", "sgd", "adam", "adam-schedule-free",
+        "dual-avg II", "dual-avg certified", "adagrad II",
     }  # fmt: skip
     assert {run["verdict"] for run in first["runs"]} == {"ok"}
 
@@ -78,6 +79,16 @@ def wrong_average(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def late_drop(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(minibatches, "DROPS", tuple(drop + 1 for drop in minibatches.DROPS))
+
+
+def wrong_sign(module: Any) -> Any:
+    """Of the sum in Option II's numerator, from which the bound is made, too."""
+
+    def plant(monkeypatch: pytest.MonkeyPatch) -> None:
+        before = module.dot
+        monkeypatch.setattr(module, "dot", lambda a, b: before(a, b) * (1 if a is b else -1))
+
+    return plant
 
 
 def short_proposal(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -150,6 +161,8 @@ def equal_weights(monkeypatch: pytest.MonkeyPatch) -> None:
         (wrong_average, "gd", "suboptimality_average worse"),
         (late_drop, "sgd", "step_sizes changed"),
         (late_drop, "adam", "step_sizes changed"),
+        (wrong_sign(dual_avg), "dual-avg II", "d changed"),
+        (wrong_sign(adagrad), "adagrad II", "d changed"),
         (short_proposal, "safe", "d changed"),
         (half_bound, "orth", "d changed"),
         (no_hint, "accel", "d changed"),
