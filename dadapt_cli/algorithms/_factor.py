@@ -148,7 +148,8 @@ def factor(columns: Columns, margins: Margins, form: str, rows: int, seed: int) 
     Parameters
     ----------
     form
-        ``binary``, ``full``, or ``kron``: at equal probabilities, whatever the point.
+        ``binary``, ``full``, or ``kron``: with the mean curvature of a row's classes for each of
+        them, which is the Hessian at equal probabilities, but for a factor, and less elsewhere.
     rows, seed
         How many, and which.
     """
@@ -160,11 +161,9 @@ def factor(columns: Columns, margins: Margins, form: str, rows: int, seed: int) 
         q = margins.probabilities(chosen).astype(np.float64, copy=False)
         H, unit = _softmax(columns, q, chosen, shares), np.tile(columns.unit, margins.C)
     else:
-        c: Any = _spread(problem)
-        if form == "binary":
-            q = margins.probabilities(chosen).astype(np.float64, copy=False)
-            c = q - q * q
-        c = shares * c
+        q = margins.probabilities(chosen).astype(np.float64, copy=False)
+        c = q - q * q
+        c = shares * (c.mean(axis=1) if problem.softmax else c)
         single = problem.p > DOUBLE
         unit, dtype = (columns.unit, np.float32) if single else (None, np.float64)
         H = curvature.gram(problem, chosen, c, unit, dtype)

@@ -53,7 +53,7 @@ TINY = 4096
 HUGE = 10_000_000
 """Stored entries from which the diagonal costs more than it saves."""
 
-LATER = 4.0
+LATER = 2.0
 """Builds that the steps with a diagonal may cost before the factor is made."""
 
 NOTHING = 2_000_000

@@ -1,14 +1,14 @@
 r"""``newton``: steps on margins with sampled curvature, no search over steps and no learning rate.
 
-Not of the paper. With u the margins of x_k, B near the inverse of the Hessian (a Cholesky factor
+Not of the paper. With u the margins of x_k and B near the inverse of the Hessian (a Cholesky factor
 of the Hessian on sampled rows, made anew once the steps have cost as much as it does, or a
-diagonal; L-BFGS pairs on top), and e the last step, a step is
+diagonal; L-BFGS pairs on top), a step is
 
 .. math:: d = -B g_k, \quad v = X d, \quad
-          s = \arg\min_{s \in \mathrm{span}\{d, e\}} \langle g_k, s\rangle + s'H(x_k)s/2 ,
+          s = t_1 d, \quad t_1 = \arg\min_t\ t \langle g_k, d\rangle + t^2 d'H(x_k)d/2 ,
 
-with the exact Hessian H: its curvatures along d and e are sums over v and the margins of e, without
-an exponential. Then f(x_k + t s) for t = 1, and shorter while f has not fallen by 1e-4 of the
+with the exact Hessian H: its curvature along d is a sum over v, without an exponential.
+Then f(x_k + t s) for t = 1, and shorter while f has not fallen by 1e-4 of the
 slope: one link each, and no product.
 
 A step that lowers f by less than ||g_k||^2/(2L), L a certified bound on the smoothness, gives way
@@ -59,11 +59,11 @@ INFO = Info(
 ARMIJO = 1e-4
 """Of the slope, that f must fall by."""
 
+MEMORY = 10
+"""L-BFGS pairs where the plan wants none beside a factor, and there is no factor."""
+
 SHORTEST = 1e-6
 """Of the step s, that is tried."""
-
-DEPENDENT = 1e-6
-"""Of A C: a determinant below it says that d and e are one direction."""
 
 CURVED = 1e-10
 """Of sum |s_j y_j|, whatever the features' units: a pair with less <s, y> is rounding."""
@@ -107,8 +107,6 @@ class Newton(State):
     rejected: int = 0  # trial points
     gradient_steps: int = 0  # -g/L
     pairs: Pairs
-    last: Array | None = None  # the last step e
-    length: float = 0.0  # ||e||
 
     def evaluate(self, problem: Problem) -> Evaluation:
         """f and gradient at x_k: the step has computed them."""
@@ -140,7 +138,7 @@ def start(
         f_x=loss + problem.l2_term(x0),
         g_x=g0,
         rows=chosen.rows,
-        pairs=deque(maxlen=chosen.pairs),
+        pairs=deque(maxlen=chosen.pairs or MEMORY),
     )
 
 
@@ -209,33 +207,16 @@ def _direction(state: Newton, g: Array) -> Array:
     return -g
 
 
-def _model_minimum(state: Newton, g: Array, d: Array) -> tuple[float, float, Array]:
-    """t1, t2 and s = t1 d + t2 e, the minimum of the quadratic model; V is the margins of d."""
-    margins, e, at = state.margins, state.last, state.rounding
+def _model_minimum(state: Newton, g: Array, d: Array) -> tuple[float, Array]:
+    """t1 and s = t1 d, the minimum of the quadratic model along d; V is the margins of d."""
+    problem, margins, at = state.problem, state.margins, state.rounding
     margins.along(d)
-    A, B, C = margins.curvature(both=e is not None)
-    slope, square = dot(g, d), dot(d, d)
-    A += _l2_product(state, d, d, square)
-    t1, t2 = -slope / A if A > 0 else 1.0, 0.0
-    if e is not None:
-        B += _l2_product(state, d, e, dot(d, e))
-        C += _l2_product(state, e, e, state.length**2)
-        determinant, along = A * C - B * B, dot(g, e)
-        if determinant > DEPENDENT * A * C:
-            t1 = (along * B - slope * C) / determinant
-            t2 = (slope * B - along * A) / determinant
-    errors, length, before = at.u * MARGIN, math.sqrt(square), state.error
-    state.error = abs(t1) * (at.margins + 4 * errors) * length
-    if e is None or not t2:
-        return t1, 0.0, t1 * d
-    state.error += abs(t2) * (before + 3 * errors * state.length)
-    return t1, t2, t1 * d + t2 * e
-
-
-def _l2_product(state: Newton, a: Array, b: Array, inner: float) -> float:
-    """<a, b> by the l2 term's Hessian, given that by the identity."""
-    problem = state.problem
-    return float(dot(problem.ridge * a, b)) if problem.intercept else problem.l2 * inner
+    square = dot(d, d)
+    l2 = dot(problem.ridge * d, d) if problem.intercept else problem.l2 * square
+    curvature = margins.curvature() + l2
+    t1 = -dot(g, d) / curvature if curvature > 0 else 1.0
+    state.error = abs(t1) * (at.margins + 4 * MARGIN * at.u) * math.sqrt(square)
+    return t1, t1 * d
 
 
 class Trial(NamedTuple):
@@ -256,17 +237,16 @@ class Trial(NamedTuple):
     s: Array
 
 
-def _search(state: Newton, g: Array, t1: float, t2: float, s: Array) -> Trial:
+def _search(state: Newton, g: Array, t1: float, s: Array) -> Trial:
     """x + t s for the first t = 1, ... where f has fallen enough; V becomes its margins."""
-    slope, t = dot(g, s), 1.0
-    a, b = t1, t2  # what V is multiplied with, and E added
+    slope, t, a = dot(g, s), 1.0, t1  # a: what V is to be multiplied with
     while t >= SHORTEST:
-        trial = _trial(state, s if t == 1.0 else t * s, a, b)
+        trial = _trial(state, s if t == 1.0 else t * s, a)
         if trial.f <= state.f_x + ARMIJO * t * slope:
             return trial
         state.rejected += 1
         least = -slope * t / (2 * (trial.f - state.f_x - slope * t))  # of the parabola
-        a, b = min(max(least, 0.1), 0.5) if math.isfinite(least) else 0.25, 0.0
+        a = min(max(least, 0.1), 0.5) if math.isfinite(least) else 0.25
         t *= a
         state.error = a * state.error + 2 * MARGIN * state.rounding.u * norm(trial.s)
     return Trial(math.inf, state.x, s)
@@ -281,19 +261,18 @@ def _gradient_step(state: Newton, g: Array) -> Trial:
     return _trial(state, s)
 
 
-def _trial(state: Newton, s: Array, a: float = 1.0, b: float = 0.0) -> Trial:
-    """f at x + s, whose margins are U + a V + b E."""
+def _trial(state: Newton, s: Array, a: float = 1.0) -> Trial:
+    """f at x + s, whose margins are U + a V."""
     x = (state.x + s).astype(state.problem.dtype, copy=False)
-    return Trial(state.margins.loss(a, b) + state.problem.l2_term(x), x, s)
+    return Trial(state.margins.loss(a) + state.problem.l2_term(x), x, s)
 
 
 def _move(state: Newton, g: Array, trial: Trial) -> None:
     """Go to the point that was tried last."""
     problem, margins, at, before = state.problem, state.margins, state.rounding, state.f_x
     margins.accept()
-    state.x, state.f_x, state.last = trial.x, trial.f, trial.s  # x_{k+1}
-    state.length = norm(trial.s)
-    at.drift += state.error + MARGIN * at.u * (at.reach + state.length)
+    state.x, state.f_x = trial.x, trial.f  # x_{k+1}
+    at.drift += state.error + MARGIN * at.u * (at.reach + norm(trial.s))
     state.k += 1
     state.since += 1
     if state.k % REFRESH == 0:
@@ -304,7 +283,7 @@ def _move(state: Newton, g: Array, trial: Trial) -> None:
     if problem.l2:
         new += problem.ridge * state.x
     state.g_x = new.astype(problem.dtype, copy=False)
-    if state.plan.pairs:
+    if state.plan.pairs or state.B.lower is None:  # no factor: they are all there is
         y = new - g
         sy = dot(trial.s, y)
         if sy > CURVED * dot(np.abs(trial.s), np.abs(y)):

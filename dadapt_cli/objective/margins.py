@@ -16,7 +16,7 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass
 from functools import partial
-from typing import Any, TypeAlias
+from typing import Any
 
 import numpy as np
 
@@ -32,8 +32,6 @@ PARTS = 8
 GRADIENTS = 8
 """Entries of a block's rows over those of the gradient it makes, at least."""
 
-Curvatures: TypeAlias = tuple[float, float, float]
-
 
 @dataclass(frozen=True)
 class Rows:
@@ -48,7 +46,7 @@ class Rows:
 
 
 class Margins:
-    """The margins U of a point x, V of a direction, E of the last step.
+    """The margins U of a point x and V of a direction.
 
     Parameters
     ----------
@@ -57,7 +55,7 @@ class Margins:
 
     Attributes
     ----------
-    U, V, E
+    U, V
         (n,) or (n, C), in the problem's dtype. V is work space.
     R
         Of the link at the last point asked for: see above. Without the samples' weights.
@@ -69,7 +67,7 @@ class Margins:
         self.problem = problem
         self.C = problem.n_classes if problem.softmax else 1
         shape = (problem.n, self.C) if problem.softmax else (problem.n,)
-        self.U, self.V, self.E, self.R = (np.zeros(shape, problem.dtype) for _ in range(4))
+        self.U, self.V, self.R = (np.zeros(shape, problem.dtype) for _ in range(3))
         self.ones = np.ones(self.C, problem.dtype)
         self.parts = self._parts()
 
@@ -140,29 +138,25 @@ class Margins:
                 V -= V.reshape(-1)[block.own][:, None]
 
     def accept(self) -> None:
-        """Go to U + V; V becomes the margins E of the last step."""
+        """Go to U + V."""
         self.U += self.V
-        self.V, self.E = self.E, self.V
 
-    def loss(self, a: float = 1.0, b: float = 0.0, *, moved: bool = True) -> float:
-        """Mean loss at U + V, V made a V + b E before (E is lost), or at U; R becomes the point's.
+    def loss(self, a: float = 1.0, *, moved: bool = True) -> float:
+        """Mean loss at U + V, V made a V before, or at U; R becomes the point's.
 
         Block by block: what one line has read is still in the cache for the next.
         """
         total = 0.0
-        for loss in self._each(partial(self._loss, a, b, moved)):
+        for loss in self._each(partial(self._loss, a, moved)):
             total += loss
         return total / self.problem.n_mean
 
-    def _loss(self, a: float, b: float, moved: bool, blocks: list[Rows]) -> float:
-        total, own = 0.0, self.problem.dtype.type
+    def _loss(self, a: float, moved: bool, blocks: list[Rows]) -> float:
+        total, factor = 0.0, self.problem.dtype.type(a)
         with np.errstate(all="ignore"):  # threads have their own; an overflow is looked at
             for block in blocks:
                 if a != 1.0:
-                    self.V[block.rows] *= own(a)
-                if b:
-                    self.E[block.rows] *= own(b)
-                    self.V[block.rows] += self.E[block.rows]
+                    self.V[block.rows] *= factor
                 u, R = self.U[block.rows], self.R[block.rows]
                 if moved:
                     u = np.add(u, self.V[block.rows], out=R)
@@ -196,38 +190,26 @@ class Margins:
                 g[...] = 0.0
         return total.astype(np.float64, copy=False)
 
-    def curvature(self, *, both: bool) -> Curvatures:
-        """V'HV, and if `both` V'HE and E'HE, H the Hessian of the mean loss at R's point."""
-        mean = self.problem.n_mean
-        vv, ve, ee = _added(self._each(partial(self._curvature, both)))
-        return vv / mean, ve / mean, ee / mean
+    def curvature(self) -> float:
+        """V'HV, H the Hessian of the mean loss at R's point."""
+        return float(sum(self._each(self._curvature)) / self.problem.n_mean)
 
-    def _curvature(self, both: bool, blocks: list[Rows]) -> Curvatures:
-        return _added([self._curvature_of(block, both) for block in blocks])
+    def _curvature(self, blocks: list[Rows]) -> float:
+        total = 0.0
+        for block in blocks:
+            R, V = self.R[block.rows], self.V[block.rows]
+            total += _binary(R, V, block) if block.own is None else self._softmax(R, V, block)
+        return total
 
-    def _curvature_of(self, block: Rows, both: bool) -> Curvatures:
-        R, V = self.R[block.rows], self.V[block.rows]
-        E = self.E[block.rows] if both else None
-        return _binary(R, V, E, block) if block.own is None else self._softmax(R, V, E, block)
-
-    def _softmax(self, R: Array, V: Array, E: Array | None, block: Rows) -> Curvatures:
-        """sum_i q_i'(v e) - (q_i'v)(q_i'e); the own entries of V and E are 0."""
+    def _softmax(self, R: Array, V: Array, block: Rows) -> float:
+        """sum_i q_i'v^2 - (q_i'v)^2; the own entries of V are 0."""
         w = block.sample_weight
         T = np.multiply(R, V, out=block.work)
-        mean_v: Array = T @ self.ones
-        weighted_v = mean_v if w is None else mean_v * w
-        if w is not None:
-            T *= w[:, None]
-        vv = _sum(T, V) - _sum(weighted_v, mean_v)
-        if E is None:
-            return vv, 0.0, 0.0
-        ve = _sum(T, E)
-        T = np.multiply(R, E, out=block.work)
-        mean_e: Array = T @ self.ones
-        weighted_e = mean_e if w is None else mean_e * w
-        if w is not None:
-            T *= w[:, None]
-        return vv, ve - _sum(weighted_v, mean_e), _sum(T, E) - _sum(weighted_e, mean_e)
+        mean: Array = T @ self.ones
+        if w is None:
+            return _sum(T, V) - _sum(mean, mean)
+        T *= w[:, None]
+        return _sum(T, V) - _sum(mean * w, mean)
 
     def probabilities(self, rows: Indices | slice) -> Array:
         """q of some rows: (m,) of the wrong class, or (m, C) of each; a new array."""
@@ -237,31 +219,19 @@ class Margins:
         return q
 
 
-def _binary(R: Array, V: Array, E: Array | None, block: Rows) -> Curvatures:
-    """sum_i q_i (1 - q_i) v_i e_i."""
+def _binary(R: Array, V: Array, block: Rows) -> float:
+    """sum_i q_i (1 - q_i) v_i^2."""
     C = np.multiply(R, R, out=block.work)
     np.subtract(R, C, out=C)
     if block.sample_weight is not None:
         C *= block.sample_weight
-    if E is None:
-        C *= V
-        return _sum(C, V), 0.0, 0.0
-    CE = C * E
     C *= V
-    return _sum(C, V), _sum(C, E), _sum(CE, E)
+    return _sum(C, V)
 
 
 def _ranges(length: int, count: int) -> list[tuple[int, int]]:
     """0 to `length` in so many ranges, as equal as can be."""
     return [(length * i // count, length * (i + 1) // count) for i in range(count)]
-
-
-def _added(sums: list[Curvatures]) -> Curvatures:
-    """The sums of each of the three, in order."""
-    vv, ve, ee = sums[0]
-    for more in sums[1:]:
-        vv, ve, ee = vv + more[0], ve + more[1], ee + more[2]
-    return vv, ve, ee
 
 
 def _sum(a: Array, b: Array) -> float:

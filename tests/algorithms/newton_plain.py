@@ -96,7 +96,7 @@ def trajectory(n_classes: int, l2: float, wait: int, far: bool) -> dict[str, Any
     w = np.zeros(X.shape[1] if loss.binary else (X.shape[1], n_classes))
     if far:
         w = w + 2.0 * np.cos(np.arange(w.size)).reshape(w.shape)
-    w0, e, at, made = w, None, w, 0
+    w0, at, made = w, w, 0
     terms, s = [], np.zeros_like(w)
     d_k = float(np.linalg.norm(loss.g(w))) / bound
     f, x, d = [loss.f(w)], [w.ravel().tolist()], [d_k]
@@ -111,23 +111,14 @@ def trajectory(n_classes: int, l2: float, wait: int, far: bool) -> dict[str, Any
         if k - made >= wait:
             at, made = w, k
         step = -loss.solve(at, g)
-        if e is None:
-            step = step * (-float((g * step).sum()) / loss.curvature(w, step, step))
-        else:
-            A, B, C = (loss.curvature(w, a, b) for a, b in ((step, step), (step, e), (e, e)))
-            slopes = [float((g * step).sum()), float((g * e).sum())]
-            if A * C - B * B > 1e-6 * A * C:
-                t = np.linalg.solve([[A, B], [B, C]], slopes)
-                step = -t[0] * step - t[1] * e
-            else:
-                step = step * (-slopes[0] / A)
+        step = step * (-float((g * step).sum()) / loss.curvature(w, step, step))
         slope, t = float((g * step).sum()), 1.0
         while (value := loss.f(w + t * step)) > f[-1] + 1e-4 * t * slope:
             least = -slope * t / (2 * (value - f[-1] - slope * t))
             t *= min(max(least, 0.1), 0.5) if math.isfinite(least) else 0.25
         if f[-1] - value < float((g * g).sum()) / (2 * bound):
             step, t = -g / bound, 1.0
-        w, e = w + t * step, t * step
+        w = w + t * step
         f.append(loss.f(w))
         x.append(w.ravel().tolist())
         d.append(d_k)

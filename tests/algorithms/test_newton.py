@@ -52,10 +52,12 @@ def test_trajectory_of_the_plain_mathematics(name: str) -> None:
     k = len(result.trace)
     assert k >= newton_plain.STEPS, "or it has ended before anything was seen"
     np.testing.assert_allclose([row["f_last"] for row in result.trace], golden["f"][:k], rtol=rtol)
-    # What rounding may hide is taken off d: from a point near the optimum, 1e-7 of it.
-    d = np.array([row["d"] for row in result.trace])
-    np.testing.assert_allclose(d, golden["d"][:k], rtol=max(rtol, 1e-6))
-    assert (d <= np.array(golden["d"][:k]) * (1 + rtol)).all()
+    # What rounding may hide is taken off d: 1e-7 of it near the optimum, and all that the plain
+    # sums say once f moves by its own rounding.
+    d, plain = np.array([row["d"] for row in result.trace]), np.array(golden["d"][:k])
+    sure = 1 + np.flatnonzero(np.diff(golden["f"]) < -1e-12).max()
+    np.testing.assert_allclose(d[:sure], plain[:sure], rtol=max(rtol, 1e-6))
+    assert (d <= plain * (1 + rtol)).all()
     np.testing.assert_allclose(result.w.ravel(), golden["x"][k - 1], rtol=100 * rtol, atol=rtol)
 
 
