@@ -44,8 +44,6 @@ Format = Annotated[str, typer.Option("--format", "-f", help="table or json.")]
 FORMATS = ("table", "json")
 """Those of :data:`Format`."""
 
-_JSON = Annotated[bool, typer.Option("--json", help="The same as --format json.")]
-
 
 class _Whole:
     """Help in a list of commands: the first paragraph, not cut off."""
@@ -120,8 +118,7 @@ def deferred(main: Callable[..., Any]) -> Callable[..., Any]:
     ]
     form = next(filter(_is_format, parameters), None)
     if form is not None:
-        also = form.replace(name="json", default=False, annotation=_JSON)
-        parameters.insert(parameters.index(form) + 1, also)
+        parameters.insert(parameters.index(form) + 1, _json(form))
     vars(parsed)["__signature__"] = inspect.Signature(parameters)
     parsed.__annotations__ = {}
     return parsed
@@ -131,6 +128,13 @@ def _is_format(parameter: inspect.Parameter) -> bool:
     """Whether it is ``--format``; an Option in an annotation has its first flag as default."""
     (info, *_) = getattr(parameter.annotation, "__metadata__", [None])
     return getattr(info, "default", None) == "--format"
+
+
+def _json(form: inspect.Parameter) -> inspect.Parameter:
+    """``--json``, in the group of ``--format``."""
+    group = form.annotation.__metadata__[0].rich_help_panel
+    info = typer.Option("--json", help="The same as --format json.", rich_help_panel=group)
+    return form.replace(name="json", default=False, annotation=Annotated[bool, info])
 
 
 def _call(
