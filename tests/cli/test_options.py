@@ -272,7 +272,7 @@ def test_the_help_of_fit_is_that_of_the_declarations() -> None:
 
     fit = get_command(app).commands["fit"]  # type: ignore[attr-defined]
     names = {name for cls in (Options, Wanted, Reading) for name in declared(cls)}
-    assert {p.name for p in fit.params} - {"help"} == {"data"} | names
+    assert {p.name for p in fit.params} - {"help"} == {"data", "json"} | names
 
 
 @pytest.mark.parametrize(
