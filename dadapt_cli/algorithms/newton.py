@@ -25,7 +25,7 @@ from __future__ import annotations
 import math
 from collections import deque
 from dataclasses import dataclass, field
-from typing import NamedTuple
+from typing import ClassVar, NamedTuple
 
 import numpy as np
 
@@ -105,6 +105,7 @@ class Newton(State):
     wait: float = 0.0  # steps after which the next one is made
     builds: int = 0
     rejected: int = 0  # trial points
+    rejection_costs: ClassVar[bool] = False  # no gradient
     gradient_steps: int = 0  # -g/L
     pairs: Pairs
 

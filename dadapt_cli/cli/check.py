@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -106,11 +107,11 @@ def _packed(path: str, place: int, *, as_json: bool) -> str:
     from dadapt_cli.cli._messages import printable, say
     from dadapt_cli.packed.check import check
     from dadapt_cli.packed.folder import opened
-    from dadapt_cli.render.bar import Bar
+    from dadapt_cli.render.progress import Progress
 
     data = opened(path)
-    with Bar(f"checking {path}") as bar:
-        found = check(data, bar)
+    with Progress(0) as shown:
+        found = check(data, partial(shown.read, f"checking {path}"))
     for note in data.notes:
         say(f"{path}: {note}")
     if as_json:

@@ -19,7 +19,8 @@ from dadapt_cli import __version__
 from dadapt_cli.cli import app
 from dadapt_cli.cli._reading import Reading
 from dadapt_cli.cli.fit import Wanted
-from dadapt_cli.render import fields, schema
+from dadapt_cli.compare.contenders import SHARED
+from dadapt_cli.render import fields, records, schema
 from dadapt_cli.solver.checks import Range
 from dadapt_cli.solver.declared import FULL_BATCH, MINIBATCH, Declared, declared
 from dadapt_cli.solver.options import Options
@@ -136,14 +137,15 @@ Keys are never left out, but for those of which it is said here; an unknown or i
 null, and NaN or Infinity appears nowhere. **Stable** records keep their keys, and what these mean,
 while `schema` of the start record is 1; keys may be added, so a reader should not mind one more.
 The others may change with a version, and the changelog says so. `-f csv` has the keys of `step` as
-its header, `-f json` is one object: `start`, `steps` (or `folds`) and `end`.
+its header, `-f json` is one object: `start`, `steps` (or `folds`, `points`) and `end`; of a path
+`-f csv` has the points. docs/compare.md says how a comparison is measured.
 """
 
 
 def records_page() -> str:
     """The page of the records: a table each, in Markdown."""
     lines = [RECORDS_HEAD]
-    for name, (own, text) in fields.RECORDS.items():
+    for name, (own, text) in records.RECORDS.items():
         lines += [f"## {name}\n", f"{text}\n", "| key | type | meaning |", "|---|---|---|"]
         for key, kind, meaning in schema.rows(own):
             lines.append(f"| `{key}` | {kind} | {_quoted(meaning)} |")
@@ -162,7 +164,7 @@ def records_schema() -> str:
     options: dict[str, tuple[Any, str]] = {
         name: (_json_type(one), one.help) for name, one in declared(Options).items()
     }
-    return json.dumps(schema.schema(options), indent=1) + "\n"
+    return json.dumps(schema.schema(options, SHARED), indent=1) + "\n"
 
 
 def _json_type(one: Declared) -> Any:

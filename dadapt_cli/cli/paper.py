@@ -162,7 +162,13 @@ class Study:
 
 
 def beyond(problems: Names = None, *, study: Study, output: Output) -> None:
-    """What goes beyond the paper: acceleration, the last iterate, no schedule."""
+    """What goes beyond the paper: acceleration, the last iterate, no schedule.
+
+    Examples
+    --------
+    dadapt paper beyond iris wine --seeds 3 --epochs 20
+    dadapt paper beyond --out results
+    """
     from pathlib import Path
 
     from dadapt_cli.cli._messages import say

@@ -1,4 +1,6 @@
-"""What every record holds: each field declared once, for the JSON Schema and docs/records.md.
+"""What records hold: each field declared once, for the JSON Schema and docs/records.md.
+
+:mod:`.records` lists them, and :mod:`.fields_compared` has those of a comparison.
 
 A field is its type and a sentence. A type is the words of JSON Schema with ``|`` between them, a
 mapping (an object with these fields; ``?`` among them: or null), a list of one type, or a
@@ -27,12 +29,14 @@ class Named:
     null: bool = False
 
 
-def _one_of(*words: str) -> Named:
+def one_of(*words: str) -> Named:
+    """One of these words."""
     return Named(words)
 
 
-def _event(name: str) -> tuple[Any, str]:
-    return _one_of(name), f"`{name}`."
+def event(name: str) -> tuple[Any, str]:
+    """The field that says which record of a stream it is."""
+    return one_of(name), f"`{name}`."
 
 
 LABELS = (["integer|string"], "In the order of the weights' columns; of two the second is +1.")
@@ -50,7 +54,7 @@ DATA: Fields = {
 
 REFERENCE: Fields = {
     "status": (
-        _one_of("attained", "not-attained", "given", "none"),
+        one_of("attained", "not-attained", "given", "none"),
         "Whether f* is a minimum, an infimum, `--reference`'s number, or unknown.",
     ),
     "f_star": (MAYBE, "The infimum of f lies in [f_star - gap, f_star]."),
@@ -65,13 +69,13 @@ REFERENCE: Fields = {
 }  # fmt: skip
 
 START: Fields = {
-    "event": _event("start"),
+    "event": event("start"),
     "version": (TEXT, "Of this program."),
     "algorithm": (TEXT, "As after `--algo`."),
     "data": (DATA, "What was read."),
     "objective": (
         {
-            "loss": (_one_of("logistic", "softmax"), "Two classes, or more."),
+            "loss": (one_of("logistic", "softmax"), "Two classes, or more."),
             "l2": (NUMBER, "Weight of (l2/2) ||w||^2."),
             "l2_rule": ("string|null", "1/n or 1/(C n), unless it was given as a number."),
             "bias": (TRUTH, "A constant feature was appended."),
@@ -85,7 +89,7 @@ START: Fields = {
     "d0": (MAYBE, "d before the first step; null where there is no d."),
     "d0_certified": (TRUTH, "d0 is proven not to exceed D."),
     "schema": (COUNT, "1; a renamed or removed key of a stable record makes it 2."),
-    "metric": (_one_of("identity", "half", "diagonal"), "In which d and D are distances."),
+    "metric": (one_of("identity", "half", "diagonal"), "In which d and D are distances."),
     "reference": (REFERENCE, "f*, D and their certificate."),
 }  # fmt: skip
 
@@ -117,20 +121,30 @@ ROW: Fields = {
 }  # fmt: skip
 
 STEP: Fields = {
-    "event": _event("step"),
+    "event": event("step"),
     **ROW,
     "seconds": (NUMBER, "Of the loop, with its rows."),
+}
+
+ENVIRONMENT: Fields = {
+    "python": (TEXT, "Version."),
+    "numpy": (TEXT, "Version."),
+    "scipy": (TEXT, "Version."),
+    "platform": (TEXT, "System."),
+    "machine": (TEXT, "Processor."),
+    "cpus": ("integer|null", "Cores."),
+    "threads": (COUNT, "Used."),
 }
 
 STATUSES = ("iterations", "tolerance", "time", "optimal", "proven", "precision", "interrupted",
             "failed")  # fmt: skip
 
 END: Fields = {
-    "event": _event("end"),
-    "status": (_one_of(*STATUSES), "Why the run ended."),
+    "event": event("end"),
+    "status": (one_of(*STATUSES), "Why the run ended."),
     **ROW,
     "theorem2_k": ("integer|null", "t of Theorem 2's returned iterate."),
-    "iterate": (_one_of("last", "average", "best"), "The one with the least f: its weights are "
+    "iterate": (one_of("last", "average", "best"), "The one with the least f: its weights are "
                 "the result."),
     "accuracy": (NUMBER, "Share of training samples it classifies right."),
     "log_loss": (MAYBE, "Its mean loss without the l2 term."),
@@ -146,29 +160,18 @@ END: Fields = {
         },
         "Where the time went.",
     ),
-    "environment": (
-        {
-            "python": (TEXT, "Version."),
-            "numpy": (TEXT, "Version."),
-            "scipy": (TEXT, "Version."),
-            "platform": (TEXT, "System."),
-            "machine": (TEXT, "Processor."),
-            "cpus": ("integer|null", "Cores."),
-            "threads": (COUNT, "Used."),
-        },
-        "What the digits may depend on.",
-    ),
+    "environment": (ENVIRONMENT, "What the digits may depend on."),
 }  # fmt: skip
 
 FOLDS_START: Fields = {
     **{name: START[name] for name in ("event", "version", "algorithm", "data", "options")},
-    "path": ("object|array|null", "With `--path`: its values."),
+    "path": ("null", "There is none."),
     "folds": (COUNT, "K."),
     "schema": START["schema"],
 }
 
 FOLD: Fields = {
-    "event": _event("fold"),
+    "event": event("fold"),
     "fold": (COUNT, "1 to K."),
     "samples": (COUNT, "Left out."),
     "status": END["status"],
@@ -177,17 +180,73 @@ FOLD: Fields = {
     "seconds": (NUMBER, "Of the fold."),
 }
 
-FOLDS_END: Fields = {
-    "event": _event("end"),
-    "status": (_one_of("folds", "interrupted"), "All folds were made, or not."),
-    "folds": (COUNT, "Made."),
+FOLD_MEANS: Fields = {
     "accuracy": (MAYBE, "Mean over the folds."),
     "accuracy_se": (MAYBE, "Its standard error."),
     "log_loss": (MAYBE, "Mean over the folds."),
     "log_loss_se": (MAYBE, "Its standard error."),
-    "seconds": ({"load": (NUMBER, "Reading."), "total": (NUMBER, "Everything.")}, "Where the "
-                "time went."),
-}  # fmt: skip
+}
+
+ALL_TIME: tuple[Any, str] = (
+    {"load": (NUMBER, "Reading."), "total": (NUMBER, "Everything.")},
+    "Where the time went.",
+)
+
+FOLDS_END: Fields = {
+    "event": event("end"),
+    "status": (one_of("folds", "interrupted"), "All folds were made, or not."),
+    "folds": (COUNT, "Made."),
+    **FOLD_MEANS,
+    "seconds": ALL_TIME,
+}
+
+PLACE: Fields = {
+    "l2": (MAYBE, "Weight of the l2 term; of a path over C null where folds differ in it."),
+    "C": (MAYBE, "l2 = 1/(C n); null on a path over l2."),
+}
+
+PATH_START: Fields = {
+    **{name: START[name] for name in ("event", "version", "algorithm", "data", "options")},
+    "path": ([PLACE], "Its points, the strongest l2 first."),
+    "folds?": (COUNT, "With `--cross-validate K`: K."),
+    "schema": START["schema"],
+}
+
+POINT: Fields = {
+    "event": event("point"),
+    **PLACE,
+    "k": END["k"],
+    "status": END["status"],
+    "f": (NUMBER, "The least f."),
+    "gap": (MAYBE, "Proven upper bound on f - inf f."),
+    "d": (MAYBE, "The last d; null where there is none."),
+    **{name: END[name] for name in ("accuracy", "log_loss", "labels_proven")},
+    **{name: ROW[name] for name in ("test_accuracy?", "test_log_loss?")},
+    "seconds": (NUMBER, "Of the point."),
+}
+
+PATH_END: Fields = {
+    "event": event("end"),
+    "status": (one_of("path", "interrupted"), "All points were made, or not."),
+    "points": (COUNT, "Made."),
+    "seconds": ALL_TIME,
+}
+
+PATH_FOLD: Fields = {**FOLD, **PLACE}
+
+PATH_FOLDS_POINT: Fields = {
+    "event": event("point"),
+    **PLACE,
+    **FOLD_MEANS,
+    "seconds": (NUMBER, "Of all folds."),
+}
+
+PATH_FOLDS_END: Fields = {
+    **FOLDS_END,
+    **dict.fromkeys(FOLD_MEANS, ("null", "Each point has its own.")),
+    "best": ({**PLACE, "?": ("null", "")}, "With the least mean log-loss; null: unknown."),
+    "one_se": ({**PLACE, "?": ("null", "")}, "The strongest l2 within its standard error."),
+}
 
 CHECK: Fields = {
     "path": (TEXT, "As given."),
@@ -214,6 +273,21 @@ CHECK: Fields = {
     "notes": ([TEXT], "What a reader should know."),
 }
 
+PACKED_CHECK: Fields = {
+    **{name: CHECK[name] for name in (
+        "path", "samples", "features", "nonzeros", "density", "labels", "index_base", "min_index",
+        "max_index", "value_min", "value_max", "empty_columns", "empty_rows",
+    )},
+    "longest_row": (COUNT, "Entries."),
+    "leaves": (COUNT, "Parts that are read one by one."),
+    "leaf": (COUNT, "Entries from which a leaf is closed."),
+    "sha256": (TEXT, "Of the packed data."),
+    "text": (
+        {name: CHECK[name] for name in ("sha256", "bytes", "encoding", "notes")},
+        "What was packed.",
+    ),
+}  # fmt: skip
+
 DATASET: Fields = {
     "name": (TEXT, "LIBSVM's name of the file."),
     "part": (TEXT, "Train, test or all of the data."),
@@ -236,63 +310,6 @@ DATASET: Fields = {
     "path": ("string|null", "On disk; null: it is not."),
     "place": ("string|null", "Which of the folders."),
     "verified": ("boolean|null", "With `--verify`: whether the text is right."),
-}
-
-MEANS: Fields = {
-    "accuracy": (NUMBER, "Percent, mean over the seeds."),
-    "se": (NUMBER, "Its standard error."),
-    "log_loss": (MAYBE, "Mean over the seeds."),
-}
-FOUND: Fields = {
-    **MEANS,
-    "d": (MAYBE, "The learning rate found, mean over the seeds."),
-    "d_std": (MAYBE, "Its standard deviation."),
-}
-
-PROTOCOL: Fields = {
-    "problem": (TEXT, "LIBSVM's name of the file."),
-    "title": (TEXT, "As the paper prints it."),
-    "algorithm": (TEXT, "`--algo`."),
-    "variant": (TEXT, "`--variant`."),
-    "schedule": ("string|null", "`--schedule`; null where the algorithm has none."),
-    "average": ("string|null", "`--average`."),
-    "samples": (COUNT, "Rows."),
-    "seeds": (COUNT, "Runs each."),
-    "epochs": (COUNT, "Of each run."),
-}
-
-FIGURE2: Fields = {
-    **PROTOCOL,
-    "paper": (
-        {
-            "adam": (NUMBER, "Percent, as printed."),
-            "adam_se": (NUMBER, "Its standard error."),
-            "dadapt_adam": (NUMBER, "Percent, as printed."),
-            "dadapt_adam_se": (NUMBER, "Its standard error."),
-            "?": ("null", "Where the paper prints nothing."),
-        },
-        "The paper's numbers.",
-    ),
-    "dadapt_adam?": (FOUND, "Measured, by `--algo adam`."),
-    "dadapt_sgd?": (FOUND, "Measured, by `--algo sgd`."),
-    "dadapt_adagrad?": (FOUND, "Measured, by `--algo adagrad`."),
-    "cocob?": (FOUND, "Measured, by `--algo cocob`."),
-    "adam": (
-        {
-            "lr": (NUMBER, "The best of the grid."),
-            **MEANS,
-            "at_grid_edge": (TRUTH, "It is the first or the last of the grid."),
-        },
-        "Adam with its best learning rate.",
-    ),
-    "difference": (MAYBE, "Measured less printed, percent."),
-    "difference_in_se": (MAYBE, "In standard errors of the difference."),
-    "grid": ([{"lr": (NUMBER, "Learning rate of Adam."), **MEANS}], "Each learning rate."),
-}
-
-FIGURE7: Fields = {
-    **PROTOCOL,
-    "d0": ([{"d0": (NUMBER, "Where d begins."), **FOUND}], "Each d0."),
 }
 
 VERDICT = (TEXT, "ok, better, new, skipped, changed, missing, worse, wrong or failed.")
@@ -340,7 +357,7 @@ VERIFY: Fields = {
     ),
     "objective": (
         {
-            "loss": (_one_of("logistic", "softmax"), "Two classes, or more."),
+            "loss": (one_of("logistic", "softmax"), "Two classes, or more."),
             "l2": (NUMBER, "Weight of (l2/2) ||w||^2."),
             "bias": (TRUTH, "The last weight is a constant's."),
             "intercept": (TRUTH, "It is, and the l2 term leaves it out."),
@@ -367,27 +384,3 @@ PROOF: Fields = {
     "proven": (TRUTH, "Every claim is."),
     "claims": (["object"], "Each claim and its verdict."),
 }
-
-RECORDS: dict[str, tuple[Fields, str]] = {
-    "start": (START, "First line of `dadapt fit -f jsonl` and of `--trace`; stable."),
-    "step": (STEP, "A reported iteration: a line, a row of `-f csv`; stable."),
-    "end": (END, "Last line; stable."),
-    "folds_start": (FOLDS_START, "First line of `dadapt fit --cross-validate K`."),
-    "fold": (FOLD, "A fold."),
-    "folds_end": (FOLDS_END, "Last line."),
-    "check": (CHECK, "`dadapt check --json`, a line a file; stable."),
-    "dataset": (DATASET, "`dadapt datasets list --json`, a list of them."),
-    "figure2": (FIGURE2, "`dadapt paper figure2 -f json` and `table1`, a list; stable."),
-    "figure7": (FIGURE7, "`dadapt paper figure7 -f json`, a list."),
-    "regress": (REGRESS, "`dadapt regress -f json`."),
-    "verify": (VERIFY, "`dadapt verify DATA --model M -f json`."),
-    "proof": (PROOF, "`dadapt verify PROOF DATA -f json`."),
-}
-"""Name, fields, and where it comes from; a stable record keeps its keys while ``schema`` is 1."""
-
-DOCUMENTS = {"fit": ("start", "steps", "step", "end"),
-             "folds": ("folds_start", "folds", "fold", "folds_end")}  # fmt: skip
-"""Those of ``-f json``: start, the key of the many, each of them, end."""
-
-LISTS = ("dataset", "figure2", "figure7")
-"""Records that come as a list of them."""

@@ -66,7 +66,7 @@
       modebar: { bgcolor: "rgba(0,0,0,0)", color: color("--faint"), activecolor: color("--accent") },
       xaxis: axis(state.axis, state.x === "log"), yaxis: axis(chart.y, state.y === "log"),
       hovermode: "x unified", hoverlabel: { bgcolor: color("--card"), font: { color: ink } },
-      legend: { orientation: "h", y: -0.2, yanchor: "top", x: 0 },
+      legend: { orientation: "h", y: -0.2, yanchor: "top", x: 0, itemwidth: 44 },
       dragmode: coarse ? false : "zoom", uirevision: `${state.axis} ${state.x} ${state.y}`,
     };
   }

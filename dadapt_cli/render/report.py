@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import shlex
 from collections.abc import Iterable, Sequence
+from dataclasses import replace
 from decimal import ROUND_CEILING, Context
 from pathlib import PurePath
 from typing import Any
@@ -11,6 +12,8 @@ from typing import Any
 from dadapt_cli import __version__
 from dadapt_cli._typing import Record
 from dadapt_cli.render import html
+from dadapt_cli.render.compare import up
+from dadapt_cli.render.curves import LEAST
 from dadapt_cli.render.digits import digits
 from dadapt_cli.render.html import Chart, Line, Page
 from dadapt_cli.render.paper import own_part
@@ -299,7 +302,7 @@ def compare(argv: Sequence[str], document: Record) -> Page:
 
 
 def _compared(one: Record) -> Iterable[Chart]:
-    """The charts of one problem."""
+    """The charts of one problem; a suboptimality that float64 cannot tell from 0 is drawn there."""
     axes = {one["unit"]: one["unit"], "seconds": "seconds"}
     runs = [(run["name"], run["curve"], i) for i, run in enumerate(one["runs"])]
     for key, title, log in (
@@ -308,7 +311,8 @@ def _compared(one: Record) -> Iterable[Chart]:
     ):
         lines = [_line(curve, axes, key, name, color=i) for name, curve, i in runs]
         if log:
-            lines = _positive(lines)
+            lines = [replace(line, y=[None if y is None else max(y, LEAST) for y in line.y])
+                     for line in lines]  # fmt: skip
         label = "relative suboptimality" if log else "d/D"
         yield Chart(title, label, list(axes), lines, log_y=log)
 
@@ -320,9 +324,11 @@ def _standing(document: Record, one: Record) -> html.Table:
         row = {"name": run["name"], "library": run["library"]}
         for key, name in ((f"{unit}_to", unit), ("seconds_to", "seconds"), ("spread_to", "spread")):
             row |= {f"{name} to {level}": run[key][level] for level in document["levels"]}
-        kept = ("gap", "d_over_D", "accuracy", "labels_proven", unit, "seconds", "status", "reason")
-        rows.append({**row, **{name: run[name] for name in kept}})
-    note = "gap: proven upper bound on f - inf f at the answer, whoever gave it"
+        gap = None if run["gap"] is None else float(up(run["gap"]))
+        row |= {"certified gap": gap, "d/D": run["d_over_D"]}
+        kept = ("accuracy", "labels_proven", unit, "seconds", "status", "reason")
+        rows.append({**row, **{name.replace("_", " "): run[name] for name in kept}})
+    note = "certified gap: proven upper bound on f - inf f at the answer, whoever gave it"
     repeats = f"; seconds: median of {document['repeat']} runs, spread: half their quartiles' range"
     return _rows("Fastest first", rows, note + (repeats if document["repeat"] > 1 else ""))
 

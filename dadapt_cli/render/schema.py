@@ -1,15 +1,16 @@
-"""The JSON Schema of every record, and the rows of docs/records.md, from :mod:`.fields`.
+"""The JSON Schema of every record, and the rows of docs/records.md, from :mod:`.records`.
 
 ``python -m dadapt_cli.cli.docs`` writes both.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
 from dadapt_cli._typing import Record
-from dadapt_cli.render.fields import DOCUMENTS, LISTS, RECORDS, START, Fields, Named
+from dadapt_cli.render.fields import Fields, Named
+from dadapt_cli.render.records import DOCUMENTS, LISTS, RECORDS
 
 FILE = "records.schema.json"
 """Beside this module, in the package."""
@@ -47,33 +48,41 @@ def _object(fields: Fields) -> Record:
     }
 
 
-def schema(options: Fields) -> Record:
+def schema(options: Fields, shared: Iterable[str]) -> Record:
     """The JSON Schema of everything that a command prints for machines.
 
     Parameters
     ----------
     options
         Of a fit, for ``options`` of the start records.
+    shared
+        Names of those that all runs of a comparison share.
     """
     made = {name: {**_object(fields), "description": text}
             for name, (fields, text) in RECORDS.items()}  # fmt: skip
-    for name in ("start", "folds_start"):
-        made[name]["properties"]["options"] = {
-            **_object(options), "description": START["options"][1]
-        }  # fmt: skip
+    common = {name: options[name] for name in shared}
+    for names, own in (
+        (("start", "folds_start", "path_start"), options),
+        (("compare", "compare_start"), common),
+    ):
+        for name in names:
+            text = RECORDS[name][0]["options"][1]
+            made[name]["properties"]["options"] = {**_object(own), "description": text}
     known = [{"$ref": f"#/$defs/{name}"} for name in made]
-    for name, (first, many, one, last) in DOCUMENTS.items():
+    for name, (first, many, last) in DOCUMENTS.items():
         made[f"{name}_document"] = {
-            "description": f"`dadapt fit -f json`: {first}, a list of {one}, {last}.",
+            "description": f"`dadapt fit -f json`: {first}, lists of "
+            f"{' and of '.join(many.values())}, {last}.",
             "type": "object",
             "properties": {
                 "start": {"$ref": f"#/$defs/{first}"},
-                many: {"type": "array", "items": {"$ref": f"#/$defs/{one}"}},
+                **{key: {"type": "array", "items": {"$ref": f"#/$defs/{one}"}}
+                   for key, one in many.items()},
                 "end": {"$ref": f"#/$defs/{last}"},
             },
-            "required": ["start", many, "end"],
+            "required": ["start", *many, "end"],
             "additionalProperties": False,
-        }
+        }  # fmt: skip
         known.append({"$ref": f"#/$defs/{name}_document"})
     lists = {"type": "array", "items": {"anyOf": [{"$ref": f"#/$defs/{n}"} for n in LISTS]}}
     return {

@@ -262,7 +262,7 @@ def _finish(setup: _Setup, run: _Run, outcome: Outcome) -> FitResult:
         tested=setup.judge(outcome.w),
         diagnosis=[
             *trace.diagnose(outcome, setup.algorithm.INFO, believed, options.tol),
-            *trace.rejections(getattr(run.state, "rejected", 0)),
+            *trace.rejections(run.state),
         ],
         seconds={
             "load": source.load_seconds,

@@ -343,10 +343,14 @@ def diagnose(outcome: Outcome, info: Info, reference: Reference, tol: float | No
     return lines
 
 
-def rejections(count: int) -> list[str]:
-    """What gradients at points that were not accepted have cost, in words."""
+def rejections(state: object) -> list[str]:
+    """What points that were not accepted have cost, in words."""
+    count = getattr(state, "rejected", 0)
     if not count:
         return []
+    if not getattr(state, "rejection_costs", True):
+        tried = "1 trial step was" if count == 1 else f"{count} trial steps were"
+        return [f"{tried} rejected by the line search: a loss each, and no gradient"]
     spent = "1 gradient was" if count == 1 else f"{count} gradients were"
     return [f"{spent} spent on points that were rejected: the step was too long there"]
 

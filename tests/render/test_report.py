@@ -241,7 +241,11 @@ def comparison() -> dict[str, Any]:
 
 
 def test_compare() -> None:
-    page = Parsed(html.text(report.compare(["compare", "a"], comparison())))
+    document = comparison()
+    for run in document["comparisons"][0]["runs"]:
+        run["gap"] = 1.0001e-9
+        run["curve"][-1]["relative"] = -1e-15
+    page = Parsed(html.text(report.compare(["compare", "a"], document)))
     for words in (
         "newton reached 1e-6 first",
         "note",
@@ -251,7 +255,10 @@ def test_compare() -> None:
     ):
         assert words in page.words
     assert page.tables[0][0][:2] == ["name", "gradients to 1e-2"]
+    at = page.tables[0][0].index("certified gap")
+    assert page.tables[0][1][at] == "1.1e-09", "a bound is rounded up"
     relative, share, profile = json.loads(page.scripts[0])
+    assert relative["lines"][0]["y"] == pytest.approx([1.0, 0.1, 1e-16], rel=1e-12)
     assert relative["axes"] == ["gradients", "seconds"]
     assert share["lines"][1]["y"] == pytest.approx([0.1, 0.2, 0.3], rel=1e-12)
     newton, gd = profile["lines"]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import csv
 import importlib.resources
 import json
 from collections.abc import Callable
@@ -12,7 +13,8 @@ from typing import Any
 import pytest
 
 from dadapt_cli.algorithms import table
-from dadapt_cli.render.fields import RECORDS
+from dadapt_cli.compare.case import LEVELS
+from dadapt_cli.render.records import RECORDS
 
 from ..conftest import DATA, Ran
 
@@ -121,6 +123,73 @@ def test_folds(cli: Cli) -> None:
     check("folds_document", json.loads(cli(*args, "-f", "json").out))
 
 
+def test_paths(cli: Cli) -> None:
+    for values, more in (
+        ("0.01,0.1", ("--test", IRIS)),
+        ("C=1,10", ()),
+        ("C=1,2", ("-a", "adagrad")),
+    ):
+        args = ("fit", IRIS, "-n", 5, "--path", values, *more, "-q")
+        start, *points, end = lines(cli(*args, "-f", "jsonl").out)
+        check("path_start", start)
+        check("point", *points)
+        check("path_end", end)
+        check("path_document", json.loads(cli(*args, "-f", "json").out))
+        header = cli(*args, "-f", "csv").out.splitlines()[0].split(",")
+        assert header == list(points[0])
+
+
+def test_paths_with_folds(cli: Cli) -> None:
+    args = ("fit", IRIS, "-n", 5, "--path", "C=1,10", "--cross-validate", 3, "-q")
+    start, *between, end = lines(cli(*args, "-f", "jsonl").out)
+    check("path_start", start)
+    assert start["folds"] == 3
+    check("path_fold", *(one for one in between if one["event"] == "fold"))
+    check("path_folds_point", *(one for one in between if one["event"] == "point"))
+    check("path_folds_end", end)
+    check("path_folds_document", json.loads(cli(*args, "-f", "json").out))
+
+
+CONTENDERS = ("-a", "newton,dual-avg,adam", "--with", "scikit-learn:lbfgs,scipy:cg,liblinear")
+
+
+@pytest.mark.usefixtures("one_cache")
+@pytest.mark.parametrize(
+    "args",
+    [
+        (IRIS, *CONTENDERS, "--epochs", 3),
+        (IRIS, DATA / "wine.scale", "-a", "newton,gd", "-n", 30, "--repeat", 3),
+        (IRIS, "-a", "gd", "-n", 5, "--reference", "none"),
+        (IRIS, "-a", "gd", "-n", 5, "--reference", "0.1", "--tol", "1e-3"),
+    ],
+    ids=["others", "profile", "best-seen", "given"],
+)
+def test_compare(args: tuple[Any, ...], cli: Cli, tmp_path: Path) -> None:
+    kept, table_ = tmp_path / "c.json", tmp_path / "c.csv"
+    ran = cli("compare", *args, "-f", "jsonl", "--export", kept, "--export", table_)
+    assert ran.code == 0, ran.err
+    start, *between, end = lines(ran.out)
+    document = json.loads(kept.read_text())
+    check("compare", document)
+    check("compare_start", start)
+    check("comparison", *(one for one in between if one["event"] == "comparison"))
+    check("run", *(one for one in between if one["event"] == "run"))
+    check("compare_end", end)
+    assert {one["event"] for one in between} == {"comparison", "run"}
+    own = PUBLISHED["$defs"]["compare_row"]["properties"]
+    rows = list(csv.DictReader(table_.read_text().splitlines()))
+    check("compare_row", *({key: cell(row[key], own.get(key)) for key in row} for row in rows))
+    assert document["levels"] == list(LEVELS)
+
+
+def cell(text: str, kind: dict[str, Any] | None) -> Any:
+    """A field of a CSV file as it would stand in JSON."""
+    if text == "":
+        return None
+    words = str((kind or {}).get("type", "enum"))
+    return json.loads(text) if "number" in words or "integer" in words else text
+
+
 def test_check_and_datasets(cli: Cli, tmp_path: Path) -> None:
     empty = tmp_path / "d"
     empty.write_text("1\n2\n")
@@ -128,6 +197,29 @@ def test_check_and_datasets(cli: Cli, tmp_path: Path) -> None:
     listed = json.loads(cli("datasets", "list", "--json").out)
     check("dataset", *listed)
     validator().validate(listed)
+    assert cli("pack", IRIS, tmp_path / "packed", "-q").code == 0
+    check("packed_check", *lines(cli("check", "--json", tmp_path / "packed").out))
+
+
+def test_algorithms_and_predictions(cli: Cli, tmp_path: Path) -> None:
+    listed = json.loads(cli("algorithms", "--json").out)
+    check("algorithm", *listed)
+    validator().validate(listed)
+    assert [one["name"] for one in listed] == list(table())
+    model = tmp_path / "m.npz"
+    cli("fit", IRIS, "-n", 20, "--save", model, "-q")
+    for more in ((), ("--probability",), ("--probability", "--proven")):
+        ran = cli("predict", IRIS, "--model", model, "-f", "json", *more)
+        prediction = json.loads(ran.out)
+        check("prediction", prediction)
+        assert ("proven" in prediction) == ("--proven" in more)
+
+
+def test_beyond(cli: Cli) -> None:
+    args = ("--seeds", 2, "--epochs", 2, "--gradients", 10, "--instances", 2)
+    ran = cli("paper", "beyond", "iris.scale", *args, "-f", "json", "-q")
+    assert ran.code == 0, ran.err
+    check("beyond", json.loads(ran.out))
 
 
 @pytest.mark.parametrize("algo", ["adam", "sgd", "adagrad", "cocob"])
@@ -157,19 +249,51 @@ def test_verify(cli: Cli, tmp_path: Path) -> None:
     check("proof", json.loads(cli("verify", proof, IRIS, "-f", "json").out))
 
 
+def refuse_changes(name: str, record: dict[str, Any]) -> None:
+    """Each key of a record left out, renamed, or of another type is against the schema."""
+    fields = RECORDS[name][0]
+    for key in record:
+        without = {k: v for k, v in record.items() if k != key}
+        if f"{key}?" not in fields:
+            assert not validator(name, PUBLISHED).is_valid(without), key
+        assert not validator(name).is_valid({**without, f"{key}s": record[key]}), key
+        assert not validator(name, PUBLISHED).is_valid({**record, key: [{}, 0]}), key
+
+
+@pytest.mark.usefixtures("one_cache")
+def test_a_changed_key_is_noticed_elsewhere(cli: Cli, tmp_path: Path) -> None:
+    kept = tmp_path / "c.json"
+    start, *between, end = lines(
+        cli("compare", IRIS, "-a", "newton", "-n", 5, "-f", "jsonl", "--export", kept).out
+    )
+    named = {"compare_start": start, "comparison": between[0], "run": between[1],
+             "compare_end": end, "compare": json.loads(kept.read_text())}  # fmt: skip
+    path = ("fit", IRIS, "-n", 2, "--path", "0.1,1", "-f", "jsonl", "-q")
+    start, point, _, end = lines(cli(*path).out)
+    named |= {"path_start": start, "point": point, "path_end": end}
+    folds = lines(cli(*path, "--cross-validate", 2).out)
+    named |= {"path_fold": folds[1], "path_folds_point": folds[-2], "path_folds_end": folds[-1]}
+    named["algorithm"] = json.loads(cli("algorithms", "--json").out)[0]
+    cli("pack", IRIS, tmp_path / "packed", "-q")
+    named["packed_check"] = json.loads(cli("check", "--json", tmp_path / "packed").out)
+    for name, record in named.items():
+        check(name, record)
+        refuse_changes(name, record)
+    inner = copy.deepcopy(between[1])
+    inner["curve"][0]["gradient"] = inner["curve"][0].pop("gradients")
+    assert not validator("run", PUBLISHED).is_valid(inner)
+    inner = copy.deepcopy(between[1])
+    inner["seconds_to"]["1e-4"] = inner["seconds_to"].pop("1e-3")
+    assert not validator("run", PUBLISHED).is_valid(inner)
+
+
 @pytest.mark.usefixtures("one_cache")
 def test_a_changed_key_is_noticed(cli: Cli) -> None:
     """Each key of each record of a fit: left out, renamed, or of another type."""
     args = ("fit", IRIS, "-n", 3, "--test", IRIS, "-f", "jsonl")
     start, *steps, end = lines(cli(*args).out)
     for name, record in (("start", start), ("step", steps[-1]), ("end", end)):
-        fields = RECORDS[name][0]
-        for key in record:
-            without = {k: v for k, v in record.items() if k != key}
-            if f"{key}?" not in fields:
-                assert not validator(name, PUBLISHED).is_valid(without), key
-            assert not validator(name).is_valid({**without, f"{key}s": record[key]}), key
-            assert not validator(name, PUBLISHED).is_valid({**record, key: [{}, 0]}), key
+        refuse_changes(name, record)
     inner = copy.deepcopy(start)
     inner["reference"]["f"] = inner["reference"].pop("f_star")
     assert not validator("start", PUBLISHED).is_valid(inner)

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from sklearn.datasets import load_iris
 
 import dadapt_cli as dadapt
 from dadapt_cli.errors import CertificateError
@@ -61,6 +62,17 @@ def test_rejected_steps_are_counted_where_there_are_any() -> None:
     assert any(f"{rejected[-1]} gradients were spent" in line for line in fit.end["diagnosis"])
     plain = dadapt.fit(*vehicle(), algo="gd", iterations=3, l2="1/n")
     assert [row["rejected"] for row in plain.trace] == [None] * len(plain.trace)
+
+
+def test_trial_steps_of_newton_are_no_gradients() -> None:
+    X, y = load_iris(return_X_y=True)
+    fit = dadapt.fit(X, y, algo="newton", iterations=60, C=1e4, reference="none")
+    rejected = fit.end["rejected"]
+    assert rejected > 0
+    (told,) = (line for line in fit.end["diagnosis"] if "rejected" in line)
+    assert told.startswith(f"{rejected} trial step")
+    assert told.endswith("a loss each, and no gradient")
+    assert fit.end["gradients"] == fit.end["k"] + 1, "none is counted"
 
 
 @pytest.mark.parametrize(("algo", "name"), [("dual-avg", "D"), ("adagrad", "D_inf")])
