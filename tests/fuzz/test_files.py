@@ -61,6 +61,18 @@ def sound(ran: Ran, case: str) -> None:
         assert lines, case
 
 
+def look(cli: Cli, path: Path, case: str) -> None:
+    """What ``dadapt show`` makes of it: a document, or one line."""
+    for more in ((), ("--json",)):
+        with watched(path.parent):
+            ran = cli("show", path, *more)
+        sound(ran, case)
+        assert ran.code in (0, 3, 4), (case, ran)
+        assert bool(ran.out) == (ran.code == 0), (case, ran)
+        assert len(ran.err.splitlines()) == (ran.code != 0), (case, ran)
+        assert not (more and ran.out) or json.loads(ran.out), case
+
+
 @contextlib.contextmanager
 def watched(folder: Path, *named: str) -> Iterator[None]:
     """Nothing appears in, changes in or leaves a folder, but the files named."""
@@ -110,6 +122,7 @@ def test_models(good_models: list[dict[str, Any]], folder: Path, cli: Cli) -> No
                 "predict", IRIS, "-m", path, *(["--probability"] if rng.random() < 0.5 else [])
             )
         sound(ran, case)
+        look(cli, path, case)
         assert ran.code in (0, 3), (case, ran)
         taken += ran.code == 0
         if ran.code == 0:
@@ -132,6 +145,7 @@ def test_text_models(folder: Path, cli: Cli) -> None:
         with watched(folder):
             ran = cli("predict", IRIS, "-m", folder / "m")
         sound(ran, case)
+        look(cli, folder / "m", case)
         assert ran.code in (0, 3), (case, ran)
 
 
@@ -165,6 +179,7 @@ def test_checkpoints(tmp_path: Path, folder: Path, cli: Cli) -> None:
         else:
             content = generators.cut_or_flipped(content, rng)
         (folder / "run").write_bytes(content)
+        look(cli, folder / "run", case)
         form = rng.choice(("table", "jsonl", "csv", "json"))
         with watched(folder, "run"):
             ran = cli("fit", IRIS, "--resume", folder / "run", *more, "-f", form, "--threads", 1)
@@ -201,7 +216,22 @@ def taken(path: Path, case: str) -> Any:
         return None
 
 
-def test_baselines(folder: Path) -> None:
+def test_traces(tmp_path: Path, folder: Path, cli: Cli) -> None:
+    trace = tmp_path / "t.jsonl"
+    assert cli("fit", IRIS, "-n", 3, "--trace", trace).code == 0
+    records = [json.loads(line) for line in trace.read_bytes().splitlines()]
+    for case, rng in seeds("trace"):
+        lines = list(records)
+        place = rng.choice((0, -1))
+        lines[place] = generators.spoiled(lines[place], rng)
+        content = b"\n".join(map(generators.dumped, lines)) + b"\n"
+        if rng.random() < 0.2:
+            content = generators.cut_or_flipped(content, rng)
+        (folder / "t").write_bytes(content)
+        look(cli, folder / "t", case)
+
+
+def test_baselines(folder: Path, cli: Cli) -> None:
     document = json.loads((DATA / "baseline.json").read_bytes())
     name = named("iris").name
     document["problems"] = {name: document["problems"][name]}
@@ -212,6 +242,7 @@ def test_baselines(folder: Path) -> None:
             content = generators.cut_or_flipped(text.encode(), rng)
         path.write_bytes(content)
         kept = taken(path, case)
+        look(cli, path, case)
         if kept is None:
             continue
         read += 1
@@ -291,6 +322,7 @@ def test_proofs(tmp_path: Path, folder: Path, cli: Cli, capfd: Any) -> None:
         if rng.random() < 0.1:
             content = generators.cut_or_flipped(content, rng)
         (folder / "p.json").write_bytes(content)
+        look(cli, folder / "p.json", case)
         argv = [str(folder / "p.json"), str(IRIS)]
         with watched(folder):
             ran = cli("verify", *argv, "-f", "json")
