@@ -8,6 +8,7 @@ import json
 import logging
 import os
 import signal
+import subprocess
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -67,6 +68,29 @@ def shared() -> Path:
 def golden(shared: Path) -> dict[str, Any]:
     """Trajectories made elsewhere: 61 steps on a closed-form 12 x 3 problem."""
     return dict(json.loads((shared / "golden.json").read_text()))
+
+
+def on_a_terminal(command: list[Any], **more: str) -> str:
+    """What a program shows on a terminal of 80 columns; it must end with exit code 0."""
+    env = {**os.environ, "TERM": "xterm", "COLUMNS": "80", "PYTHONIOENCODING": "utf-8"}
+    env.pop("NO_COLOR", None)
+    leader, follower = os.openpty()
+    process = subprocess.Popen(
+        [*map(str, command)], stdout=follower, stderr=follower, env={**env, **more}
+    )
+    os.close(follower)
+    shown = b""
+    while True:
+        try:
+            part = os.read(leader, 65536)
+        except OSError:  # how the other end's close is told
+            break
+        if not part:
+            break
+        shown += part
+    os.close(leader)
+    assert process.wait(60) == 0
+    return shown.decode()
 
 
 @dataclass

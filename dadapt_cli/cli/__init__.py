@@ -23,6 +23,7 @@ from dadapt_cli.cli import (
     paper,
     predict,
     regress,
+    show,
     verify,
 )
 from dadapt_cli.cli._messages import say
@@ -39,7 +40,7 @@ app = typer.Typer(
 )
 
 
-for command in (fit, predict, check, compare, pack, verify, regress, algorithms):
+for command in (fit, predict, check, compare, pack, verify, show, regress, algorithms):
     app.command(command.NAME, cls=Command)(deferred(command.main))
 
 for group in (datasets, paper):

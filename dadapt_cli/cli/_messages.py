@@ -1,10 +1,13 @@
-"""Lines for people, on standard error."""
+"""Lines for people, on standard error; documents for machines, on standard output."""
 
 from __future__ import annotations
 
 import contextlib
+import json
 import logging
+import math
 import sys
+from typing import Any
 
 from dadapt_cli.system.terminal import printable as printable
 
@@ -13,6 +16,26 @@ def say(message: str) -> None:
     """Put one line on standard error."""
     with contextlib.suppress(OSError):  # stderr is gone too
         print(f"dadapt: {printable(message)}", file=sys.stderr, flush=True)
+
+
+LEVELS = 8
+"""Of a document: what is nested deeper, in a file of somebody else's, is left out."""
+
+
+def print_json(document: Any) -> None:
+    """Put one document, in a line, on standard output; infinity and what is too deep are null."""
+    print(json.dumps(plain(document), allow_nan=False))
+
+
+def plain(value: Any, levels: int = LEVELS) -> Any:
+    """The same without what JSON cannot hold."""
+    if isinstance(value, (dict, list, tuple)) and not levels:
+        return None
+    if isinstance(value, dict):
+        return {str(name): plain(v, levels - 1) for name, v in value.items()}
+    if isinstance(value, (list, tuple)):
+        return [plain(v, levels - 1) for v in value]
+    return value if not isinstance(value, float) or math.isfinite(value) else None
 
 
 class LogLines(logging.Handler):

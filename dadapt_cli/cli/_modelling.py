@@ -44,6 +44,8 @@ def check_packed(found: Input, given: list[str]) -> None:
             raise UsageError(
                 f"--{name.replace('_', '-')} is for text; {found.path} was read by dadapt pack"
             )
+    if "path" in given:
+        raise UsageError("--path is not for packed data; fit each --l2, from --init the last one")
     if "cross_validate" in given:
         raise UsageError(
             "--cross-validate is not for packed data: folds are drawn from all samples; pack the "

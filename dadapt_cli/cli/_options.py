@@ -38,6 +38,12 @@ def typed(argv: Sequence[str]) -> Iterator[None]:
 
 Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="Only results.")]
 
+Format = Annotated[str, typer.Option("--format", "-f", help="table or json.")]
+"""Of results; a command that has ``--format``, this or one of its own, takes ``--json`` too."""
+
+FORMATS = ("table", "json")
+"""Those of :data:`Format`."""
+
 
 class _Whole:
     """Help in a list of commands: the first paragraph, not cut off."""
@@ -95,27 +101,54 @@ def deferred(main: Callable[..., Any]) -> Callable[..., Any]:
     """The function that the parser calls for a command: it returns the call, ready to be made.
 
     A closed pipe inside a command would be turned into exit code 1 by the parser. A parameter of
-    `main` whose type is a dataclass of declared options is replaced by these.
+    `main` whose type is a dataclass of declared options is replaced by these. After ``--format``
+    comes ``--json``, which gives it the value ``json``.
     """
     wanted = inspect.signature(main, eval_str=True).parameters.values()
     made = {p.name: p.annotation for p in wanted if hasattr(p.annotation, "__dataclass_fields__")}
 
     @wraps(main)
     def parsed(**arguments: Any) -> Callable[[], Any]:
-        return partial(_call, main, made, arguments)
+        return partial(_call, main, made, form, arguments)
 
     parameters = [
         own.replace(kind=inspect.Parameter.KEYWORD_ONLY)
         for p in wanted
         for own in (_parameters(made[p.name]) if p.name in made else [p])
     ]
+    form = next(filter(_is_format, parameters), None)
+    if form is not None:
+        parameters.insert(parameters.index(form) + 1, _json(form))
     vars(parsed)["__signature__"] = inspect.Signature(parameters)
     parsed.__annotations__ = {}
     return parsed
 
 
-def _call(main: Callable[..., Any], made: Mapping[str, type], arguments: dict[str, Any]) -> Any:
+def _is_format(parameter: inspect.Parameter) -> bool:
+    """Whether it is ``--format``; an Option in an annotation has its first flag as default."""
+    (info, *_) = getattr(parameter.annotation, "__metadata__", [None])
+    return getattr(info, "default", None) == "--format"
+
+
+def _json(form: inspect.Parameter) -> inspect.Parameter:
+    """``--json``, in the group of ``--format``."""
+    group = form.annotation.__metadata__[0].rich_help_panel
+    info = typer.Option("--json", help="The same as --format json.", rich_help_panel=group)
+    return form.replace(name="json", default=False, annotation=Annotated[bool, info])
+
+
+def _call(
+    main: Callable[..., Any],
+    made: Mapping[str, type],
+    form: inspect.Parameter | None,
+    arguments: dict[str, Any],
+) -> Any:
     """Make the dataclasses out of what was typed, and run the command."""
+    if form is not None and arguments.pop("json"):
+        typed = arguments[form.name]
+        if typed not in (form.default, "json"):
+            raise UsageError(f"--json and --format {typed[:40]!r}: give one of them")
+        arguments[form.name] = "json"
     for name, cls in made.items():
         values = {n: _value(one, arguments.pop(n)) for n, one in declared(cls).items()}
         arguments[name] = cls(**values)

@@ -2,16 +2,15 @@
 
 from __future__ import annotations
 
-from typing import Annotated
-
 import typer
+
+from dadapt_cli.cli._options import FORMATS, Format
+from dadapt_cli.solver.checks import choice
 
 NAME = "algorithms"
 
 
-def main(
-    as_json: Annotated[bool, typer.Option("--json", help="One JSON list.")] = False,
-) -> None:
+def main(output: Format = "table") -> None:
     """List the algorithms: the paper's number and symbols, theorem, options, what d means.
 
     Examples
@@ -19,11 +18,13 @@ def main(
     dadapt algorithms
     dadapt algorithms --json
     """
+    choice("format", output, FORMATS)
+
     from dadapt_cli import algorithms
     from dadapt_cli.render.table import algorithms as render
 
     infos = [module.INFO for module in algorithms.table().values()]
-    if as_json:
+    if output == "json":
         import json
         from dataclasses import asdict
 

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from functools import partial
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from dadapt_cli.cli._options import FORMATS, Format
 from dadapt_cli.cli._reading import Reading, require_input
 from dadapt_cli.errors import DataError, ExitCode, UsageError
+from dadapt_cli.solver.checks import choice
 
 if TYPE_CHECKING:
     from dadapt_cli.libsvm.describe import Description
@@ -22,7 +25,7 @@ def main(
         list[str],
         typer.Argument(metavar="DATA...", help="LIBSVM files, - for stdin, or problems' names."),
     ],
-    as_json: Annotated[bool, typer.Option("--json", help="One JSON object a file.")] = False,
+    output: Format = "table",
     keep_going: Annotated[
         bool, typer.Option("--keep-going", help="Report every bad file, not only the first.")
     ] = False,
@@ -42,11 +45,15 @@ def main(
 ) -> int:
     """Read LIBSVM files and describe them, without training; exit 3 at the first bad one.
 
+    With --json one JSON object a file, a line each.
+
     Examples
     --------
     dadapt check train.svm test.svm
     dadapt check broken.svm --fix mended.svm
     """
+    choice("format", output, FORMATS)
+    as_json = output == "json"
     arguments = reading.arguments()
     arguments["lenient"] |= fix is not None
     if duplicates not in ("refuse", "sum"):
@@ -100,11 +107,11 @@ def _packed(path: str, place: int, *, as_json: bool) -> str:
     from dadapt_cli.cli._messages import printable, say
     from dadapt_cli.packed.check import check
     from dadapt_cli.packed.folder import opened
-    from dadapt_cli.render.bar import Bar
+    from dadapt_cli.render.progress import Progress
 
     data = opened(path)
-    with Bar(f"checking {path}") as bar:
-        found = check(data, bar)
+    with Progress(0) as shown:
+        found = check(data, partial(shown.read, f"checking {path}"))
     for note in data.notes:
         say(f"{path}: {note}")
     if as_json:

@@ -7,8 +7,9 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from dadapt_cli.cli._options import Quiet
+from dadapt_cli.cli._options import FORMATS, Format, Quiet
 from dadapt_cli.errors import DadaptError, DataError, ExitCode, InputOutputError, UsageError
+from dadapt_cli.solver.checks import choice
 
 if TYPE_CHECKING:
     from dadapt_cli.datasets import Dataset
@@ -26,7 +27,7 @@ Names = Annotated[
 
 
 def show(
-    as_json: Annotated[bool, typer.Option("--json", help="One JSON list, all fields.")] = False,
+    output: Format = "table",
     verify: Annotated[
         bool,
         typer.Option(
@@ -41,6 +42,8 @@ def show(
     dadapt datasets list
     dadapt datasets list --verify
     """
+    choice("format", output, FORMATS)
+
     import sys
 
     from dadapt_cli import datasets
@@ -58,7 +61,7 @@ def show(
                 row["verified"] = False
             else:
                 row["verified"] = True
-    if as_json:
+    if output == "json":
         render.as_json(rows, sys.stdout)
     else:
         render.table(rows, datasets.places(), sys.stdout)

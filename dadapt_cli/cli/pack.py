@@ -66,7 +66,7 @@ def main(
 
     from dadapt_cli.cli._messages import log_lines, say
     from dadapt_cli.packed.pack import Packing, pack
-    from dadapt_cli.render.bar import Bar
+    from dadapt_cli.render.progress import Progress
     from dadapt_cli.system.signals import Interrupts
 
     log_lines(quiet=quiet)
@@ -74,7 +74,7 @@ def main(
         dtype=wanted.dtype, leaf=wanted.leaf, features=wanted.features,
         zero_based=wanted.zero_based, lenient=wanted.lenient,
     )  # fmt: skip
-    with Interrupts(), Bar(f"packing {found.path}", quiet=quiet) as bar:
+    with Interrupts(), Progress(0, quiet=quiet) as shown:
         packed = pack(
             found.path,
             folder,
@@ -82,7 +82,7 @@ def main(
             resume=wanted.resume,
             restart=wanted.restart,
             limits=(wanted.max_bytes, wanted.max_ratio),
-            progress=bar,
+            progress=partial(shown.read, f"packing {found.path}"),
         )
     if found.dataset is not None:
         from dadapt_cli.datasets import verify

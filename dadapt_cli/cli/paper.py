@@ -166,8 +166,8 @@ def beyond(problems: Names = None, *, study: Study, output: Output) -> None:
 
     Examples
     --------
-    dadapt paper beyond iris wine --out beyond
-    dadapt paper beyond a9a --gradients 300 --seeds 3 -f json
+    dadapt paper beyond iris wine --seeds 3 --epochs 20
+    dadapt paper beyond --out results
     """
     from pathlib import Path
 

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from dadapt_cli.cli._options import Quiet
+from dadapt_cli.cli._options import FORMATS, Format, Quiet
 from dadapt_cli.cli._reading import Reading, require_input
 from dadapt_cli.errors import DataError, ExitCode, UsageError
 from dadapt_cli.solver.checks import choice
@@ -49,16 +49,14 @@ def main(
     output: Annotated[
         str | None, typer.Option("--output", "-o", metavar="FILE", help="In place of stdout.")
     ] = None,
-    form: Annotated[
-        str, typer.Option("--format", "-f", help="table (lines), or json: one document.")
-    ] = "table",
+    form: Format = "table",
     *,
     reading: Strictly,
     quiet: Quiet = False,
 ) -> int:
     """Predict labels, one a line, with a model of fit --save or of LIBLINEAR's train.
 
-    Accuracy and log-loss against the labels in DATA go to stderr.
+    Accuracy and log-loss against the labels in DATA go to stderr. With --json one document.
 
     Examples
     --------
@@ -66,7 +64,7 @@ def main(
     dadapt predict test.svm --model model.npz --probability
     """
     how = reading.arguments()
-    choice("format", form, ("table", "json"))
+    choice("format", form, FORMATS)
     found = require_input(data)
     require_input(model)
     if model == "-":

@@ -8,9 +8,10 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from dadapt_cli.cli._options import Quiet, factors, number_or_word
+from dadapt_cli.cli._options import FORMATS, Format, Quiet, factors, number_or_word
 from dadapt_cli.cli._reading import Reading, require_input
 from dadapt_cli.errors import DataError, ExitCode, InputOutputError, UsageError
+from dadapt_cli.solver.checks import choice
 from dadapt_cli.system.terminal import printable
 
 if TYPE_CHECKING:
@@ -20,12 +21,10 @@ if TYPE_CHECKING:
 
 NAME = "verify"
 
-FORMATS = ("table", "json")
-
 OBJECTIVE = ("bias", "intercept", "scale", "positive")
 """Options of the objective that are taken as they are."""
 
-WITH_PROOF = ("files", "tolerance", "output", "quiet")
+WITH_PROOF = ("files", "tolerance", "output", "json", "quiet")
 """Parameters that a proof does not say itself."""
 
 
@@ -69,7 +68,7 @@ def main(
     reference: Annotated[
         str, typer.Option(help="Also from f*: auto, always; or none: from M alone.")
     ] = "auto",
-    output: Annotated[str, typer.Option("--format", "-f", help="table or json.")] = "table",
+    output: Format = "table",
     *,
     reading: Reading,
     quiet: Quiet = False,
@@ -83,8 +82,7 @@ def main(
     dadapt verify iris.proof iris
     dadapt verify iris --model liblinear.model --tolerance 1e-6
     """
-    if output not in FORMATS:
-        raise UsageError(f"--format {output[:40]!r}; choose from {', '.join(FORMATS)}")
+    choice("format", output, FORMATS)
     if tolerance is not None and not (math.isfinite(tolerance) and tolerance >= 0):
         raise UsageError(f"--tolerance {tolerance}: give a finite number of at least 0")
     given = {
@@ -109,7 +107,7 @@ def main(
         raise UsageError(f"--reference {reference[:40]!r}; choose from auto, always, none")
 
     from dadapt_cli.cli import _referee
-    from dadapt_cli.cli._messages import log_lines, say
+    from dadapt_cli.cli._messages import log_lines, print_json, say
     from dadapt_cli.reference.referee import judge
 
     log_lines(quiet=quiet)
@@ -129,7 +127,7 @@ def main(
     judgement = judge(problem, w, reference)
     sentence = _sentence(model, judgement, problem, wanted)
     if output == "json":
-        _print_json(
+        print_json(
             {
                 "model": model,
                 "data": {"path": found.path, "sha256": loaded.sha256, "samples": problem.n,
@@ -164,6 +162,7 @@ def _check(files: list[str], tolerance: float, output: str) -> int:
         raise UsageError("PROOF -: a proof is read from a file; name it")
 
     from dadapt_cli.certificate import check
+    from dadapt_cli.cli._messages import print_json
 
     try:
         verdicts = check.judge(check.load(proof), check.read_text(data))
@@ -174,7 +173,7 @@ def _check(files: list[str], tolerance: float, output: str) -> int:
         raise InputOutputError(f"{error.filename or data}: {error.strerror or error}") from error
     proven = [row["tolerance"] <= tolerance for row in verdicts]
     if output == "json":
-        _print_json({"proof": proof, "data": data, "tolerance": tolerance, "proven": all(proven),
+        print_json({"proof": proof, "data": data, "tolerance": tolerance, "proven": all(proven),
                      "claims": verdicts})  # fmt: skip
     else:
         for row in verdicts:
@@ -237,18 +236,3 @@ def _interval(ends: tuple[float, float]) -> str:
         return f"in [{low:.3g}, {high:.3g}]"
     digits = max(0, min(17, -math.floor(math.log10(half)))) if half > 0 else 17
     return f"{(low + high) / 2:.{digits}f} +- {1.01 * half + 0.6 * 10.0**-digits:.1e}"
-
-
-def _print_json(document: dict[str, Any]) -> None:
-    import json
-
-    typer.echo(json.dumps(_finite(document), allow_nan=False))
-
-
-def _finite(value: Any) -> Any:
-    """The same without what JSON cannot hold: infinity is null."""
-    if isinstance(value, dict):
-        return {str(name): _finite(v) for name, v in value.items()}
-    if isinstance(value, (list, tuple)):
-        return [_finite(v) for v in value]
-    return value if not isinstance(value, float) or math.isfinite(value) else None

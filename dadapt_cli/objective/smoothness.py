@@ -156,6 +156,8 @@ def _column_sums(problem: Problem, of: Callable[[Array], Array]) -> Array:
 def most_in_a_column(problem: Problem) -> int:
     """Stored entries of the fullest."""
     X = problem.X
+    if problem.sums is not None:
+        return int(problem.sums.longest_column(problem.n))
     if isinstance(X, np.ndarray):
         return problem.n
     counts = np.zeros(problem.p, np.intp)

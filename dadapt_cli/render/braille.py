@@ -99,9 +99,9 @@ def _picture(console: Console, title: str, curves: Sequence[Curve]) -> None:
             mark = "" if braille else f"{LETTERS[last % len(LETTERS)]} "
             line.append(f" {mark}{curves[last].name}", COLORS[last % len(COLORS)])
         line.rstrip()
-        console.print(line, soft_wrap=True)
+        screen.put(console, line)
     left, right = f"{10**x_low:.0f}", f"k = {10**x_high:.0f}"
-    console.print(Text(" " * (LEFT + 1) + corner + floor * columns), soft_wrap=True)
+    screen.put(console, " " * (LEFT + 1) + corner + floor * columns)
     screen.put(console, " " * (LEFT + 2) + left + right.rjust(columns - len(left)))
 
 

@@ -12,8 +12,6 @@ from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import TextIO
 
-from rich.text import Text
-
 from dadapt_cli._typing import Record
 from dadapt_cli.errors import UsageError
 from dadapt_cli.render import screen
@@ -47,8 +45,7 @@ def show(document: Record, stream: TextIO) -> None:
     """Print the tables; a terminal's width decides which columns there are."""
     where = screen.console(stream, file_width=None)
     for line, bold in _lines(document, where.width):
-        where.print(Text(printable(line, stream)), style="bold" if bold else "",
-                    soft_wrap=bold or not where.is_terminal)  # fmt: skip
+        screen.put(where, line, "bold" if bold else "")
 
 
 def text(document: Record, width: int | None = None) -> str:

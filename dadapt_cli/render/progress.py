@@ -119,6 +119,11 @@ class Progress:
             self._task, description=printable(what), total=total, completed=share or 0.0
         )
 
+    def read(self, what: str, done: int, size: int | None, rows: int) -> None:
+        """Show how many bytes of a file are read; `size` is None where its end is not known."""
+        part = "" if size else f", {done / 2**20:.0f} MiB"
+        self.say(f"{what}: {rows} rows{part}", done / size if size else None)
+
     @contextlib.contextmanager
     def hidden(self) -> Iterator[None]:
         """Clear the line while something else is printed on the same screen."""

@@ -90,8 +90,6 @@ def _iterates(
                 state=state, best=best, average_scores=average_scores, growth=ending.growth, k=k,
             )  # fmt: skip
         unreported = step_row(now, state)
-        if hasattr(state, "rejected"):
-            unreported["rejected"] = state.rejected
         if ending.status or stopping.budget.reports(k):
             f_average = None
             if info.averages:

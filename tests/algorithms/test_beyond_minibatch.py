@@ -148,7 +148,9 @@ def test_a_replica_is_what_fit_does(name: str, more: dict[str, Any]) -> None:
     """With its schedule and its average, at every epoch, in float64 to rounding."""
     problem = load_problem(DATA / "iris.scale", bias=True)
     X, y = read("iris.scale")
-    single = fit(X, y, algo=name, seed=2, bias=True, every=1, epochs=12, reference="none", **more)
+    single = fit(
+        X, y, algo=name, seed=2, bias=True, every=1, epochs=12, reference="none", l2=0, **more
+    )
     settings = {"lr": more["lr"]} if "lr" in more else {"d0": 1e-6}
     average, schedule = more.get("average", "none"), more.get("schedule", "constant")
     if average == "schedule-free":
@@ -166,12 +168,13 @@ def test_the_average_is_what_is_judged_and_returned() -> None:
     problem = load_problem(DATA / "vehicle.scale", 0.0, bias=True)
     for name in ("sgd", "adam"):
         result = fit(X, y, algo=name, average="schedule-free", epochs=20, bias=True,
-                     reference="none", every=1)  # fmt: skip
+                     l2=0, reference="none", every=1)  # fmt: skip
         assert result.end["iterate"] in ("average", "best")
         assert all(row["f_average"] == row["f_last"] for row in result.trace)
         f = problem.value(problem.scores(result.w), result.w)
         assert f == pytest.approx(result.end["f_best"], rel=1e-12)
         assert result.start["options"]["schedule"] == "constant"
         # what schedule-free is for: lower than the last point of a constant step
-        other = fit(X, y, algo=name, schedule="constant", epochs=20, bias=True, reference="none")
+        other = fit(X, y, algo=name, schedule="constant", epochs=20, bias=True, l2=0,
+                    reference="none")  # fmt: skip
         assert result.end["f_last"] < other.end["f_last"]

@@ -137,8 +137,6 @@ def records_have_all_keys(ran: Ran) -> None:
     result, keys = ran.result, STEP_KEYS + ["epoch"] * ran.info.minibatch
     if "schedule" in ran.row and ran.D is not None and not ran.info.minibatch:
         keys = [*keys, "bound_last"]
-    if ran.info.name.startswith("accel"):
-        keys = [*keys, "rejected"]
     assert list(result.start) == START_KEYS
     assert set(result.start["reference"]) >= REFERENCE_KEYS
     assert all(list(row) == keys for row in result.trace)

@@ -316,7 +316,7 @@ def test_a_damaged_checkpoint_is_told_and_can_be_replaced(
     damaged = {
         "flip": bytes(content),
         "cut": bytes(content[:-1]),
-        "version": bytes(content).replace(b"checkpoint 2", b"checkpoint 3", 1),
+        "version": bytes(content).replace(b"checkpoint 3", b"checkpoint 2", 1),
         "empty": b"",
     }[damage]
     kept.write_bytes(damaged)

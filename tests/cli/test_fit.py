@@ -18,7 +18,7 @@ import pytest
 
 from dadapt_cli.algorithms import table
 
-from ..conftest import DATA, Ran, listening
+from ..conftest import DATA, Ran, listening, on_a_terminal
 
 IRIS = DATA / "iris.scale"
 Cli = Callable[..., Ran]
@@ -376,23 +376,8 @@ def test_plot_without_matplotlib_names_the_extra(cli: Cli, monkeypatch: pytest.M
 
 
 def test_progress_and_sparklines_are_for_terminals(tmp_path: Path) -> None:
-    leader, follower = os.openpty()
     command = [*DADAPT, "fit", DATA / "vehicle.scale", "-n", "3000", "--l2", "1/n"]
-    env = {**os.environ, "TERM": "xterm", "COLUMNS": "80", "PYTHONIOENCODING": "utf-8"}
-    process = subprocess.Popen(command, stdout=follower, stderr=follower, env=env)
-    os.close(follower)
-    shown = b""
-    while True:
-        try:
-            part = os.read(leader, 65536)
-        except OSError:
-            break
-        if not part:
-            break
-        shown += part
-    os.close(leader)
-    assert process.wait(60) == 0
-    text = shown.decode()
+    text = on_a_terminal(command)
     assert "of 3000, d = " in text
     assert "▁" in text
     assert "(log scale, one bar a row)" in text

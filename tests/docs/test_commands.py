@@ -7,6 +7,7 @@ folder with ``data``. ``DADAPT_REWRITE=1`` puts the output into the files, to be
 
 from __future__ import annotations
 
+import lzma
 import os
 import re
 import shutil
@@ -58,6 +59,9 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     monkeypatch.setenv("COLUMNS", "80")
     monkeypatch.setenv("NO_COLOR", "1")
     monkeypatch.setenv("DADAPT_DATA", str(SHARED / "data"))
+    for name in ("a9a", "a9a.t"):  # as they are once fetched
+        if (packed := SHARED / "data" / f"{name}.xz").exists():
+            (tmp_path / name).write_bytes(lzma.decompress(packed.read_bytes()))
     return tmp_path
 
 

@@ -147,7 +147,7 @@ def forged(body: bytes, rng: random.Random) -> bytes:
 
 def model(good: dict[str, Any], rng: random.Random, digest: Callable[..., bytes]) -> bytes:
     """A model's ``.npz`` with a right digest and nonsense inside, or a damaged one."""
-    arrays = {name: good[name] for name in ("weights", "divisors") if name in good}
+    arrays = {name: good[name] for name in good if name not in ("metadata", "digest")}
     document = json.loads(good["metadata"].tobytes())
     if rng.random() < 0.8:
         document = spoiled(document, rng)

@@ -259,7 +259,7 @@ def test_unwritable_cache_is_remarked_on(
     (tmp_path / "file").write_text("")
     monkeypatch.setenv("DADAPT_CACHE", str(tmp_path / "file"))
     assert find(random_problem(1, l2=0.1)).status == "attained"
-    assert "not kept" in caplog.text
+    assert "was not cached" in caplog.text
 
 
 def test_cheaper_tests_come_before_the_linear_programme(shared: Path) -> None:

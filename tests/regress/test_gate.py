@@ -18,6 +18,7 @@ import pytest
 
 from dadapt_cli.algorithms import accel, adagrad, adam, dual_avg, gd, orth, safe
 from dadapt_cli.algorithms._averaged import Averaged
+from dadapt_cli.algorithms._rounding import Rounding
 from dadapt_cli.algorithms._schedule_free import Between
 from dadapt_cli.objective import minibatches
 from dadapt_cli.regress import baseline
@@ -89,6 +90,33 @@ def wrong_sign(module: Any) -> Any:
         monkeypatch.setattr(module, "dot", lambda a, b: before(a, b) * (1 if a is b else -1))
 
     return plant
+
+
+def wrong_slack(module: Any) -> Any:
+    """The sign of sum w_i <g_i, x_i - x_0>, where nothing but the bound is made from it."""
+
+    def plant(monkeypatch: pytest.MonkeyPatch) -> None:
+        before = module.step
+
+        def step(state: Any, g: Any) -> None:
+            before(state, g)
+            state.slack = -state.slack
+
+        monkeypatch.setattr(module, "step", step)
+
+    return plant
+
+
+def wrong_upper(monkeypatch: pytest.MonkeyPatch) -> None:
+    before = Rounding.upper
+    monkeypatch.setattr(
+        Rounding, "upper", lambda self, D, s, slack, W: before(self, D, s, -slack, W)
+    )
+
+
+def no_square(monkeypatch: pytest.MonkeyPatch) -> None:
+    before = safe.Safe.bound
+    monkeypatch.setattr(safe.Safe, "bound", lambda self, D: before(self, D**0.5))
 
 
 def short_proposal(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -163,6 +191,24 @@ def equal_weights(monkeypatch: pytest.MonkeyPatch) -> None:
         (late_drop, "adam", "step_sizes changed"),
         (wrong_sign(dual_avg), "dual-avg II", "d changed"),
         (wrong_sign(adagrad), "adagrad II", "d changed"),
+        (wrong_sign(gd), "gd", "d changed"),
+        (wrong_sign(dual_avg), "dual-avg", "bound changed"),
+        *(
+            (wrong_slack(module), algo, "bound changed")
+            for module, algo in (
+                (dual_avg, "dual-avg"),
+                (dual_avg, "dual-avg II"),
+                (dual_avg, "dual-avg certified"),
+                (dual_avg, "dual-avg-anytime"),
+                (dual_avg, "dual-avg-schedule-free"),
+                (gd, "gd"),
+                (adagrad, "adagrad"),
+                (adagrad, "adagrad II"),
+            )
+        ),
+        (wrong_upper, "orth", "bound changed"),
+        (wrong_upper, "accel", "bound changed"),
+        (no_square, "safe", "bound changed"),
         (short_proposal, "safe", "d changed"),
         (half_bound, "orth", "d changed"),
         (no_hint, "accel", "d changed"),
@@ -297,6 +343,26 @@ def test_formats(gate: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> 
     shown = gate("iris", "aloi", "-a", "gd", "-f", "markdown").out
     assert "| iris.scale | 2 | 2 worse |" in shown
     assert "| iris.scale | gd, l2 = 0 | suboptimality_average |" in shown
+
+
+def test_a_failure_in_junit_names_only_what_got_worse(gate: Any, tmp_path: Path) -> None:
+    path, out = tmp_path / "baseline.json", tmp_path / "junit.xml"
+    document = json.loads((DATA / "baseline.json").read_bytes())
+    runs = document["problems"]["iris.scale"]["algorithms"]["gd"]
+    runs["l2=1/n"]["suboptimality_average"] *= 2  # measured is better
+    runs["l2=1/n"]["suboptimality_last"] /= 2  # worse
+    runs["l2=1/n"]["bound"] *= 2
+    runs["l2=0"]["suboptimality_last"] *= 2  # better, and nothing else
+    path.write_text(json.dumps(document))
+    ran = gate("iris", "-a", "gd", "--baseline", path, "-f", "junit", "--out", out)
+    assert ran.code == 1
+    (failure,) = ET.parse(out).getroot().iter("failure")
+    lines = str(failure.get("message")).split("\n")
+    assert [line.split(":")[0] for line in lines] == ["suboptimality_last worse", "bound changed"]
+    assert failure.text is None
+    (better,) = ET.parse(out).getroot().iter("system-out")
+    assert str(better.text).startswith("suboptimality_last better")
+    assert "suboptimality_average better" in ran.out, "the table names all that differs"
 
 
 def test_the_shipped_baseline_states_the_tolerances() -> None:

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import io
-import os
-import subprocess
 import sys
 from collections.abc import Callable
 from typing import Any
@@ -13,7 +11,7 @@ import pytest
 
 from dadapt_cli.render import braille
 
-from ..conftest import DATA, Ran
+from ..conftest import DATA, Ran, on_a_terminal
 
 Cli = Callable[..., Ran]
 VEHICLE = DATA / "vehicle.scale"
@@ -96,26 +94,9 @@ def test_a_picture_is_no_wider_than_the_screen(
 def test_colours_are_for_terminals_that_want_them() -> None:
     shown = {}
     for colour in ({}, {"NO_COLOR": "1"}):
-        leader, follower = os.openpty()
-        env = {**os.environ, "TERM": "xterm-256color", "COLUMNS": "80", **colour,
-               "PYTHONIOENCODING": "utf-8"}  # fmt: skip
-        env = {name: value for name, value in env.items() if name != "NO_COLOR" or colour}
-        command = [sys.executable, "-m", "dadapt_cli", "fit", str(VEHICLE), "-n", "20", "--plot",
-                   "-", "-q", "--reference", "0.5"]  # fmt: skip
-        process = subprocess.Popen(command, stdout=follower, stderr=follower, env=env)
-        os.close(follower)
-        text = b""
-        while True:
-            try:
-                part = os.read(leader, 65536)
-            except OSError:
-                break
-            if not part:
-                break
-            text += part
-        os.close(leader)
-        assert process.wait(60) == 0
-        shown[bool(colour)] = text.decode()
+        command = [sys.executable, "-m", "dadapt_cli", "fit", VEHICLE, "-n", 20, "-q",
+                   "--plot", "-", "--reference", 0.5]  # fmt: skip
+        shown[bool(colour)] = on_a_terminal(command, **{"TERM": "xterm-256color", **colour})
     assert "\x1b[36m" in shown[False]
     assert "\x1b[36m" not in shown[True]
     assert "└" in shown[True]

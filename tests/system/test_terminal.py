@@ -111,7 +111,7 @@ def test_views_of_records_with_evil_strings() -> None:
     adam = {**own, "lr": 1.0, "at_grid_edge": False}
     record = {"title": EVIL, "algorithm": EVIL, "adam": adam, "sgd": own, "paper": None,
               "dadapt_sgd": own, "difference": None, "difference_in_se": None, "epochs": EVIL,
-              "seeds": EVIL, "grid": [{"lr": 1.0}],
+              "seeds": EVIL, "average": EVIL, "schedule": EVIL, "grid": [{"lr": 1.0}],
               "d0": [{"d0": 1.0, "accuracy": 1.0, "se": 0.0}]}  # fmt: skip
     for view in (paper.figure2, paper.table1, paper.figure7):
         view([record], stream)
