@@ -32,6 +32,7 @@
       const own = COLORS[number % COLORS.length][dark ? 1 : 0];
       const name = plain(line.name);
       const x = line.x[axis];
+      if (!x.some((at, j) => at !== null && line.y[j] !== null)) return [];  // not on this axis
       const few = line.y.length <= 60;
       const drawn = {
         x, y: line.y, name, legendgroup: name, type: "scatter", connectgaps: false,
@@ -66,7 +67,7 @@
       modebar: { bgcolor: "rgba(0,0,0,0)", color: color("--faint"), activecolor: color("--accent") },
       xaxis: axis(state.axis, state.x === "log"), yaxis: axis(chart.y, state.y === "log"),
       hovermode: "x unified", hoverlabel: { bgcolor: color("--card"), font: { color: ink } },
-      legend: { orientation: "h", y: -0.2, yanchor: "top", x: 0, itemwidth: 44 },
+      legend: { orientation: "h", yref: "container", y: 0, yanchor: "bottom", x: 0, itemwidth: 44 },
       dragmode: coarse ? false : "zoom", uirevision: `${state.axis} ${state.x} ${state.y}`,
     };
   }
@@ -102,6 +103,7 @@
     const plot = document.createElement("div");
     bar.className = "bar";
     plot.className = "plot";
+    plot.style.setProperty("--lines", String(chart.lines.length));
     figure.append(bar, plot);
     const options = { responsive: true, displaylogo: false,
                       displayModeBar: coarse ? true : "hover",

@@ -323,14 +323,21 @@ def _standing(document: Record, one: Record) -> html.Table:
     for run in one["runs"]:
         row = {"name": run["name"], "library": run["library"]}
         for key, name in ((f"{unit}_to", unit), ("seconds_to", "seconds"), ("spread_to", "spread")):
-            row |= {f"{name} to {level}": run[key][level] for level in document["levels"]}
+            at = {level: run[key][level] for level in document["levels"]}
+            row |= {f"{name} to {level}": _rough(value) for level, value in at.items()}
         gap = None if run["gap"] is None else float(up(run["gap"]))
         row |= {"certified gap": gap, "d/D": run["d_over_D"]}
         kept = ("accuracy", "labels_proven", unit, "seconds", "status", "reason")
-        rows.append({**row, **{name.replace("_", " "): run[name] for name in kept}})
+        row |= {name.replace("_", " "): run[name] for name in kept}
+        rows.append({**row, "seconds": _rough(run["seconds"])})
     note = "certified gap: proven upper bound on f - inf f at the answer, whoever gave it"
     repeats = f"; seconds: median of {document['repeat']} runs, spread: half their quartiles' range"
     return _rows("Fastest first", rows, note + (repeats if document["repeat"] > 1 else ""))
+
+
+def _rough(value: float | None) -> float | None:
+    """Three digits of a time; counts as they are."""
+    return float(f"{value:.3g}") if isinstance(value, float) and value % 1 else value
 
 
 def _profile(profile: Record) -> Chart:

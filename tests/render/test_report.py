@@ -258,7 +258,7 @@ def test_compare() -> None:
     at = page.tables[0][0].index("certified gap")
     assert page.tables[0][1][at] == "1.1e-09", "a bound is rounded up"
     relative, share, profile = json.loads(page.scripts[0])
-    assert relative["lines"][0]["y"] == pytest.approx([1.0, 0.1, 1e-16], rel=1e-12)
+    assert relative["lines"][0]["y"] == [1.0, 0.1, 1e-16], "as in the picture"
     assert relative["axes"] == ["gradients", "seconds"]
     assert share["lines"][1]["y"] == pytest.approx([0.1, 0.2, 0.3], rel=1e-12)
     newton, gd = profile["lines"]
@@ -325,6 +325,35 @@ class Shown:
 
 
 PLOT = "document.querySelector('.plot')"
+
+
+def test_what_an_axis_does_not_know_is_not_in_its_legend(browser: Any, tmp_path: Path) -> None:
+    path = tmp_path / "r.html"
+    document = comparison()
+    for point in document["comparisons"][0]["runs"][1]["curve"]:
+        point["gradients"] = None
+    html.write(str(path), report.compare(["compare", "a"], document))
+    page = Shown(browser, path)
+    assert page.run(f"{PLOT}.data.map((trace) => trace.name)") == ["newton"]
+    page.click("against", "seconds")
+    page.wait(f"{PLOT}.data.length === 2")
+    assert page.messages() == []
+
+
+@pytest.mark.parametrize("width", [400, 1400])
+def test_the_legend_is_below_the_axis(browser: Any, tmp_path: Path, width: int) -> None:
+    path = tmp_path / "r.html"
+    document = comparison()
+    (one,) = document["comparisons"]
+    one["runs"] += [{**one["runs"][0], "name": f"another one, {i}"} for i in range(6)]
+    html.write(str(path), report.compare(["compare", "a"], document))
+    page = Shown(browser, path, width)
+    box = "document.querySelector('.plot {}').getBoundingClientRect().{}"
+    assert page.run(box.format(".legend .bg", "top")) >= page.run(box.format(".xtitle", "bottom"))
+    assert page.run(box.format(".legend .bg", "bottom")) <= page.run(
+        box.format(".main-svg", "bottom")
+    )
+    assert page.run(box.format(".ytitle", "height")) < page.run(box.format(".nsewdrag", "height"))
 
 
 def test_curves_are_drawn_and_their_buttons_work(browser: Any, fitted: Path) -> None:
