@@ -365,6 +365,15 @@ def test_a_failure_in_junit_names_only_what_got_worse(gate: Any, tmp_path: Path)
     assert "suboptimality_average better" in ran.out, "the table names all that differs"
 
 
+def test_the_shipped_baseline_has_the_bound_of_every_run_with_a_finite_D() -> None:
+    minibatch = ("sgd", "adam", "adam-schedule-free")  # without a proof
+    for entry in baseline.read(DATA / "baseline.json")["problems"].values():
+        for algo, penalties in entry["algorithms"].items():
+            for key, figures in penalties.items():
+                has = entry["references"][key]["D"] is not None and algo not in minibatch
+                assert ("bound" in figures) == has, (algo, key)
+
+
 def test_the_shipped_baseline_states_the_tolerances() -> None:
     document = baseline.read(DATA / "baseline.json")
     assert baseline.tolerances(document) == baseline.TOLERANCES
