@@ -379,22 +379,17 @@ def test_the_shipped_baseline_states_the_tolerances() -> None:
     assert baseline.tolerances(document) == baseline.TOLERANCES
 
 
-def test_the_snippets_of_the_page_run(tmp_path: Path) -> None:
+def test_the_step_for_github_runs(tmp_path: Path) -> None:
     text = (DATA.parent / "docs" / "regress.md").read_text()
-    snippets = re.findall(r"```sh\n(.*?)```", text, re.DOTALL)
-    steps = re.findall(r"- run: (dadapt .*)", text)
-    assert (len(snippets), len(steps)) == (2, 1)
+    (step,) = re.findall(r"- run: (dadapt .*)", text)
     program = f'dadapt() {{ "{sys.executable}" -m dadapt_cli "$@"; }}\n'
     environment = {
         **os.environ,
         "PYTHONPATH": str(DATA.parent),
         "GITHUB_STEP_SUMMARY": str(tmp_path / "summary.md"),
     }
-    for snippet in (*snippets, *steps):
-        command = ["bash", "-euo", "pipefail", "-c", program + snippet]
-        subprocess.run(command, cwd=tmp_path, env=environment, check=True, capture_output=True)
-    assert json.loads((tmp_path / "report.json").read_bytes())["passed"]
-    assert ET.parse(tmp_path / "junit.xml").getroot().tag == "testsuites"
+    command = ["bash", "-euo", "pipefail", "-c", program + step]
+    subprocess.run(command, cwd=tmp_path, env=environment, check=True, capture_output=True)
     assert (tmp_path / "summary.md").read_text().startswith("### dadapt regress passed")
 
 
