@@ -122,6 +122,8 @@ def test_sums_are_those_of_the_text(folders: dict[str, Path], name: str, bias: b
         mine, theirs = Rounding.of(a, a.zeros()), Rounding.of(b, b.zeros())
         assert (mine.G, mine.L) == pytest.approx((theirs.G, theirs.L), rel=1e-9)
         assert 0 < mine.margins <= theirs.margins  # dense rows count as wide as they are
+        X = b.X if isinstance(b.X, np.ndarray) else b.X.toarray()
+        assert mine.column == np.count_nonzero(X, axis=0).max()
 
 
 def test_an_enclosure_meets_that_of_the_text(folders: dict[str, Path]) -> None:
