@@ -40,7 +40,7 @@ OWN = ("class_weight", "random_state", "warm_start", "verbose")
 
 @contextmanager
 def _as_scikit_learn_says() -> Iterator[None]:
-    """What is wrong with parameters or data is a ValueError there."""
+    """Turn errors about parameters or data into ValueError, as scikit-learn does."""
     try:
         yield
     except (UsageError, DataError) as error:
@@ -48,7 +48,7 @@ def _as_scikit_learn_says() -> Iterator[None]:
 
 
 def _learns_in_parts(self: DAdaptClassifier) -> bool:
-    """Only a minibatch algorithm can go on with other samples."""
+    """Whether the algorithm is a minibatch one: only these can go on with other samples."""
     return self.algo in algorithms.table() and algorithms.find(self.algo).INFO.minibatch
 
 
@@ -74,23 +74,23 @@ class DAdaptClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
     tol
         Stop once f is certified to lie within `tol` of its minimum; absolute, as f is a mean. Where
         that is not reached there is a ConvergenceWarning. None goes on until `iterations`, or until
-        f can be lowered no further. Minibatch algorithms make their epochs unless another than the
-        default is given.
+        f can be lowered no further. Minibatch algorithms run all their epochs unless a value
+        other than the default is given.
     class_weight
         None, ``"balanced"``, or a weight for each class; times the samples' weights.
     random_state
-        Of the minibatches.
+        Seed of the minibatches.
     warm_start
         Start from the last fit, where classes and features are the same.
     verbose
-        Log a line a reported iteration, at level INFO, through the logger ``dadapt``.
+        Log one line per reported iteration, at level INFO, through the logger ``dadapt``.
     n_jobs
-        Threads; None or -1 for the cores there are.
+        Threads; None or -1 for all cores.
     inner, lbfgs_pairs
-        Of ``orth``; ``"exact"`` and 0 are the defaults of the command line.
+        Options of ``orth``; ``"exact"`` and 0 are the defaults of the command line.
     iterations, d0, bound, gradient_bound, metric, memory, epochs, batch_size, c, schedule, \
 average, beta, momentum, betas, lr, variant, reference, time_limit, every
-        As of :func:`dadapt_cli.fit`; no reference is computed unless asked for.
+        As for :func:`dadapt_cli.fit`; no reference is computed unless asked for.
 
     Attributes
     ----------
@@ -233,7 +233,7 @@ average, beta, momentum, betas, lr, variant, reference, time_limit, every
         return self
 
     def _samples(self, X: Any, y: Any, sample_weight: Any, reset: bool = True) -> tuple[Any, ...]:
-        """What is left of the samples once those of weight 0 are gone; weights None for all 1."""
+        """Return the samples without those of weight 0; the weights are None if all are 1."""
         X, y = validate_data(
             self, X, y, accept_sparse="csr", dtype=np.float64, reset=reset, y_numeric=False
         )
@@ -268,7 +268,7 @@ average, beta, momentum, betas, lr, variant, reference, time_limit, every
         return {k: v for k, v in options.items() if v != getattr(defaults, k)}
 
     def _start(self, classes: Array, p: int) -> Array | None:
-        """x_0 from the last fit, or None where that was of something else."""
+        """x_0 from the last fit, or None where its classes or features differ."""
         if not hasattr(self, "coef_") or not np.array_equal(classes, self.classes_):
             return None
         if self.coef_.shape[1] != p:
@@ -365,14 +365,14 @@ average, beta, momentum, betas, lr, variant, reference, time_limit, every
         return np.column_stack([expit(-scores), expit(scores)])
 
     def predict_log_proba(self, X: Any) -> Array:
-        """Its logarithm, without underflow."""
+        """Logarithm of the probability of each class, without underflow."""
         scores = self.decision_function(X)
         if scores.ndim > 1:
             return np.asarray(log_softmax(scores, axis=1))
         return np.column_stack([log_expit(-scores), log_expit(scores)])
 
     def _monitor(self) -> Monitor:
-        """Notes always go to the logger, rows when wanted."""
+        """Return a monitor that logs notes always, and rows if ``verbose``."""
         return Monitor(record=_log_row, note=log.info) if self.verbose else Monitor(note=log.info)
 
 

@@ -61,12 +61,12 @@ def start(workers: int, argv: list[str]) -> int:
 
 
 def check(cluster: str | None, workers: int | None, *, packed: bool) -> None:
-    """Refuse what is for packed folders, and both at once.
+    """Refuse these options on data that is not packed, and both of them at once.
 
     Raises
     ------
     UsageError
-        One of them is given where it means nothing.
+        One of them is given where it has no meaning.
     """
     for name, given in (("cluster", cluster), ("workers", workers)):
         if given is not None and not packed:

@@ -19,16 +19,16 @@ def say(message: str) -> None:
 
 
 LEVELS = 8
-"""Of a document: what is nested deeper, in a file of somebody else's, is left out."""
+"""Nesting levels of a document that are printed; deeper values, in a foreign file, are left out."""
 
 
 def print_json(document: Any) -> None:
-    """Put one document, in a line, on standard output; infinity and what is too deep are null."""
+    """Print one document, on one line; infinity and values nested too deeply become null."""
     print(json.dumps(plain(document), allow_nan=False))
 
 
 def plain(value: Any, levels: int = LEVELS) -> Any:
-    """The same without what JSON cannot hold."""
+    """Return the value with everything that JSON cannot hold replaced by null."""
     if isinstance(value, (dict, list, tuple)) and not levels:
         return None
     if isinstance(value, dict):
@@ -39,7 +39,7 @@ def plain(value: Any, levels: int = LEVELS) -> Any:
 
 
 class LogLines(logging.Handler):
-    """The library's warnings as such lines."""
+    """A handler that prints the library's log records as lines on standard error."""
 
     def emit(self, record: logging.LogRecord) -> None:
         """Put one log record on standard error."""
@@ -47,7 +47,7 @@ class LogLines(logging.Handler):
 
 
 def log_lines(*, quiet: bool = False, verbose: bool = False) -> logging.Logger:
-    """Return the library's logger, set up to put its lines there."""
+    """Return the library's logger, set up to print on standard error."""
     log = logging.getLogger("dadapt")
     log.handlers = [LogLines()]
     log.setLevel(logging.ERROR if quiet else logging.INFO if verbose else logging.WARNING)

@@ -1,4 +1,4 @@
-"""What ``dadapt fit`` does about models: files, folds."""
+"""The parts of ``dadapt fit`` that concern model files and cross-validation."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 
 def check_savable(path: str, scale: str, positive: int | None = None, y: Any = ()) -> None:
-    """Raise UsageError, before a fit, where the model's file could not express what it finds."""
+    """Raise UsageError, before a fit, where the model's file format could not hold its result."""
     import numpy as np
 
     from dadapt_cli import model
@@ -54,7 +54,7 @@ def check_packed(found: Input, given: list[str]) -> None:
 
 
 def held_out(tested: Any, *, strict: bool) -> HeldOut | PackedHeldOut:
-    """The held-out samples, of text or of a folder."""
+    """Return the held-out samples, from LIBSVM text or from a packed folder."""
     from dadapt_cli.model.held_out import HeldOut, PackedHeldOut
 
     if tested.folder is not None:
@@ -110,7 +110,7 @@ def check_several(
             raise UsageError(f"--{one.typed} is for a single fit; leave it or {words} out")
     if "choose" in given and (path is None or count is None):
         raise UsageError("--choose is for --path with --cross-validate K; add what is missing")
-    return [name for name in given if name != "seed" or count is None]  # that of the folds too
+    return [name for name in given if name != "seed" or count is None]  # the folds use the seed too
 
 
 def several(

@@ -39,10 +39,10 @@ def typed(argv: Sequence[str]) -> Iterator[None]:
 Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="Only results.")]
 
 Format = Annotated[str, typer.Option("--format", "-f", help="table or json.")]
-"""Of results; a command that has ``--format``, this or one of its own, takes ``--json`` too."""
+"""Output formats; a command with ``--format``, this or one of its own, takes ``--json`` too."""
 
 FORMATS = ("table", "json")
-"""Those of :data:`Format`."""
+"""The values of :data:`Format`."""
 
 
 class _Whole:
@@ -51,18 +51,18 @@ class _Whole:
     help: str | None
 
     def get_short_help_str(self, limit: int = 45) -> str:
-        """Return it in one line; the list wraps what is longer than `limit`."""
+        """Return the first paragraph on one line; the list wraps a text longer than `limit`."""
         return " ".join(inspect.cleandoc(self.help or "").partition("\n\n")[0].split())
 
 
 class Group(_Whole, TyperGroup):
-    """A command that has commands."""
+    """A command that has subcommands."""
 
 
 class Command(_Whole, TyperCommand):
     """A command whose ``-h`` has a section for each group of options, and examples.
 
-    Examples are the lines of that section of the docstring.
+    The examples are the lines of the docstring's section Examples.
     """
 
     @property
@@ -125,13 +125,13 @@ def deferred(main: Callable[..., Any]) -> Callable[..., Any]:
 
 
 def _is_format(parameter: inspect.Parameter) -> bool:
-    """Whether it is ``--format``; an Option in an annotation has its first flag as default."""
+    """Whether it is ``--format``; an Option in an annotation stores its first flag as default."""
     (info, *_) = getattr(parameter.annotation, "__metadata__", [None])
     return getattr(info, "default", None) == "--format"
 
 
 def _json(form: inspect.Parameter) -> inspect.Parameter:
-    """``--json``, in the group of ``--format``."""
+    """Return the parameter ``--json``, in the same group as ``--format``."""
     group = form.annotation.__metadata__[0].rich_help_panel
     info = typer.Option("--json", help="The same as --format json.", rich_help_panel=group)
     return form.replace(name="json", default=False, annotation=Annotated[bool, info])
@@ -156,7 +156,7 @@ def _call(
 
 
 def _parameters(cls: type) -> Iterator[inspect.Parameter]:
-    """What the parser reads: words where an option takes words or numbers, and for pairs."""
+    """The parameters as the parser reads them: text for pairs, and where words are allowed."""
     for name, one in declared(cls).items():
         kind: Any = one.kinds[0]
         default = one.default
@@ -180,7 +180,7 @@ def _parameters(cls: type) -> Iterator[inspect.Parameter]:
 
 
 def _value(one: Declared, given: Any) -> Any:
-    """The value that was meant; its range is for the option to check."""
+    """Convert the text to a value; its range is for the option to check."""
     if one.holds(Mapping):
         return factors(one.typed, given or [])
     if not isinstance(given, str):
@@ -193,7 +193,7 @@ def _value(one: Declared, given: Any) -> Any:
 
 
 def factors(name: str, texts: list[str]) -> dict[int, float] | str:
-    """Factors of labels, none twice; or the one word that stands in their place."""
+    """Parse factors of labels, none twice; or the one word that is allowed in their place."""
     if texts == ["balanced"]:
         return "balanced"
     found: dict[int, float] = {}
@@ -209,7 +209,7 @@ def factors(name: str, texts: list[str]) -> dict[int, float] | str:
 
 
 def _pair(one: Declared, text: str) -> tuple[float, float]:
-    """Two numbers with a comma between."""
+    """Parse two numbers separated by a comma."""
     try:
         first, second = map(float, text.split(","))
     except ValueError:
@@ -218,7 +218,7 @@ def _pair(one: Declared, text: str) -> tuple[float, float]:
 
 
 def number_or_word(text: str) -> str | float:
-    """A float where Python reads one."""
+    """Return a float if Python can read one, else the text."""
     try:
         return float(text) if "_" not in text else text
     except ValueError:

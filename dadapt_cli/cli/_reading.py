@@ -1,4 +1,4 @@
-"""The options of reading, the same on every command that reads LIBSVM files."""
+"""The reading options, the same on every command that reads LIBSVM files."""
 
 from __future__ import annotations
 
@@ -69,15 +69,15 @@ class Read:
     path
         As given.
     X, y
-        As :class:`~dadapt_cli.libsvm.LoadedData`; of a folder the folder itself, and nothing.
+        As in :class:`~dadapt_cli.libsvm.LoadedData`; for a packed folder, it and no labels.
     labels
-        In which every label occurs.
+        An array in which every label occurs.
     sha256, notes
-        Of the text.
+        The sha256 of the text, and the notes about it.
     zero_based
-        How its features are counted.
+        Whether the first feature has index 0.
     folder
-        Where it is one.
+        The packed folder, if the data is one.
     """
 
     path: str
@@ -91,7 +91,7 @@ class Read:
 
 
 PACKED = ("manifest.json", "journal.jsonl")
-"""Of :mod:`dadapt_cli.packed.format`, repeated so that this need not import NumPy; a test compares
+"""From :mod:`dadapt_cli.packed.format`, repeated so this need not import NumPy; a test compares
 them."""
 
 

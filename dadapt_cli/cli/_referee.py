@@ -1,4 +1,4 @@
-"""What ``dadapt verify --model`` makes of an answer, data and options: a problem and a point."""
+"""For ``dadapt verify --model``: turn an answer, data and options into a problem and a point."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ from dadapt_cli.solver.options import Options
 from dadapt_cli.system import archive
 
 LARGEST = 2**30
-"""Bytes of a file of weights."""
+"""Largest size of a file of weights, in bytes."""
 
 
 @dataclass(frozen=True)
@@ -98,7 +98,7 @@ def options(answer: Answer, given: Mapping[str, Any]) -> Options:
     if model is not None:
         chosen |= _recorded(answer.path, model)
     chosen |= given
-    if chosen.get("bias") and chosen.get("intercept"):  # the one that was given is the wish
+    if chosen.get("bias") and chosen.get("intercept"):  # the one given on the command line wins
         chosen |= {name: bool(given.get(name)) for name in ("bias", "intercept")}
     wanted = Options(**chosen)
     wanted.check()
@@ -121,7 +121,7 @@ def _recorded(path: str, model: Model) -> dict[str, Any]:
             found["weight"] = {int(label): float(w) for label, w in dict(kept["weight"]).items()}
         if isinstance(kept["positive"], int):
             found["positive"] = kept["positive"]
-    except KeyError:  # LIBLINEAR's models say nothing of it
+    except KeyError:  # LIBLINEAR's models do not record it
         return found
     except (TypeError, ValueError, OverflowError):
         raise DataError("the model's records make no sense; save it again", path) from None
@@ -131,7 +131,7 @@ def _recorded(path: str, model: Model) -> dict[str, Any]:
 def problem(
     answer: Answer, loaded: LoadedData, wanted: Options
 ) -> tuple[Problem, Array, list[str]]:
-    """The objective on the data, the answer as a point of it, and what is to be said.
+    """Return the objective on the data, the answer as a point of it, and notes for the user.
 
     Raises
     ------
@@ -155,7 +155,7 @@ def problem(
 
 
 def _logistic(answer: Answer, positive: int | None) -> Model:
-    """The model; of one against the rest the column of the label asked for."""
+    """Return the model; for one against the rest, the column of the requested label."""
     model = answer.model
     assert model is not None
     if model.kind == "svm":
@@ -174,7 +174,7 @@ def _logistic(answer: Answer, positive: int | None) -> Model:
 
 
 def _oriented(answer: Answer, problem: Problem) -> Array:
-    """Weights in the shape of the problem's: a row a feature, or as scikit-learn's ``coef_``."""
+    """Weights in the problem's shape; given by rows of features, or as scikit-learn's ``coef_``."""
     w = answer.weights
     assert w is not None
     columns = problem.shape[1] if problem.softmax else 1

@@ -49,7 +49,7 @@ class Shared:
 
 @dataclass(frozen=True, kw_only=True)
 class Wanted:
-    """What becomes of the comparison."""
+    """What is shown and written of the comparison."""
 
     repeat: int = option(
         1, "Rounds; the table shows medians and spread.", group="Budget", metavar="R"
@@ -167,7 +167,7 @@ def main(
         _write(wanted.plot, exports, done.document)
         if wanted.report is not None:
             html.write(wanted.report, pages.compare(command_line(), done.document))
-    finally:  # a disk that is full shall not cost the results
+    finally:  # a full disk must not lose the results
         if wanted.output == "table":
             views.show(done.document, sys.stdout)
         else:
@@ -179,7 +179,7 @@ def main(
 
 
 def _write(plot: str | None, exports: list[str], document: Record) -> None:
-    """The files that were asked for."""
+    """Write the requested files."""
     from dadapt_cli.render import compare as views
     from dadapt_cli.render import curves
 
@@ -190,7 +190,7 @@ def _write(plot: str | None, exports: list[str], document: Record) -> None:
 
 
 def _given(context: typer.Context, name: str) -> bool:
-    """Whether the user gave an option; the default is nobody's wish."""
+    """Whether the user gave the option, rather than leaving it at its default."""
     source: Any = context.get_parameter_source(name)
     return source is not None and source.name != "DEFAULT"
 

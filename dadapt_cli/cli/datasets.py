@@ -69,7 +69,7 @@ def show(
 
 
 def _row(dataset: Dataset) -> dict[str, Any]:
-    """What ``--json`` shows of it."""
+    """Return the fields of a problem that ``--json`` shows."""
     from dataclasses import asdict
 
     from dadapt_cli import datasets

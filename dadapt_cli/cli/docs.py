@@ -1,4 +1,4 @@
-"""The pages that declarations make: ``python -m dadapt_cli.cli.docs`` writes them.
+"""The pages generated from declarations: ``python -m dadapt_cli.cli.docs`` writes them.
 
 options.md has the options of ``fit``, commands.md the help of every command, dadapt.1 is the page
 for man, records.md and records.schema.json have the keys of every record.
@@ -36,7 +36,7 @@ where the last column says *some*, `dadapt algorithms` names them.
 
 
 def page(*declarations: type) -> str:
-    """The page of the options that dataclasses declare: a table a group, in Markdown."""
+    """The page of the options that dataclasses declare: one table per group, in Markdown."""
     options = [one for cls in declarations for one in declared(cls).values()]
     groups = list(dict.fromkeys(one.group for one in options))
     options.sort(key=lambda one: groups.index(one.group))
@@ -64,7 +64,7 @@ def _default(one: Declared) -> str:
 
 
 def _values(one: Declared) -> str:
-    """What it may be, where that is declared."""
+    """The values that the option may take, where these are declared."""
     words = [f"`{word}`" for word in one.choices or one.words]
     if one.words or one.limits:
         every = "each " if one.holds(Mapping) or one.holds(tuple) else ""
@@ -73,19 +73,19 @@ def _values(one: Declared) -> str:
 
 
 def _takers(one: Declared) -> str:
-    """The algorithms that take it."""
+    """The algorithms that take the option."""
     if one.takers == FULL_BATCH + MINIBATCH:
         return "all"
     return ", ".join(kind.replace("named", "some") for kind in one.takers)
 
 
 def _plain(text: str) -> str:
-    """Text that Markdown leaves as it is."""
+    """Escape text for Markdown."""
     return re.sub(r"([|*<_])", r"\\\1", text)
 
 
 def helps(width: int) -> Iterator[tuple[str, str]]:
-    """Every command, and what its ``-h`` prints at that many columns."""
+    """Every command, and what its ``-h`` prints at a width of so many columns."""
     yield from _helps(get_command(app), "dadapt", None, terminal_width=width)
 
 
@@ -118,7 +118,7 @@ def manual() -> str:
 
 
 def _roff(line: str) -> str:
-    """A line of text that roff leaves as it is."""
+    """Escape a line of text for roff."""
     line = line.replace("\\", "\\e").replace("-", "\\-")
     return f"\\&{line}" if line.startswith((".", "'")) else line
 
@@ -143,7 +143,7 @@ its header, `-f json` is one object: `start`, `steps` (or `folds`, `points`) and
 
 
 def records_page() -> str:
-    """The page of the records: a table each, in Markdown."""
+    """The page of the records: one table per record, in Markdown."""
     lines = [RECORDS_HEAD]
     for name, (own, text) in records.RECORDS.items():
         lines += [f"## {name}\n", f"{text}\n", "| key | type | meaning |", "|---|---|---|"]
@@ -154,7 +154,7 @@ def records_page() -> str:
 
 
 def _quoted(text: str) -> str:
-    """Text that Markdown leaves as it is, but for what is in backquotes."""
+    """Escape text for Markdown, except between backquotes."""
     parts = text.split("`")
     return "`".join(part if i % 2 else _plain(part) for i, part in enumerate(parts))
 

@@ -139,7 +139,7 @@ def _fit(
 
     given = _given(context)
     dense = wanted.report is not None or wanted.plot == "-"
-    if dense and "every" not in given:  # a curve is worth more points
+    if dense and "every" not in given:  # a curve needs more points
         options, given = replace(options, every="auto"), [*given, "every"]
     if job is not None:
         _cluster.check(wanted.cluster, None, packed=require_input(data).packed)
@@ -247,7 +247,7 @@ def _given(context: typer.Context) -> list[str]:
 
 
 def _view(output: str, path: str | None, folds: int | None) -> Any:
-    """What shows the records on standard output."""
+    """Return the view that shows the records on standard output."""
     from dadapt_cli.algorithms import find
     from dadapt_cli.render import machine, table
     from dadapt_cli.render.folds import FoldTable

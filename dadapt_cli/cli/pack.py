@@ -100,7 +100,7 @@ def main(
 
 
 def _advice(packed: Any) -> list[str]:
-    """What costs time: each leaf makes a gradient of its own."""
+    """Advice about slow layouts: each leaf computes a gradient of its own."""
     weights = packed.shape[1] * (1 if len(packed.classes) < 3 else len(packed.classes))
     if len(packed.leaves) == 1 or weights <= packed.about["leaf"] // 4:
         return []

@@ -108,7 +108,7 @@ def _over_rates(
     output: Output,
     view: tuple[str, Callable[..., Any]],
 ) -> None:
-    """The experiment of Figure 2, shown in one way or another."""
+    """Run the experiment of Figure 2, and show its results with the given view."""
     name, show = view
     from dadapt_cli.paper import figure2 as experiment
     from dadapt_cli.paper.protocol import GRID, Protocol
@@ -205,7 +205,7 @@ COMMANDS: dict[str, Callable[..., Any]] = {
 
 
 def _numbers(name: str, text: str | None, default: tuple[float, ...]) -> tuple[float, ...]:
-    """Numbers with commas between; their range is for the protocol to check."""
+    """Parse numbers separated by commas; their range is for the protocol to check."""
     if text is None:
         return default
     try:

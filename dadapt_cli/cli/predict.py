@@ -23,12 +23,12 @@ if TYPE_CHECKING:
 NAME = "predict"
 
 ROWS = 10_000
-"""Rows that are formatted at once."""
+"""Number of rows that are formatted at once."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Strictly(Reading):
-    """Where the width of the data is known."""
+    """The reading options for data whose number of features is known."""
 
     strict: bool = same(
         Reading, "strict", help="Refuse data of another width, or without a final newline."
@@ -128,7 +128,7 @@ def _write(
     *,
     head: bool,
 ) -> None:
-    """The labels, with probabilities as LIBLINEAR's ``predict -b 1`` lays them out.
+    """Write the labels, with probabilities as LIBLINEAR's ``predict -b 1`` lays them out.
 
     `marks` says of each label whether it is proven: a last column of 0 and 1.
     """
@@ -147,7 +147,7 @@ def _write(
 
 
 def _document(model: Model, scores: Any, marks: Any, verdict: Verdict, probability: bool) -> bytes:
-    """One JSON document: labels, with --probability and --proven those too, and how they do."""
+    """One JSON document: labels, probabilities and proofs if requested, and their accuracy."""
     import json
 
     import numpy as np
@@ -169,7 +169,7 @@ def _document(model: Model, scores: Any, marks: Any, verdict: Verdict, probabili
 
 
 def _rows(model: Model, scores: Any, order: list[int], probability: bool) -> list[str]:
-    """A line a sample."""
+    """Format one line per sample."""
     import numpy as np
 
     rows = [str(model.classes[i]) for i in model.decide(scores).tolist()]

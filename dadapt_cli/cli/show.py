@@ -15,16 +15,16 @@ from dadapt_cli.solver.checks import choice
 NAME = "show"
 
 TOP = 10
-"""Weights of a class that are shown."""
+"""Number of weights shown per class."""
 
 HEAD = 2**16
 """Bytes that tell a model or a checkpoint from a document."""
 
 OUTCOME = ("gap", "labels_proven", "accuracy")
-"""Of a model's end record."""
+"""Keys of a model's end record that are shown."""
 
 LAST = ("k", "d", "f_last", "f_best", "suboptimality_best", "bound", "grad_norm")
-"""Of a checkpoint's last row."""
+"""Keys of a checkpoint's last row that are shown."""
 
 
 def main(
@@ -73,7 +73,7 @@ def _read(path: str, weights: bool) -> dict[str, Any]:
     Raises
     ------
     DataError
-        It is of none of the kinds, or damaged.
+        The file is of none of the kinds, or damaged.
     InputOutputError
         It cannot be read.
     """
@@ -132,7 +132,7 @@ def _json(path: str) -> tuple[str, dict[str, Any]]:
 
 
 def _parsed(line: bytes) -> dict[str, Any]:
-    """The object in a line, {} where there is none."""
+    """Parse the JSON object in a line; {} where there is none."""
     from dadapt_cli.certificate.check import MOST_VALUES
 
     if sum(map(line.count, (b"[", b"{", b","))) >= MOST_VALUES:  # it would grow in memory
@@ -145,7 +145,7 @@ def _parsed(line: bytes) -> dict[str, Any]:
 
 
 def _entry(table: Any, *names: str) -> Any:
-    """What is there in tables within tables, or None: a file's JSON may be anything."""
+    """Look up a nested entry, or None: the JSON of a file may be anything."""
     for name in names:
         table = table.get(name) if isinstance(table, dict) else None
     return table
@@ -177,7 +177,7 @@ def _model(model: Any, weights: bool) -> dict[str, Any]:
 
 
 def _weights(model: Any) -> list[dict[str, Any]]:
-    """The largest of each class, for features as they are where the scaling has such weights."""
+    """The largest of each class, for unscaled features where the scaling has such weights."""
     import numpy as np
 
     with np.errstate(all="ignore"):  # a tiny divisor makes a weight infinite
@@ -196,7 +196,7 @@ def _weights(model: Any) -> list[dict[str, Any]]:
 
 
 def _checkpoint(saved: Any) -> dict[str, Any]:
-    """A run that can go on."""
+    """Describe the run that a checkpoint can resume."""
     options, (samples, features, _) = saved.head["options"], saved.head["data"]["shape"]
     last = saved.rows[-1] if saved.rows else None
     return {
@@ -217,7 +217,7 @@ def _checkpoint(saved: Any) -> dict[str, Any]:
 
 
 def _proof(document: dict[str, Any]) -> dict[str, Any]:
-    """What a proof claims; BadInputError where that cannot be read."""
+    """Describe the claims of a proof; BadInputError where these cannot be read."""
     from dadapt_cli.certificate import check
 
     check.need(document.get("schema") == 1, "not a proof of schema 1")
@@ -249,7 +249,7 @@ def _proof(document: dict[str, Any]) -> dict[str, Any]:
 
 
 def _baseline(document: dict[str, Any]) -> dict[str, Any]:
-    """Problems, and the penalties of the runs of each algorithm."""
+    """Describe a baseline: problems, and the penalties of the runs of each algorithm."""
     return {
         "version": document["version"],
         "problems": {
@@ -264,7 +264,7 @@ def _baseline(document: dict[str, Any]) -> dict[str, Any]:
 
 
 def _trace(path: str, start: dict[str, Any], content: bytes) -> dict[str, Any]:
-    """The first and the last record; a line that is being written is left out."""
+    """Describe a trace by its first and last record; a line still being written is left out."""
     if start["event"] != "start":
         raise DataError("its first record is not the start of a run", path, 1)
     whole = content[: content.rfind(b"\n") + 1].rstrip()

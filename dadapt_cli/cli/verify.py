@@ -22,10 +22,10 @@ if TYPE_CHECKING:
 NAME = "verify"
 
 OBJECTIVE = ("bias", "intercept", "scale", "positive")
-"""Options of the objective that are taken as they are."""
+"""Options of the objective that are passed on unchanged."""
 
 WITH_PROOF = ("files", "tolerance", "output", "json", "quiet")
-"""Parameters that a proof does not say itself."""
+"""Parameters that a proof file does not contain itself."""
 
 
 def main(
@@ -154,7 +154,7 @@ def main(
 
 
 def _check(files: list[str], tolerance: float, output: str) -> int:
-    """A proof against its data."""
+    """Check a proof against its data."""
     if len(files) != 2:
         raise UsageError(f"give a PROOF and its DATA, or --model M; {len(files)} files were given")
     proof, data = (require_input(name).path for name in files)
@@ -195,7 +195,7 @@ def _line(row: dict[str, Any]) -> str:
 
 
 def _sentence(model: str, judgement: Judgement, problem: Problem, wanted: Options) -> str:
-    """The verdict on an answer."""
+    """State the verdict on an answer in a sentence."""
     l2 = "1/n" if wanted.l2 == "1/n" else f"{problem.l2:.6g}"
     if math.isfinite(judgement.gap[1]):
         line = f"{model} is within {_rounded(judgement.gap[1])} of the optimum, proven (l2 = {l2})"
@@ -210,7 +210,7 @@ def _sentence(model: str, judgement: Judgement, problem: Problem, wanted: Option
 
 
 def _rounded(value: float, rounding: str = decimal.ROUND_CEILING) -> str:
-    """Two digits, rounded up or down: a bound stays one."""
+    """Two digits, rounded up or down, so that a bound remains a bound."""
     two = decimal.Context(prec=2, rounding=rounding)
     return f"{float(two.create_decimal_from_float(value)):.2g}"
 
@@ -229,7 +229,7 @@ def _table(judgement: Judgement, problem: Problem) -> str:
 
 
 def _interval(ends: tuple[float, float]) -> str:
-    """The digits that hold, and the half width rounded up."""
+    """Format an interval: its certain digits, and the half width rounded up."""
     low, high = ends
     half = (high - low) / 2
     if not math.isfinite(half) or half > 0.1 * high:

@@ -1,6 +1,6 @@
 """Several algorithms and other solvers on one problem, and what each is proven to have reached.
 
-The room is the function, too: ``dadapt_cli.compare(X, y, ["newton", "lbfgs"])``.
+The package can be called itself: ``dadapt_cli.compare(X, y, ["newton", "lbfgs"])``.
 """
 
 from __future__ import annotations
@@ -29,16 +29,16 @@ def compare(
     Parameters
     ----------
     X, y, sample_weight
-        As of :func:`dadapt_cli.fit`.
+        As for :func:`dadapt_cli.fit`.
     algo
-        Names of ``dadapt algorithms``, each with options of its own where they are wanted:
+        Names from ``dadapt algorithms``, each optionally followed by options of its own:
         ``"orth:inner=newton"``.
     others
         ``"liblinear"``, ``"scikit-learn:lbfgs"``, ``"scipy:trust-ncg"``, ...
     repeat
         How often each is run.
     **options
-        Of the data, the objective and the budget, as of :func:`dadapt_cli.fit`: l2, bias,
+        Of the data, the objective and the budget, as for :func:`dadapt_cli.fit`: l2, bias,
         intercept, scale, weight, positive, reference, iterations, epochs, tol, time_limit, threads.
 
     Returns

@@ -49,7 +49,7 @@ class Plan:
 
 @dataclass
 class Finished:
-    """What :func:`run` has done: the document, and the signal that cut it short."""
+    """The result of :func:`run`: the document, and the signal that cut it short."""
 
     document: Record = field(default_factory=dict)
     signal: int | None = None
@@ -67,7 +67,7 @@ def plan(
     Raises
     ------
     UsageError
-        It cannot be done.
+        The comparison cannot be run as requested.
     """
     number("repeat", repeat, at_least=1, at_most=MOST_REPEATS)
     if repeat != int(repeat):
@@ -120,7 +120,7 @@ def compare(
     sample_weight: Any,
     **options: Any,
 ) -> Comparison:
-    """:func:`dadapt_cli.compare`."""
+    """Implement :func:`dadapt_cli.compare`."""
     if unknown := sorted(set(options) - set(SHARED)):
         raise UsageError(f"unknown option {unknown[0]!r}; there are {', '.join(sorted(SHARED))}")
     made = plan(algo, others, repeat, Options(**options), options)

@@ -1,4 +1,4 @@
-"""What all contenders are given, and what one timed run of one of them leaves."""
+"""The input that all contenders are given, and the result of one timed run."""
 
 from __future__ import annotations
 
@@ -21,13 +21,13 @@ from dadapt_cli.solver.samples import Samples
 from dadapt_cli.system.signals import Interrupts
 
 LEVELS = {"1e-2": 1e-2, "1e-3": 1e-3, "1e-6": 1e-6}
-"""Of (f - f*)/(f(0) - f*), by the names they have in the records."""
+"""Levels of (f - f*)/(f(0) - f*), by their names in the records."""
 
 ROUNDING = 1e-6
-"""Of a level, that a point must be below it: its f is judged afterwards, all rounding counted."""
+"""Share of a level by which f must be below it: the later judgement of f counts all rounding."""
 
 LARGE_DENSE = 1_000_000
-"""Entries of dense data from which other solvers get several threads for BLAS."""
+"""Number of entries of dense data above which other solvers get several threads for BLAS."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,19 +39,19 @@ class Point:
     k
         Steps made; None for an answer.
     gradients
-        Evaluated so far, products with the Hessian counted as such; None where nobody counts.
+        Evaluated so far, products with the Hessian counted as such; None if they are not counted.
     passes
-        Over the data: gradients, or epochs.
+        Passes over the data: gradients, or epochs.
     seconds
-        Since the problem was handed over, all preparation of the method included.
+        Time since the problem was handed over, all preparation of the method included.
     f
-        There.
+        The objective at the point.
     grad_norm
         ||gradient||_2 in the user's variables.
     d
         The algorithm's d_k.
     tolerance
-        That the answer was asked for with.
+        The tolerance with which the answer was requested.
     """
 
     k: int | None
@@ -73,20 +73,20 @@ class Attempt:
     points
         In the order in which they were made.
     seconds
-        All that was timed: more than the last point's where there were many answers.
+        The total time: more than that of the last point where there were many answers.
     status, reason
-        Why it ended.
+        Why the run ended.
     options
-        What it ran with.
+        The options that it ran with.
     answer
         The weights it returns, in the shape of the problem's; None where it failed.
     reached
         Weights at which a level was first reached, by the level's name and the number of the
         point; filled in while it runs, where f* is known beforehand.
     judged
-        What the referee says of points, by their number; the answer's is at -1.
+        The referee's judgements of points, by their number; that of the answer is at -1.
     metric, norm
-        In which d is measured.
+        The metric and the norm in which d is measured.
     judging
         Seconds that the referee took within the run, none of them timed.
     """
@@ -112,7 +112,7 @@ class Case:
     Attributes
     ----------
     samples
-        As read, for who prepares them himself.
+        As read, for solvers that prepare the data themselves.
     problem
         The objective, float64.
     known
@@ -154,13 +154,13 @@ class Case:
 
     @property
     def goal(self) -> float:
-        """f at or below which nobody needs to go on: ``--tol``, else the finest level."""
+        """f at or below which a run may stop: ``--tol``, else the finest level."""
         if self.known.f_star is None or self.shared.tol is None:
             return self.threshold(min(LEVELS, key=lambda name: LEVELS[name]))
         return self.known.f_star - (self.known.gap or 0.0) + self.shared.tol * (1.0 - ROUNDING)
 
     def referee(self, w: Array) -> Judgement:
-        """What is proven of weights w; a given f* is nobody's proof."""
+        """Return what is proven about weights w; an f* given by the user is not used as a proof."""
         key = hashlib.sha256(np.ascontiguousarray(w).data).digest()
         if key not in self.verdicts:  # repeats end at the same point
             self.verdicts[key] = judge(self.problem, w, self.known if self.certified else "none")
@@ -175,17 +175,17 @@ class Contender(Protocol):
 
     @property
     def name(self) -> str:
-        """As asked for."""
+        """Its name, as the user typed it."""
 
     @property
     def library(self) -> str | None:
-        """Whose it is, with its version; None for our own."""
+        """The library it comes from, with its version; None for our own."""
 
     def unsuited(self, case: Case) -> str | None:
         """Why it cannot be run on this problem, or None."""
 
     def warm_up(self, case: Case) -> None:
-        """Run for a moment, untimed: modules are loaded, caches are as for everybody."""
+        """Run briefly, untimed, so that modules are loaded and all contenders find equal caches."""
 
     def run(self, case: Case) -> Attempt:
         """Run it once from w = 0."""

@@ -1,4 +1,4 @@
-"""Who is compared: names as typed, and what they stand for."""
+"""The contenders of a comparison: names as typed, and what they stand for."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ OWN = (
       if one.group == "Algorithm" and name not in ("algo", "init")),
     "dtype",
 )  # fmt: skip
-"""Options that a name may have after colons."""
+"""Options that may follow a name, after colons."""
 
 SHARED = (
     "scale", "weight", "positive", "l2", "C", "bias", "intercept", "reference", "iterations",
@@ -45,23 +45,23 @@ def known_solvers() -> list[str]:
 def find(
     algorithms: Iterable[str], others: Iterable[str], shared: Options, given: Collection[str]
 ) -> list[Contender]:
-    """Those asked for, in their order, their options checked.
+    """Return the requested contenders, in their order, with their options checked.
 
     Parameters
     ----------
     algorithms
-        NAME or NAME:OPTION=VALUE:..., several with commas between.
+        NAME or NAME:OPTION=VALUE:..., several separated by commas.
     others
         Other solvers, likewise without options.
     shared
         Options of all runs.
     given
-        Which of these the user gave: one that nobody takes is refused.
+        Which of these the user gave: one that no contender takes is refused.
 
     Raises
     ------
     UsageError
-        A name or an option that does not exist, nobody to compare, one named twice, or a solver
+        A name or an option that does not exist, no contender, one named twice, or a solver
         that is not installed.
     """
     ours, theirs = _split(algorithms), _split(others)
@@ -98,7 +98,7 @@ def _listed(found: list[Contender]) -> str:
 
 
 def _ours(text: str, shared: Options, given: Collection[str], left: set[str]) -> Contender:
-    """An algorithm; takes the shared options that it has a use for out of `left`."""
+    """Parse an algorithm; remove from `left` the shared options that it uses."""
     from dadapt_cli import algorithms
     from dadapt_cli.compare.ours import Ours
 
@@ -128,7 +128,7 @@ def _ours(text: str, shared: Options, given: Collection[str], left: set[str]) ->
 
 
 def _value(one: Declared, text: str) -> Any:
-    """The value that was meant; its range is for the option to check."""
+    """Convert the text to a value; its range is for the option to check."""
     if one.holds(bool):
         if text not in ("true", "false"):
             raise UsageError(f"{one.typed}={text[:40]}: give true or false")
@@ -146,7 +146,7 @@ def _value(one: Declared, text: str) -> Any:
 
 
 def _solver(text: str) -> Contender:
-    """Another solver."""
+    """Parse the name of another solver."""
     from dadapt_cli.compare import liblinear, scikit_learn
     from dadapt_cli.compare.liblinear import Liblinear
     from dadapt_cli.compare.scikit_learn import ScikitLearn

@@ -1,4 +1,4 @@
-"""Solvers that show no trajectory: answered anew at one tolerance after another, each timed."""
+"""Solvers that show no trajectory: solved afresh at one tolerance after another, each timed."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ RUNGS = tuple(10.0**-i for i in range(1, 15))
 """Tolerances, in the solver's own meaning of the word."""
 
 BLIND = 3
-"""Rungs without a better answer, after which there is none."""
+"""Consecutive tolerances without a better answer after which the run ends."""
 
 
 class Answers(Protocol):
@@ -24,8 +24,8 @@ class Answers(Protocol):
     def answer(self, tolerance: float) -> tuple[Array, float | None]:
         """Solve from 0 at a tolerance: weights in the shape of the problem's.
 
-        And the seconds, where the time that it took is not the call's; what is answered after a
-        warning that it did not converge counts as any answer does.
+        Also the seconds, where these differ from the duration of the call. An answer given with a
+        warning that the solver did not converge counts like any other.
         """
 
 
@@ -40,18 +40,18 @@ class Ladder:
         raise NotImplementedError
 
     def described(self, case: Case) -> dict[str, object]:
-        """What it runs with, but for the tolerance."""
+        """The options that it runs with, except the tolerance."""
         raise NotImplementedError
 
     def warm_up(self, case: Case) -> None:
-        """The loosest rung."""
+        """Solve once at the loosest tolerance."""
         with blas(case.problem), self.on(case) as solver:
             solver.answer(RUNGS[0])
 
     def run(self, case: Case) -> Attempt:
-        """Climb until the goal is proven to be reached, or the time is up.
+        """Tighten the tolerance until the goal is proven to be reached, or the time is up.
 
-        A rung cannot be stopped: the time limit is looked at between them.
+        One solve cannot be stopped: the time limit is checked between solves.
         """
         made = Attempt(options=self.described(case))
         left, best, blind = limit(case.shared), np.inf, 0

@@ -47,7 +47,7 @@ SHORTEST = 1e-5
 
 
 def program() -> str | None:
-    """Where LIBLINEAR's program is; another program of the name ``train`` is none."""
+    """The path of LIBLINEAR's program; another program named ``train`` is not accepted."""
     for name in PROGRAMS:
         path = shutil.which(name)
         if path is not None and _is_liblinear(path):
@@ -81,14 +81,14 @@ class Liblinear(Ladder):
 
     @property
     def library(self) -> str:
-        """With its version where that is known: the program does not say."""
+        """LIBLINEAR, with its version where that is known: the program does not print it."""
         try:
             return f"LIBLINEAR {version('liblinear-official')}"
         except PackageNotFoundError:
             return f"LIBLINEAR, {program()}"
 
     def unsuited(self, case: Case) -> str | None:
-        """It has two classes, an l2 term on everything, and weights of classes."""
+        """It handles only two classes, an l2 term on all weights, and weights of classes."""
         problem = case.problem
         if problem.softmax:
             return f"it fits {problem.n_classes} classes one against the rest, another problem"
@@ -99,14 +99,14 @@ class Liblinear(Ladder):
         return "it has no weights of single samples" if _factors(case) is None else None
 
     def described(self, case: Case) -> dict[str, object]:
-        """As on its command line."""
+        """The options, as on its command line."""
         problem, factors = case.problem, _factors(case)
         given: dict[str, object] = {"-s": self.number, "-c": 1.0 / (problem.l2 * problem.n_mean)}
         return given | {f"-w{y}": w for y, w in (factors or {}).items()}
 
     @contextmanager
     def on(self, case: Case) -> Iterator[Answers]:
-        """The data in its own form: in memory, or in a file that is removed afterwards."""
+        """Convert the data to its own form: in memory, or in a file that is removed afterwards."""
         words = [str(part) for pair in self.described(case).items() for part in pair]
         if find_spec("liblinear"):
             yield _InProcess(case, words)

@@ -34,13 +34,13 @@ class Ours:
     info: Info
 
     def unsuited(self, case: Case) -> str | None:
-        """Polyak's step needs f*."""
+        """Refuse Polyak's step where f* is not known."""
         if "f_star" in self.info.wants and case.known.f_star is None:
             return "it needs f*, and there is no reference here"
         return None
 
     def warm_up(self, case: Case) -> None:
-        """Two steps."""
+        """Make two steps."""
         few = replace(self.options, iterations=2, epochs=1)
         self._fit(few, replace(case, note=lambda line: None), Attempt())
 
@@ -94,7 +94,7 @@ class Ours:
                 return None
         finally:
             case.interrupts.patient = False
-        # Preparing and the reference are everybody's; what follows until x_0 is this method's own.
+        # Preparation and reference are common to all; the time from there to x_0 is this method's.
         own = began[-1] - begin - result.end["seconds"]["reference"]
         points[:] = [replace(point, seconds=point.seconds + own) for point in points]
         made.seconds = points[-1].seconds if points else own

@@ -1,4 +1,4 @@
-"""What a comparison leaves."""
+"""The result of a comparison."""
 
 from __future__ import annotations
 
@@ -17,14 +17,14 @@ class Comparison:
     Attributes
     ----------
     document
-        All of it, as ``dadapt compare -f json`` prints it: docs/compare.md.
+        The whole comparison, as ``dadapt compare -f json`` prints it: docs/compare.md.
     """
 
     document: Record
 
     @property
     def records(self) -> list[Record]:
-        """A record a run, the fastest of each problem first; its problem's path under ``path``."""
+        """One record per run, the fastest of each problem first; ``path`` is the problem's path."""
         return [
             {"path": one["problem"]["path"], **run}
             for one in self.document["comparisons"]
@@ -33,7 +33,7 @@ class Comparison:
 
     @property
     def verdict(self) -> str:
-        """Who was first, and by how much: a sentence a problem."""
+        """Who was first, and by how much: one sentence per problem."""
         return "\n".join(one["verdict"] for one in self.document["comparisons"])
 
     def __repr__(self) -> str:
@@ -43,7 +43,7 @@ class Comparison:
         return compare.text(self.document).rstrip()
 
     def to_frame(self) -> Any:
-        """The figures as a pandas DataFrame, a row a run.
+        """Return the figures as a pandas DataFrame, one row per run.
 
         Raises
         ------
@@ -59,7 +59,7 @@ class Comparison:
         return pandas.DataFrame(compare.rows(self.document))
 
     def plot(self, path: str) -> None:
-        """Draw it: PNG, SVG or PDF.
+        """Draw the comparison: PNG, SVG or PDF.
 
         Raises
         ------
@@ -74,7 +74,7 @@ class Comparison:
         curves.draw(path, self.document)
 
     def export(self, path: str) -> None:
-        """Write it: CSV, JSON, LaTeX or Markdown, by the end of the name.
+        """Write the comparison: CSV, JSON, LaTeX or Markdown, by the file's suffix.
 
         Raises
         ------

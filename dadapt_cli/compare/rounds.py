@@ -23,12 +23,12 @@ from dadapt_cli.solver.samples import Samples
 from dadapt_cli.system.signals import Interrupts
 
 SCHEMA = 1
-"""Of the records: a renamed or removed key makes it 2."""
+"""Version of the records: a renamed or removed key makes it 2."""
 
 
 @dataclass
 class Watcher:
-    """Who is told what, as :class:`~dadapt_cli.solver.monitor.Monitor` for a fit."""
+    """Receivers of lines, and interrupts; see :class:`~dadapt_cli.solver.monitor.Monitor`."""
 
     note: Callable[[str], None] = lambda line: None
     progress: Callable[[str], None] = lambda line: None
@@ -42,7 +42,7 @@ def compare_on(
     repeat: int,
     watcher: Watcher,
 ) -> tuple[Record, int | None]:
-    """A comparison on one DATA, and the signal that cut it short.
+    """Run a comparison on one data set; return it, and the signal that cut it short.
 
     Raises
     ------
@@ -133,9 +133,9 @@ def _objective(case: Case) -> Record:
 def _rounds(
     able: Sequence[Contender], case: Case, repeat: int
 ) -> tuple[dict[str, list[Attempt]], int | None]:
-    """All runs: a warm-up each, then rounds, every second one backwards.
+    """Run everything: a warm-up each, then rounds, every second one in reverse order.
 
-    What one leaves to be cleaned up is cleaned up before the next begins, and nothing is while it
+    Garbage of one run is collected before the next begins, and none is collected while a contender
     runs.
     """
     attempts: dict[str, list[Attempt]] = {one.name: [] for one in able}

@@ -28,11 +28,11 @@ class ScikitLearn(Ladder):
 
     @property
     def library(self) -> str:
-        """With its version."""
+        """scikit-learn, with its version."""
         return f"scikit-learn {version('scikit-learn')}"
 
     def unsuited(self, case: Case) -> str | None:
-        """LIBLINEAR within has no softmax, and penalises whatever is constant."""
+        """Its solver liblinear has no softmax, and penalises the intercept too."""
         problem = case.problem
         if self.solver != "liblinear":
             return None

@@ -25,7 +25,7 @@ NEVER: dict[str, dict[str, float]] = {
     "trust-ncg": {"gtol": 0.0},
     "trust-krylov": {"gtol": 0.0},
 }
-"""Methods, and options with which they do not stop as long as they can go on."""
+"""Methods, with options that keep them from stopping while they can still make progress."""
 
 METHODS = tuple(NEVER)
 
@@ -37,7 +37,7 @@ LARGEST_DENSE = 5000
 
 
 class _EnoughError(Exception):
-    """Ends a run where it stands."""
+    """Raised to end a run at its current point."""
 
 
 @dataclass(frozen=True)
@@ -50,27 +50,27 @@ class Minimize:
 
     @property
     def library(self) -> str:
-        """With its version."""
+        """SciPy, with its version."""
         return f"scipy {version('scipy')}"
 
     def unsuited(self, case: Case) -> str | None:
-        """A dense matrix must be small."""
+        """Refuse a method whose dense matrix would be too large."""
         unknowns = int(np.prod(case.problem.shape))
         if self.method == "bfgs" and unknowns > LARGEST_DENSE:
             return f"it keeps a matrix of {unknowns} x {unknowns} numbers"
         return None
 
     def warm_up(self, case: Case) -> None:
-        """Three evaluations."""
+        """Make three evaluations."""
         _Run(case, self, 3).minimize()
 
     def run(self, case: Case) -> Attempt:
-        """Until ``--tol`` (by the certified f*), the budget, or until it cannot go on."""
+        """Run until ``--tol`` (by the certified f*), the budget, or no further progress."""
         return _Run(case, self, case.shared.iterations + 1).minimize()
 
 
 class _Run:
-    """The objective as SciPy calls it: counts, and keeps what is seen."""
+    """The objective as SciPy calls it; counts the evaluations and stores the points."""
 
     def __init__(self, case: Case, method: Minimize, most: int) -> None:
         self.case, self.method, self.most = case, method, most
@@ -95,7 +95,7 @@ class _Run:
             np.errstate(all="ignore"),
             blas(case.problem),
         ):
-            warnings.simplefilter("ignore")  # that it cannot go on; the referee will tell
+            warnings.simplefilter("ignore")  # of no further progress: the referee will tell
             self.begin = time.perf_counter()
             try:
                 minimize(self.objective, x0, jac=True, method=method, options=options, **more)

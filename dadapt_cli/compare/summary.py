@@ -17,10 +17,10 @@ from dadapt_cli.reference.referee import Judgement
 from dadapt_cli.solver.trace import finite
 
 MOST_POINTS = 200
-"""Of a curve."""
+"""Largest number of points of a curve."""
 
 MOST_NAMED = 5
-"""Of the others, in the verdict."""
+"""Number of other contenders named in the verdict."""
 
 
 @dataclass(frozen=True)
@@ -30,7 +30,7 @@ class Target:
     Attributes
     ----------
     kind
-        ``certified``, ``given``, or ``best-seen``: the least f that anybody evaluated.
+        ``certified``, ``given``, or ``best-seen``: the least f that any contender evaluated.
     f_star, gap
         The infimum lies in [f_star - gap, f_star]; of the best seen nothing is known.
     f_0
@@ -43,7 +43,7 @@ class Target:
     f_0: float
 
     def record(self) -> Record:
-        """As in the records."""
+        """Return it as it appears in the records."""
         return {"kind": self.kind, "f_star": self.f_star, "gap": self.gap, "f_0": self.f_0}
 
     def relative(self, f: float) -> float | None:
@@ -65,7 +65,7 @@ def target(case: Case, attempts: Sequence[Attempt]) -> Target:
 def run_record(
     contender: Contender, attempts: Sequence[Attempt], case: Case, aim: Target
 ) -> Record:
-    """One run of the records, from its repeats."""
+    """Build the record of one run from its repeats."""
     hits = [_hits(made, case, aim) for made in attempts]
     middle = sorted(range(len(attempts)), key=lambda i: attempts[i].seconds)[
         (len(attempts) - 1) // 2
@@ -109,7 +109,7 @@ def run_record(
 
 
 def _hits(made: Attempt, case: Case, aim: Target) -> dict[str, Point | None]:
-    """The first (of answers: the quickest) point at each level, where the referee agrees."""
+    """The first (for answers: the fastest) point at each level, if the referee confirms it."""
     answers = bool(made.points) and made.points[0].k is None
     found: dict[str, Point | None] = {}
     for name, level in LEVELS.items():
@@ -177,7 +177,7 @@ def _thinned(count: int) -> set[int]:
 
 
 def _shares(d: float | None, made: Attempt, case: Case) -> Record:
-    """d over D: in the 2-norm of the user's variables, and in the norm that d is measured in.
+    """The ratio d/D: in the 2-norm of the user's variables, and in the norm that d is measured in.
 
     With v = w/c, ||w||_2 >= min_j c_j ||v||_2, and ||v||_2 >= ||v||_inf: so d min c, too, is a
     lower bound on ||x_0 - x*||_2 where d is one.
@@ -205,7 +205,7 @@ def _labels(made: Attempt, case: Case) -> Record:
 
 
 def _median(times: Sequence[float | None]) -> float | None:
-    """None where more than half did not get there."""
+    """The median time; None where more than half did not reach the level."""
     reached = sorted(math.inf if t is None else t for t in times)
     return (
         finite(reached[(len(reached) - 1) // 2])
@@ -215,7 +215,7 @@ def _median(times: Sequence[float | None]) -> float | None:
 
 
 def _spread(times: Sequence[float | None]) -> float | None:
-    """Half the distance between the quartiles; None where it is not known."""
+    """Half the interquartile range; None where it is not known."""
     known = [t for t in times if t is not None]
     if len(known) < 2:
         return None
@@ -284,7 +284,7 @@ def _key(run: Record, level: str) -> tuple[float, str]:
 
 
 def ordered(runs: list[Record]) -> list[Record]:
-    """The fastest to the finest level first; those that did not reach it by the next one."""
+    """Sort by speed to the finest level; runs that did not reach it, by the next coarser one."""
 
     def key(run: Record) -> tuple[Any, ...]:
         times = [run["seconds_to"][name] for name in reversed(LEVELS)]
@@ -296,7 +296,7 @@ def ordered(runs: list[Record]) -> list[Record]:
 
 
 def profile(comparisons: list[Record]) -> Record | None:
-    """Of Dolan and Moré, over the seconds to the finest level that somebody reached everywhere."""
+    """The profile of Dolan and Moré, over seconds to the finest level that was reached everywhere."""
     if len(comparisons) < 2:
         return None
     levels = [c["level"] for c in comparisons]

@@ -36,7 +36,7 @@ class LoadedData:
     path
         The name the user gave, ``-`` for standard input.
     sha256
-        Of the uncompressed text; empty when it was not wanted.
+        Hash of the uncompressed text; empty when it was not requested.
     notes
         What the user should know about the text (one line each); empty when all is well.
     encoding
@@ -58,22 +58,22 @@ class LoadedData:
 
 
 class RowTaker(Protocol):
-    """What the rows go into."""
+    """An object that takes the rows."""
 
     @property
     def rows(self) -> int:
-        """How many there are."""
+        """The number of rows so far."""
 
     def add(self, rows: Rows, lowest: int, continues: bool, share: float | None) -> None:
-        """Take more; see :meth:`~dadapt_cli.libsvm.assemble.Assembler.add`."""
+        """Take more rows; see :meth:`~dadapt_cli.libsvm.assemble.Assembler.add`."""
 
 
 class Reading:
-    """One file on its way from text to matrix, or to what else takes rows."""
+    """The reading of one file, from text to a matrix or another taker of rows."""
 
     def __init__(self, path: str, rules: Rules, matrix: RowTaker) -> None:
         self.path, self.rules, self.matrix = path, rules, matrix
-        self.lines = 0  # that were completed
+        self.lines = 0  # completed so far
         self.notes: list[str] = []
         self.encoding = "ascii"
         self.untidy = False
@@ -170,7 +170,7 @@ class Reading:
             self.notes.append(text)
 
     def fail(self, message: str, ahead: int = 0) -> NoReturn:
-        """Refuse the file because of the line ``ahead`` of those completed."""
+        """Refuse the file because of the line ``ahead`` lines after the current one."""
         raise DataError(message, self.path, max(1, self.lines + 1 + ahead))
 
 
@@ -189,7 +189,7 @@ def load(
 ) -> LoadedData:
     """Read one LIBSVM file, in one pass.
 
-    Memory: the finished matrix and at most four blocks of 8 MiB beside it.
+    Memory: the finished matrix and at most four further blocks of 8 MiB.
 
     Parameters
     ----------
@@ -198,10 +198,10 @@ def load(
     zero_based
         Whether the first feature has index 0; never guessed.
     n_features
-        The number of columns; by default what the largest index in the file asks for, at least
+        The number of columns; by default what the largest index in the file requires, at least
         one. An index beyond it is an error.
     dtype
-        Of the values: float64 or float32.
+        Type of the values: float64 or float32.
     lenient
         Accept blanks around the colon (``63: .50``) and sort the indices of a row. A row is then
         held in memory as a whole.

@@ -25,7 +25,7 @@ from dadapt_cli.system.activity import tell
 from dadapt_cli.system.processes import each
 
 COPIES = 4
-"""Of the samples that a fold holds at most: its own, their blocks, and what steps need."""
+"""Copies of the samples a fold holds at most: its own, their blocks, and what steps need."""
 
 
 @dataclass(frozen=True)
@@ -35,11 +35,11 @@ class Validated:
     Attributes
     ----------
     folds
-        A record a fold that was finished, or of a path a fold and point.
+        One record per finished fold; for a path, one per fold and point.
     points
-        Of a path: a record a point, with means and standard errors.
+        For a path: one record per point, with means and standard errors.
     best, one_se
-        Of a path: the place of the point with the least mean log-loss, and of the strongest l2
+        For a path: the place of the point with the least mean log-loss, and of the strongest l2
         within one standard error of it; None where folds are missing.
     signal
         What interrupted them, or None.
@@ -55,7 +55,7 @@ class Validated:
 def cross_validate(
     samples: Samples, options: Options, folds: int, monitor: Monitor, path: Path | None = None
 ) -> Validated:
-    """Tell `monitor` how each fold does, and their mean.
+    """Report to `monitor` the result of each fold, and their mean.
 
     The parts have the classes in the data's shares and are drawn by ``options.seed``. Weights of
     labels and the scaling concern the fits; what is left out is judged sample by sample, without
@@ -70,7 +70,7 @@ def cross_validate(
     UsageError
         `folds` is below 2 or above the size of the smallest class.
     DataError, NumericalError
-        As of a fit.
+        As for a fit.
     """
     begin = time.perf_counter()
     encoded = encode(samples, options)
@@ -135,7 +135,7 @@ class _Fold:
     def __call__(
         self, number: int, train: Indices, left_out: Indices
     ) -> tuple[list[Record] | None, list[str]]:
-        """Its records, None where a signal ended it, and what is to be said about it."""
+        """Return the fold's records, None where a signal ended it, and its notes."""
         X, y, weights = self.samples.X, self.samples.y, self.samples.sample_weight
         own = None if weights is None else weights[train]
         notes: list[str] = []
@@ -173,7 +173,7 @@ class _Fold:
 def stratified(index: Indices, folds: int, seed: int) -> Indices:
     """The part of each sample, (n,): those of scikit-learn's shuffled ``StratifiedKFold``.
 
-    To import that costs as much time as five folds of a9a.
+    Importing scikit-learn for it takes as much time as five folds of a9a.
 
     Parameters
     ----------
@@ -194,7 +194,7 @@ def stratified(index: Indices, folds: int, seed: int) -> Indices:
 
 
 def _jobs(samples: Samples, options: Options, folds: int) -> int:
-    """Processes at once: what cores (or ``threads``) and memory allow."""
+    """The number of simultaneous processes: what cores (or ``threads``) and memory allow."""
     wanted = min(folds, options.threads or cores())
     X = samples.X
     size = sum(a.nbytes for a in (X.data, X.indices, X.indptr)) if hasattr(X, "nnz") else X.nbytes

@@ -19,11 +19,11 @@ from dadapt_cli.solver.stages import FitResult, Tested, fit_source
 from dadapt_cli.solver.trace import SCHEMA, describe
 
 RELATIVE = 1e-6
-"""Of f(0): the certified suboptimality that is enough to choose by. On a9a the accuracy of folds is
+"""Certified suboptimality over f(0) that suffices for a choice. On a9a the accuracy of folds is
 that of fits to machine precision, to .01 points (benchmarks/README.md)."""
 
 MOST = 1000
-"""Values of a path."""
+"""Largest number of values of a path."""
 
 
 @dataclass(frozen=True)
@@ -74,14 +74,14 @@ class Path:
         return [replace(options, C=value) for value in self.values]
 
     def record(self, value: float, l2: float | None) -> Record:
-        """How a point is called in a record: l2 where it is known, C where that was given."""
+        """The keys that name a point in a record: l2 where it is known, C where that was given."""
         if self.by == "l2":
             return {"l2": value, "C": None}
         return {"l2": l2, "C": value}
 
 
 def tolerance(options: Options, encoded: Labels) -> Options:
-    """With a tolerance that is enough to choose by, unless something else says when to stop."""
+    """Options with a tolerance sufficient for a choice, unless another stopping rule is given."""
     minibatch = options.check().INFO.minibatch
     if minibatch or options.tol is not None or options.stop_when_proven is not None:
         return options
@@ -118,7 +118,7 @@ def began(samples: Samples, options: Options, encoded: Labels, path: Path | None
 def along(
     samples: Samples, options: list[Options], monitor: Monitor, held_out: Tested = None
 ) -> Iterator[FitResult]:
-    """Fits with these options, each from the weights of the one before; a signal ends them."""
+    """Fit with these options in turn, each from the previous weights; a signal ends the path."""
     w = None
     for chosen in options:
         part = replace(chosen, reference="none")
@@ -130,7 +130,7 @@ def along(
 
 
 def once(note: Callable[[str], None]) -> Callable[[str], None]:
-    """What says each line only the first time: every fit has the same notes."""
+    """Wrap `note` so that it gives each line only once: every fit has the same notes."""
     said: set[str] = set()
 
     def say(line: str) -> None:
@@ -148,21 +148,21 @@ def follow(
     monitor: Monitor,
     held_out: Tested = None,
 ) -> tuple[list[Record], int | None]:
-    """Fit along a path, telling `monitor` about each point: f, its certified gap, accuracy.
+    """Fit along a path, reporting each point to `monitor`: f, its certified gap, accuracy.
 
     No f* is computed: the l2 term bounds f - f* at each point.
 
     Returns
     -------
     points
-        A record a point.
+        One record per point.
     signal
-        What interrupted them, or None.
+        The signal that interrupted the fits, or None.
 
     Raises
     ------
     UsageError, DataError, NumericalError
-        As of a fit.
+        As for a fit.
     """
     begin = time.perf_counter()
     encoded = encode(samples, options)

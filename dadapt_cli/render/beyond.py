@@ -66,7 +66,7 @@ def _count(value: int | None) -> str:
 
 
 def _schedules(console: Any, records: Sequence[Record], algorithm: str) -> None:
-    """The table of Figure 2 for one algorithm, a column a schedule."""
+    """Print the table of Figure 2 for one algorithm, one column per schedule."""
     if not records:
         return
     of = [
@@ -149,7 +149,7 @@ def _legend(figure: Any, panel: Any) -> None:
 
 
 def _descent(folder: Path, results: Sequence[Record]) -> list[Path]:
-    """f - f* of the point that each theorem is for, down to where f* itself is certified."""
+    """Draw f - f* at the point that each theorem is about, down to where f* itself is certified."""
     figure, panels = grid_of(len(results))
     for panel, result in zip(panels, results, strict=False):
         for method, curve in result["curves"]["descent"].items():
@@ -168,7 +168,7 @@ def _descent(folder: Path, results: Sequence[Record]) -> list[Path]:
 
 
 def _distance(folder: Path, results: Sequence[Record]) -> list[Path]:
-    """d/D of those that have a d."""
+    """Draw d/D of the methods that have a d."""
     figure, panels = grid_of(len(results))
     for panel, result in zip(panels, results, strict=False):
         for method, curve in result["curves"]["descent"].items():
@@ -182,7 +182,7 @@ def _distance(folder: Path, results: Sequence[Record]) -> list[Path]:
 
 
 def _accuracy(folder: Path, results: Sequence[Record]) -> list[Path]:
-    """Accuracy against epochs: a colour a schedule, a kind of line an algorithm."""
+    """Draw accuracy against epochs: one colour per schedule, one line style per algorithm."""
     figure, panels = grid_of(len(results))
     for panel, result in zip(panels, results, strict=False):
         lowest, highest = 100.0, 0.0
@@ -200,7 +200,7 @@ def _accuracy(folder: Path, results: Sequence[Record]) -> list[Path]:
 
 
 def _boxes(folder: Path, deviations: Record) -> list[Path]:
-    """f - f* over that of the first method, on each random problem."""
+    """Draw f - f* relative to that of the first method, on each random problem."""
     from matplotlib.figure import Figure
 
     results = deviations["results"]

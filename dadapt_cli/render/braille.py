@@ -20,7 +20,7 @@ WIDEST, LEFT, RIGHT = 100, 8, 9
 """Characters: of a picture, of the labels on its left, and of the names on its right."""
 
 LABELLED = {0: 0, ROWS // 2: 2 * ROWS, ROWS - 1: 4 * ROWS - 1}
-"""Lines with a number on their left, and the row of dots that it is of."""
+"""Lines with a number on their left, and the row of dots that the number belongs to."""
 
 COLORS = ("cyan", "yellow", "green", "magenta")
 LETTERS = "*o+x"
@@ -44,7 +44,7 @@ def draw(
     Parameters
     ----------
     stream
-        Where to; its encoding and width decide what is drawn with, and on what.
+        The output; its encoding and width decide the characters and the size of the picture.
     distance, meaning
         ``D`` or ``D_inf``, whichever d is compared with, and what d is.
     """
@@ -112,7 +112,7 @@ def _free(taken: dict[int, int], row: int) -> int:
 
 
 class _Canvas:
-    """Dots, two by four a character; each belongs to the curves that were drawn on it."""
+    """Dots, two by four per character; each belongs to the curves that were drawn on it."""
 
     def __init__(self, columns: int) -> None:
         self.columns = columns

@@ -27,10 +27,10 @@ ENDED = {
     "precision": "precision",
     "level": "level",
 }
-"""Statuses in a word or two; others are words already."""
+"""Statuses in a word or two; the others are readable as they are."""
 
 BY_LEVEL = ("gradients_to", "passes_to", "seconds_to", "spread_to")
-"""Keys of a run with a number a level; a column each in flat tables."""
+"""Keys of a run with one number per level; in flat tables each level is a column."""
 
 NESTED = (*BY_LEVEL, "seconds_each", "options", "curve")
 """Keys of a run that are no numbers of their own."""
@@ -49,7 +49,7 @@ def show(document: Record, stream: TextIO) -> None:
 
 
 def text(document: Record, width: int | None = None) -> str:
-    """The same as text, its lines broken at `width`, by default that of the screen, at most 80."""
+    """Return the tables as text, wrapped at `width`, by default the screen's, at most 80."""
     width = width or min(REPR_WIDTH, shutil.get_terminal_size().columns)
     out = []
     for line, _ in _lines(document, width):
@@ -110,7 +110,7 @@ def _heading(one: Record) -> Iterator[str]:
 def _table(
     one: Record, levels: Sequence[str], repeat: int, width: int
 ) -> Iterator[tuple[str, bool]]:
-    """Gradients and seconds to each level; the coarse levels give way on a narrow screen."""
+    """Gradients and seconds to each level; a narrow screen omits the coarse levels."""
     unit, finest = one["unit"], one["level"] or levels[-1]
     columns: list[tuple[str, str, list[str]]] = []
     for name in levels:
@@ -163,7 +163,7 @@ def _answers(one: Record) -> Iterator[tuple[str, bool]]:
 
 
 def _padded(rows: Sequence[Sequence[str]]) -> list[str]:
-    """Lines of the same length."""
+    """Pad the rows to lines of the same length."""
     lines = screen.columns(rows)
     return [line.ljust(max(map(len, lines))) for line in lines]
 
@@ -192,7 +192,7 @@ def _area(ratios: Sequence[float]) -> float:
 
 
 def up(value: float) -> str:
-    """Two digits, rounded up: a bound stays one."""
+    """Two digits, rounded up, so that a bound remains a bound."""
     if value <= 0 or not math.isfinite(value):
         return f"{value:.1e}"
     unit = 10.0 ** (math.floor(math.log10(value)) - 1)
@@ -216,7 +216,7 @@ def _time(value: float | None) -> str:
 
 
 def rows(document: Record) -> list[Record]:
-    """A flat record a run: its figures, the levels in columns, the problem in front."""
+    """One flat record per run: its figures, the levels in columns, the problem in front."""
     found = []
     for one in document["comparisons"]:
         for run in one["runs"]:
@@ -231,7 +231,7 @@ def rows(document: Record) -> list[Record]:
 
 
 def events(document: Record) -> Iterator[Record]:
-    """The document in lines: start, comparison, run, ..., end."""
+    """The document as a sequence of records: start, comparison, run, ..., end."""
     later = ("comparisons", "profile", "seconds")
     yield {"event": "start", **{k: v for k, v in document.items() if k not in later}}
     for one in document["comparisons"]:
@@ -242,17 +242,17 @@ def events(document: Record) -> Iterator[Record]:
 
 
 def as_json(document: Record) -> str:
-    """One document."""
+    """Return one JSON document."""
     return json.dumps(document, indent=1, allow_nan=False) + "\n"
 
 
 def as_jsonl(document: Record) -> str:
-    """One event a line."""
+    """Return JSON lines, one record per line."""
     return "".join(json.dumps(event, allow_nan=False) + "\n" for event in events(document))
 
 
 def as_csv(document: Record) -> str:
-    """A row a run; an unknown number is an empty field."""
+    """Return CSV with one row per run; an unknown number is an empty field."""
     made, out = rows(document), io.StringIO()
     if made:
         writer = csv.DictWriter(out, list(made[0]), lineterminator="\n")
@@ -262,7 +262,7 @@ def as_csv(document: Record) -> str:
 
 
 def _cell(value: object) -> object:
-    """A string that a spreadsheet would take for a formula begins with an apostrophe."""
+    """Put an apostrophe before a string that a spreadsheet would take for a formula."""
     if isinstance(value, str):
         safe = printable(value)
         return f"'{safe}" if safe.startswith(("=", "+", "-", "@")) else safe
@@ -301,7 +301,7 @@ def _paper(one: Record, levels: Sequence[str], repeat: int) -> tuple[list[str], 
 
 
 def as_markdown(document: Record) -> str:
-    """A table and the verdict a problem."""
+    """Return a table and the verdict for each problem."""
     blocks = []
     for one in document["comparisons"]:
         head, body = _paper(one, document["levels"], document["repeat"])
@@ -316,7 +316,7 @@ def as_markdown(document: Record) -> str:
 
 
 def as_latex(document: Record) -> str:
-    """A ``tabular`` a problem, with the rules of the package booktabs."""
+    """Return one ``tabular`` per problem, with the rules of the package booktabs."""
     blocks = []
     for one in document["comparisons"]:
         head, body = _paper(one, document["levels"], document["repeat"])
@@ -331,7 +331,7 @@ def as_latex(document: Record) -> str:
 
 
 def _tex(cell: str) -> str:
-    """Numbers with an exponent as such."""
+    """Typeset a cell for LaTeX, numbers with an exponent as powers of ten."""
     mantissa, e, exponent = cell.partition("e")
     try:
         float(cell)

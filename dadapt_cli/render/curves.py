@@ -9,7 +9,7 @@ from dadapt_cli._typing import Record
 from dadapt_cli.render.plot import curve, legend, name_of, save, style
 
 LEAST = 1e-16
-"""Relative suboptimality that float64 can tell from 0; what is below is drawn there."""
+"""Least relative suboptimality that float64 can tell from 0; lower values are drawn there."""
 
 PANEL = (4.6, 3.7)
 """Inches."""
@@ -24,8 +24,8 @@ MOST_IN_A_ROW = 6
 def draw(path: str, document: Record) -> None:
     """Draw a comparison into a PNG, SVG or PDF file, whole or not at all.
 
-    Three panels a problem, and one of the profile where there are several problems. Solvers that
-    show no trajectory have points, one an answer, and none over gradients.
+    Three panels per problem, and one of the profile where there are several problems. Solvers
+    without a trajectory have one point per answer, and none over gradients.
 
     Raises
     ------

@@ -12,13 +12,13 @@ from dadapt_cli.render import screen
 
 
 def as_json(rows: Sequence[Record], stream: TextIO) -> None:
-    """All fields, as one list."""
+    """Print all fields, as one JSON list."""
     json.dump(rows, stream, indent=1, allow_nan=False)
     stream.write("\n")
 
 
 def table(rows: Sequence[Record], places: Iterable[tuple[str, Path]], stream: TextIO) -> None:
-    """One line a file, and the folders that it may lie in."""
+    """Print one line per file, and the folders that are searched."""
     console = screen.console(stream)
     cells = [["name", "rows", "features", "classes", "non-zeros", "sha256", "on disk"]]
     for row in rows:
@@ -32,7 +32,7 @@ def table(rows: Sequence[Record], places: Iterable[tuple[str, Path]], stream: Te
 
 
 def _sum(row: Record) -> str:
-    """What is known about the text."""
+    """State in words whether the sha256 of the text is known."""
     if row["verified"] is not None:
         return "ok" if row["verified"] else "DIFFERS"
     return "known" if row["sha256"] else "pinned" if row["pinned"] else "unknown"

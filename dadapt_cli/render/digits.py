@@ -1,4 +1,4 @@
-"""Numbers that are known to lie in an interval, printed with the digits that hold."""
+"""Numbers known to lie in an interval, printed with the digits that are certain."""
 
 from __future__ import annotations
 
@@ -50,7 +50,7 @@ def digits(upper: float, gap: float) -> str:
 
 
 def _plain(value: Decimal) -> str:
-    """Without an exponent where that is short."""
+    """Format without an exponent where that is short."""
     if value == 0 or -5 <= value.adjusted() < MOST_DIGITS:
         text = f"{value:f}"
         return text if len(text) <= 2 * MOST_DIGITS else f"{value:e}"

@@ -35,7 +35,7 @@ def one_of(*words: str) -> Named:
 
 
 def event(name: str) -> tuple[Any, str]:
-    """The field that says which record of a stream it is."""
+    """Return the field that tells which kind of record of a stream this is."""
     return one_of(name), f"`{name}`."
 
 

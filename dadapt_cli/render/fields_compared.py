@@ -20,7 +20,7 @@ from dadapt_cli.render.fields import (
 )
 
 LEVELS = ("1e-2", "1e-3", "1e-6")
-"""Those of :mod:`dadapt_cli.compare`, which needs NumPy."""
+"""The levels of :mod:`dadapt_cli.compare`, repeated because that needs NumPy."""
 
 SCHEMA = (COUNT, "1; a renamed or removed key makes it 2.")
 
@@ -162,7 +162,7 @@ END: Fields = {"event": event("end"), **_END}
 
 
 def _flat() -> Fields:
-    """The header of the CSV."""
+    """Return the fields of the CSV's header."""
     made: dict[str, tuple[Any, str]] = {"path": DATA["path"]}
     for name, (kind, text) in RUN.items():
         if name in ("options", "curve", "seconds_each"):

@@ -13,7 +13,7 @@ WIDTHS = (4, 7, 9, 8, len("interrupted"))
 
 
 class FoldTable:
-    """A row a fold as it is done, then the means with their standard errors."""
+    """Prints a row for each finished fold, then the means with their standard errors."""
 
     def __init__(self, stream: TextIO) -> None:
         self.stream = stream

@@ -48,15 +48,15 @@ class Line:
     Attributes
     ----------
     name
-        For the legend.
+        Name in the legend.
     x
         Positions by the names of the chart's axes.
     y
-        As many values.
+        The values, one per position.
     band
-        As many half widths of a band about it.
+        As many half widths of a band around the curve.
     quiet
-        Thin and dashed: a bound, or a distance.
+        Whether it is thin and dashed, as for a bound or a distance.
     color
         Curves with the same number have one colour; by default each its own.
     """
@@ -76,7 +76,7 @@ class Chart:
     Attributes
     ----------
     title, y
-        Of the chart, and of its vertical axis.
+        Titles of the chart, and of its vertical axis.
     axes
         Names of the horizontal ones.
     lines
@@ -100,7 +100,7 @@ class Page:
     Attributes
     ----------
     title
-        In the head.
+        Title at the head of the page.
     facts
         Names and values: what was run.
     sections
@@ -120,7 +120,7 @@ def check(path: str, *, draws: bool = True) -> None:
     UsageError
         The name does not end in .html.
     MissingExtraError
-        It `draws` curves and plotly is not installed.
+        The report `draws` curves and plotly is not installed.
     """
     if Path(path).suffix.lower() not in SUFFIXES:
         raise UsageError(f"{OPTION} {path[:40]!r}; name a file that ends in .html")
@@ -134,7 +134,7 @@ def write(path: str, page: Page) -> None:
     Raises
     ------
     InputOutputError
-        The file cannot be written; what was there is as it was.
+        The file cannot be written; an existing file is unchanged.
     """
     with atomic_write(path) as handle:
         handle.write(text(page).encode())
@@ -166,7 +166,7 @@ def escaped(value: str) -> str:
 
 
 def script_json(value: Any) -> str:
-    """JSON that ends no script element and begins no comment, whatever its strings hold."""
+    """JSON that cannot end a script element or begin a comment, whatever its strings hold."""
     made = json.dumps(value, allow_nan=False)
     return made.replace("<", "\\u003c").replace(">", "\\u003e").replace("&", "\\u0026")
 
@@ -174,7 +174,7 @@ def script_json(value: Any) -> str:
 def _section(
     title: str, words: Sequence[str], parts: Sequence[Chart | Table], charts: list[Chart]
 ) -> str:
-    """A section; its charts are added to those before."""
+    """Return a section as HTML; its charts are appended to the list."""
     made = [f"<h2>{escaped(title)}</h2>", *(f"<p>{escaped(line)}</p>" for line in words)]
     for part in parts:
         if isinstance(part, Table):
@@ -200,7 +200,7 @@ def _table(table: Table) -> str:
 
 
 def _cell(value: Any) -> str:
-    """A cell; numbers with the digits that a person reads, without losing integers."""
+    """Return a cell; numbers are rounded for reading, integers are exact."""
     if value is None:
         return "<td></td>"
     if isinstance(value, (int, float)) and not isinstance(value, bool):
@@ -214,7 +214,7 @@ def _known(line: Line) -> bool:
 
 
 def _drawn(chart: Chart) -> dict[str, Any]:
-    """What the script draws: strings made safe for people, not yet for plotly."""
+    """Return the data the script draws: strings made safe to display, not yet for plotly."""
     made = asdict(chart)
     made["lines"] = [
         {**asdict(line), "name": printable(line.name, io.StringIO())}
@@ -225,12 +225,12 @@ def _drawn(chart: Chart) -> dict[str, Any]:
 
 
 def _own(name: str) -> str:
-    """A file of this folder."""
+    """Read a file in the folder of this module."""
     return (importlib.resources.files(__package__) / name).read_text(encoding="utf-8").strip()
 
 
 def _plotly() -> str:
-    """The library that draws, from the extra; it can end no script element."""
+    """Return plotly's script, from the extra, such that it cannot end a script element."""
     found = importlib.resources.files("plotly") / "package_data" / "plotly.min.js"
     return found.read_text(encoding="utf-8").replace("</script", "<\\/script").strip()
 

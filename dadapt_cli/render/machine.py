@@ -13,24 +13,24 @@ from dadapt_cli.system.files import open_to_grow, reporting
 
 
 def line(record: Record) -> str:
-    """One record as one line; NaN and infinity are refused."""
+    """Return one record as one line; NaN and infinity are refused."""
     return json.dumps(record, allow_nan=False) + "\n"
 
 
 class JsonLines:
-    """Each record as it is made."""
+    """Writes each record, as it is made, on one line."""
 
     def __init__(self, stream: TextIO) -> None:
         self.stream = stream
 
     def record(self, record: Record) -> None:
-        """Write it and let a reader see it at once."""
+        """Write the record and flush, so that a reader sees it at once."""
         self.stream.write(line(record))
         self.stream.flush()
 
 
 class Document:
-    """One JSON document, written with the end record; `rows` are the events there are many of."""
+    """One JSON document, written with the end record; `rows` are the repeated events."""
 
     def __init__(self, stream: TextIO, *rows: str) -> None:
         self.stream = stream
@@ -38,7 +38,7 @@ class Document:
         self.parts: Record = {"start": None, **{f"{row}s": [] for row in self.rows}, "end": None}
 
     def record(self, record: Record) -> None:
-        """Collect it; write everything at the end."""
+        """Collect the record; write everything at the end."""
         if record["event"] in self.rows:
             self.parts[f"{record['event']}s"].append(record)
             return

@@ -18,7 +18,7 @@ PARTS = ("dadapt_adam", "dadapt_sgd", "dadapt_adagrad", "cocob")
 
 
 def rows_of(columns: Sequence[tuple[str, Sequence[str]]]) -> list[Sequence[str]]:
-    """The header and the rows of columns."""
+    """Turn columns into a header and rows."""
     header = [name for name, _ in columns]
     return [header, *zip(*(cells for _, cells in columns), strict=True)]
 
@@ -26,7 +26,7 @@ def rows_of(columns: Sequence[tuple[str, Sequence[str]]]) -> list[Sequence[str]]
 def _fitting(
     columns: list[tuple[str, Sequence[str]]], dispensable: Sequence[str], width: int
 ) -> list[Sequence[str]]:
-    """The rows without as many of the dispensable columns as it takes to fit the screen."""
+    """The rows, with dispensable columns dropped until the rest fits the screen."""
     for name in dispensable:
         if screen.width(rows_of(columns)) <= width:
             break
@@ -35,7 +35,7 @@ def _fitting(
 
 
 def own_part(record: Record) -> Record:
-    """What was compared with Adam: the entry under the algorithm's own name."""
+    """Return what was compared with Adam: the entry under the algorithm's own name."""
     part: Record = next(record[name] for name in PARTS if name in record)
     return part
 
@@ -46,7 +46,7 @@ def with_error(value: float, error: float) -> str:
 
 
 def known(value: float | None, form: str) -> str:
-    """A number, or nothing."""
+    """Format a number; an empty string where it is unknown."""
     return "" if value is None else format(value, form)
 
 
@@ -154,7 +154,7 @@ def figure7(records: Sequence[Record], stream: TextIO) -> None:
 
 
 def as_json(records: Sequence[Record], stream: TextIO) -> None:
-    """Print INTERFACE's list, one object a problem."""
+    """Print INTERFACE's list, one object per problem."""
     json.dump(list(records), stream, indent=1, allow_nan=False)
     stream.write("\n")
 
@@ -183,12 +183,12 @@ def write_rows(path: Path, rows: Sequence[Record]) -> None:
 
 
 def can_draw() -> bool:
-    """Whether matplotlib is there."""
+    """Whether matplotlib is installed."""
     return importlib.util.find_spec("matplotlib") is not None
 
 
 def draw_figure2(folder: Path, results: Sequence[Record]) -> list[Path]:
-    """Draw the curves, a panel a problem, mean and two standard errors: PNG and SVG."""
+    """Draw the curves, one panel per problem, mean and two standard errors: PNG and SVG."""
     names = {"adam": "D-Adapt Adam", "sgd": "D-Adapt SGD", "adam-plain": "Adam, best rate"}
     figure, panels = grid_of(len(results))
     for panel, result in zip(panels, results, strict=False):

@@ -1,4 +1,4 @@
-"""The tables of a regularisation path: a row a point, and with folds what is to be chosen."""
+"""The tables of a regularisation path: one row per point, and with folds the suggested choices."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ POINT = (
     ("proven", "labels_proven", ".1%", 6),
     ("s", "seconds", ".2f", 6),
 )
-"""Header, key, format and width; the test's only where there is one."""
+"""Header, key, format and width; columns of the test set only where there is one."""
 
 MEANS = (
     ("accuracy", "accuracy", ".2%", 8),
@@ -65,7 +65,7 @@ class PathTable:
 
     @property
     def by(self) -> str:
-        """What the points are called by."""
+        """The parameter that names the points, l2 or C."""
         return "C" if self.start["path"][0]["C"] is not None else "l2"
 
     def _columns(self, record: Record) -> list[tuple[str, str, str, int]]:

@@ -1,4 +1,4 @@
-"""``--plot`` of a fit: d_k against D, and the suboptimality, log-log; what all pictures share."""
+"""``--plot`` of a fit: d_k against D, and the suboptimality, log-log; parts of all figures."""
 
 from __future__ import annotations
 
@@ -21,10 +21,10 @@ METADATA: dict[str, dict[str, None]] = {
     "svg": {"Date": None},
     "pdf": {"CreationDate": None, "Producer": None, "Creator": None},
 }
-"""Left out, so that the same run gives the same file."""
+"""Metadata that are left out, so that the same run gives the same file."""
 
 COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#56B4E9", "#E69F00", "#000000")
-"""Of Okabe and Ito: distinct for every kind of colour vision."""
+"""Colours of Okabe and Ito: distinct for every kind of colour vision."""
 
 DASHES: tuple[Any, ...] = ("-", "--", "-.", (0, (1, 1)), (0, (5, 1, 1, 1, 1, 1)))
 
@@ -32,10 +32,10 @@ MARKERS = ("o", "s", "^", "D", "v", "P", "X", "*")
 """Seven colours, five dashes, eight markers: it takes 280 curves until two look the same."""
 
 MARKS = 7
-"""Of a curve."""
+"""Largest number of markers of a curve."""
 
 TITLE = 46
-"""Characters of a line of a title over a panel."""
+"""Characters per line of a panel's title."""
 
 MATHEMATICS = {"||": r"\|", "_inf": r"_\infty", "*": "^*", "rbar_k": r"\bar{r}_k"}
 
@@ -78,7 +78,7 @@ def save(figure: Any, path: str) -> None:
 
 
 def style(i: int) -> dict[str, Any]:
-    """How the i-th curve is told from the others, without its colour too."""
+    """Style of the i-th curve, which distinguishes it from the others even without colour."""
     return {
         "color": COLOURS[i % len(COLOURS)],
         "linestyle": DASHES[i % len(DASHES)],
@@ -132,7 +132,7 @@ def typeset(text: str) -> str:
 
 
 def _wrapped(text: str) -> list[str]:
-    """Lines, broken at spaces that may be broken at."""
+    """Wrap text into lines, at spaces outside formulas."""
     inside = text.replace("\N{NO-BREAK SPACE}", "\0")
     return [line.replace("\0", "\N{NO-BREAK SPACE}") for line in textwrap.wrap(inside, TITLE)]
 
@@ -145,7 +145,7 @@ def _formula(found: re.Match[str]) -> str:
 
 
 def name_of(path: str | None) -> str:
-    """What a problem is called over a picture."""
+    """Name of a problem in the title of a figure."""
     return printable(Path(path or "data").name)
 
 

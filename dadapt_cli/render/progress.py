@@ -16,14 +16,14 @@ from rich.text import Text
 from dadapt_cli.system.terminal import printable
 
 BAR = 14
-"""Columns of the bar, so that what is said has some 45 of 80."""
+"""Width of the bar in columns, which leaves about 45 of 80 for text."""
 
 FIRST_ETA = 0.5
-"""Seconds of a piece of work before anything is said of how long it will take."""
+"""Seconds that a piece of work must run before its remaining time is estimated."""
 
 
 class Eta:
-    """When a piece of work will be done, if it goes on as it went on average.
+    """Estimates when a piece of work will be done, from its average speed so far.
 
     `clock` gives seconds.
     """
@@ -33,13 +33,13 @@ class Eta:
         self.restart()
 
     def restart(self) -> None:
-        """Another piece of work begins."""
-        self.begun: tuple[float, float] | None = None  # when it was first heard of, and its share
+        """Start the estimate of another piece of work."""
+        self.begun: tuple[float, float] | None = None  # time and share of the first update
         self.share = 0.0
         self.end: float | None = None
 
     def at(self, share: float) -> None:
-        """Take in that so much is done; less than before is another piece of work."""
+        """Update the share that is done; a smaller one starts another piece of work."""
         now = self.clock()
         if self.begun is None or share < self.share:
             self.begun, self.end = (now, share), None
@@ -50,11 +50,11 @@ class Eta:
 
     @property
     def left(self) -> float | None:
-        """Seconds, or None while nothing can be said."""
+        """Remaining seconds, or None while there is no estimate."""
         return None if self.end is None else max(0.0, self.end - self.clock())
 
     def __str__(self) -> str:
-        """As a clock shows it, or nothing."""
+        """The remaining time in clock format, or an empty string."""
         if self.left is None:
             return ""
         minutes, seconds = divmod(round(self.left), 60)
@@ -73,7 +73,7 @@ class _Left(ProgressColumn):
         self.eta = eta
 
     def render(self, task: Task) -> Text:
-        """One cell."""
+        """Return the cell of the column."""
         return Text("" if task.total is None else f"{task.percentage:3.0f}% {self.eta}".rstrip())
 
 
@@ -85,7 +85,7 @@ class Progress:
     iterations, unit
         Of the loop that calls it; 0: there is none.
     seconds
-        That the loop may take.
+        The time limit of the loop.
     """
 
     def __init__(

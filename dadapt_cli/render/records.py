@@ -1,4 +1,4 @@
-"""Every record, by name: what :mod:`.fields` and its sisters declare, and where it is printed."""
+"""Every record, by name: what :mod:`.fields` and its siblings declare, and where it is printed."""
 
 from __future__ import annotations
 
@@ -76,7 +76,7 @@ DOCUMENTS = {
     "path_folds": ("path_start", {"folds": "path_fold", "points": "path_folds_point"},
                    "path_folds_end"),
 }  # fmt: skip
-"""Those of ``fit -f json``: start, the keys of the many and each of them, end."""
+"""Parts of ``fit -f json``: start, each key of a list with the record of its items, end."""
 
 LISTS = ("dataset", "algorithm", "figure2", "figure7")
-"""Records that come as a list of them."""
+"""Records that are printed as a list."""

@@ -25,11 +25,11 @@ COLUMNS = (
 
 
 MARKUP = str.maketrans({"|": r"\|", "<": "&lt;", "`": r"\`"})
-"""What Markdown would take for its own, escaped."""
+"""Escapes of the characters that Markdown interprets."""
 
 
 def _escaped(value: Any, escape: Callable[[str], str]) -> Any:
-    """The report with all its strings escaped: a baseline's names are anybody's."""
+    """The report with all its strings escaped: names in a baseline may hold anything."""
     if isinstance(value, str):
         return escape(value)
     if isinstance(value, dict):
@@ -70,7 +70,7 @@ def _differing(run: Record) -> list[Record]:
 
 
 def _line(figure: Record) -> str:
-    """What became of one figure."""
+    """Describe in a line how one figure changed."""
     text = f"{figure['figure']} {figure['verdict']}: {_shown(figure['baseline'])} -> "
     details = [_percent(figure)]
     if figure["verdict"] == "wrong":
@@ -89,7 +89,7 @@ def _cells(run: Record) -> list[str]:
 
 
 def table(report: Record) -> str:
-    """A row a run, then a line for each figure that is not as it was."""
+    """One row per run, then a line for each figure that has changed."""
     report = _escaped(report, printable)
     rows = [["problem", "algorithm", "l2", *(header for header, _, _ in COLUMNS), ""]]
     for run in report["runs"]:
@@ -111,13 +111,13 @@ def table(report: Record) -> str:
 
 
 def document(report: Record) -> str:
-    """JSON, as the report is."""
+    """Return the whole report as JSON."""
     return json.dumps(report, indent=1, allow_nan=False) + "\n"
 
 
 def junit(report: Record) -> str:
-    """JUnit XML: a test case a run, or a problem that did not run."""
-    report = _escaped(report, printable)  # XML has no place for control characters
+    """JUnit XML: one test case per run, or per problem that did not run."""
+    report = _escaped(report, printable)  # XML does not allow control characters
     suite = ET.Element("testsuite", name="dadapt regress")
     for run in report["runs"]:
         case = ET.SubElement(suite, "testcase", classname=run["problem"], name=_name(run),
@@ -143,7 +143,7 @@ def junit(report: Record) -> str:
 
 
 def markdown(report: Record) -> str:
-    """A summary a problem, then each figure that is not as it was."""
+    """One summary per problem, then each figure that has changed."""
     report = _escaped(report, lambda text: printable(text).translate(MARKUP))
     lines = [f"### dadapt regress {summary(report)}", "", "| problem | runs | verdicts |",
              "|---|---:|---|"]  # fmt: skip

@@ -29,12 +29,12 @@ NO_AVERAGE = ("f_average", "suboptimality_average")
 
 
 class FitReport:
-    """Collects the records of a fit; a view like the others, but that :meth:`write` ends it."""
+    """Collects the records of a fit; a view like the others, but completed by :meth:`write`."""
 
     def __init__(self, path: str, argv: Sequence[str], table: Table) -> None:
         self.path = path
         self.argv = argv
-        self.table = table  # knows the words
+        self.table = table  # has the wording of the summary
         self.start: Record = {}
         self.steps: list[Record] = []
         self.end: Record | None = None
@@ -50,7 +50,7 @@ class FitReport:
             self.end = record
 
     def write(self) -> None:
-        """Write the report of a run that has ended, however it did."""
+        """Write the report of a run that has ended, for whatever reason."""
         if self.end is not None:
             html.write(self.path, self.page(self.end))
 
@@ -202,7 +202,7 @@ def paper(name: str, argv: Sequence[str], of: Record, results: Sequence[Record])
     of
         The environment, as in an end record.
     results
-        As the experiments return them.
+        The records that the experiments return.
     """
     parts: list[Chart | html.Table] = []
     rows: list[Record] = []
@@ -336,7 +336,7 @@ def _standing(document: Record, one: Record) -> html.Table:
 
 
 def _rough(value: float | None) -> float | None:
-    """Three digits of a time; counts as they are."""
+    """Round a time to three digits; counts are unchanged."""
     return float(f"{value:.3g}") if isinstance(value, float) and value % 1 else value
 
 

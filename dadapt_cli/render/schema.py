@@ -13,7 +13,7 @@ from dadapt_cli.render.fields import Fields, Named
 from dadapt_cli.render.records import DOCUMENTS, LISTS, RECORDS
 
 FILE = "records.schema.json"
-"""Beside this module, in the package."""
+"""The schema's file, in the folder of this module."""
 
 DIALECT = "https://json-schema.org/draft/2020-12/schema"
 
@@ -37,7 +37,7 @@ def _type(kind: Any) -> Record:
 
 
 def _object(fields: Fields) -> Record:
-    """The schema of an object; it may have more names than these."""
+    """The schema of an object, which may have more keys than these."""
     return {
         "type": "object",
         "properties": {
@@ -54,9 +54,9 @@ def schema(options: Fields, shared: Iterable[str]) -> Record:
     Parameters
     ----------
     options
-        Of a fit, for ``options`` of the start records.
+        Options of a fit, for ``options`` of the start records.
     shared
-        Names of those that all runs of a comparison share.
+        Names of the options that all runs of a comparison share.
     """
     made = {name: {**_object(fields), "description": text}
             for name, (fields, text) in RECORDS.items()}  # fmt: skip

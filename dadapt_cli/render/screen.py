@@ -1,4 +1,4 @@
-"""What every view for people is made of: safe lines, and columns side by side."""
+"""Common parts of all views for people: safe lines, and aligned columns."""
 
 from __future__ import annotations
 
@@ -14,11 +14,11 @@ from dadapt_cli.system.terminal import printable
 GAP = "  "
 
 FILE_WIDTH = 200
-"""A file has no edge to wrap at."""
+"""Width for files, large because a file needs no wrapping."""
 
 
 def console(stream: TextIO, file_width: int | None = FILE_WIDTH) -> Console:
-    """A console that takes no string for markup; `file_width` is that of no terminal."""
+    """A console that never reads strings as markup; `file_width` applies if no terminal."""
     made = Console(file=stream, highlight=False, markup=False, emoji=False)
     if not made.is_terminal and file_width is not None and "COLUMNS" not in os.environ:
         made.width = file_width
@@ -35,7 +35,7 @@ def can_show(where: Console, text: str) -> bool:
 
 
 def put(where: Console, text: str | Text, style: str = "") -> None:
-    """Print one line, whole: it is wrapped by a terminal only."""
+    """Print one line in full: only a terminal may wrap it."""
     plain = text.plain if isinstance(text, Text) else text
     safe = printable(plain, where)
     if safe != plain or isinstance(text, str):
@@ -61,13 +61,13 @@ def columns(
     Parameters
     ----------
     rows
-        Cells; all rows have as many.
+        Cells; all rows have the same number.
     left
-        That many columns stand flush left, the others right.
+        Number of columns that are left-aligned; the others are right-aligned.
     widths
-        At least; a table that is printed row by row gives them.
+        Least widths; needed by a table that is printed row by row.
     stream
-        Where they go, for what it cannot show.
+        The output, whose encoding decides which characters are replaced.
     """
     safe = [[printable(cell, stream) for cell in row] for row in rows]
     least = widths or [0] * len(safe[0])

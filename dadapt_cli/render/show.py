@@ -1,4 +1,4 @@
-"""What a file holds, for people: a line an entry, and a table where there are many of a kind."""
+"""What a file holds, for people: one line per entry, and a table where there are many of a kind."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from dadapt_cli.render.screen import columns
 from dadapt_cli.system.terminal import printable
 
 WIDTH = 24
-"""Of names."""
+"""Width of the column of names."""
 
 MOST = 20
 """Items of a list that are shown."""
@@ -33,9 +33,9 @@ def table(document: Record, defaults: Record) -> str:
     Parameters
     ----------
     document
-        JSON values, any of them: it comes from a file.
+        Arbitrary JSON values: the document comes from a file.
     defaults
-        Options that are not worth a word.
+        Default values of options, which are not shown.
     """
     lines = [f"{document['kind']:<{WIDTH}}{_cut(str(document['path']))}"]
     lines += _entries(
@@ -50,7 +50,7 @@ def table(document: Record, defaults: Record) -> str:
 
 
 def _entries(entries: Record, defaults: Record, indent: str) -> Iterator[str]:
-    """A line an entry that is known; entries of entries are indented."""
+    """One line per known entry; nested entries are indented."""
     for name, value in entries.items():
         if name in ("kind", "path") and not indent:
             continue
@@ -65,7 +65,7 @@ def _entries(entries: Record, defaults: Record, indent: str) -> Iterator[str]:
 
 
 def _bound(name: str, value: Any) -> str:
-    """A value; what is proven is never rounded to more than that."""
+    """Format a value; a proven bound is never rounded to a stronger one."""
     if isinstance(value, float) and name == "gap" and value > 0:
         return f"at most {float(_UP.create_decimal_from_float(value)):.2g}"
     if isinstance(value, float) and name == "labels_proven" and 0 <= value <= 1:
@@ -91,7 +91,7 @@ def _cut(text: str) -> str:
 
 
 def _options(options: Any, defaults: Record, indent: str) -> Iterator[str]:
-    """Those that are given and not the default."""
+    """The options that were given and differ from the default."""
     if not isinstance(options, dict):
         return
     given = {
@@ -111,7 +111,7 @@ def _weights(column: Record) -> Iterator[str]:
 
 
 def _claims(claims: Record) -> Iterator[str]:
-    """A line a kind: how many, and the last one."""
+    """One line per kind of claim: how many, and the last one."""
     if not claims:
         return
     yield "claims (dadapt verify checks them)"

@@ -20,7 +20,7 @@ Info: TypeAlias = Any
 
 Column: TypeAlias = tuple[str, str, str]
 
-# header, record key, format; what is dropped first when the screen is narrow comes last here
+# header, record key, format; on a narrow screen the last columns here are dropped first
 COLUMNS = (
     ("epoch", "epoch", "d"),
     ("k", "k", "d"),
@@ -46,7 +46,7 @@ ORDER = ("epoch", "k", "gradients", "rejected", "d", "d_over_D",
 
 NO_WIDTHS: Mapping[str, int] = {}
 WIDTHS = {"d": 6, "#.4g": 9, ".4g": 6, ".1e": 7, ".2f": 6, ".3f": 5, ".4f": 6, ".6f": 9}
-"""Characters that numbers of a format take, where a row is printed before the next is known."""
+"""Width of numbers of a format, where a row is printed before the next is known."""
 
 STATUS = {
     "iterations": "all iterations made",
@@ -69,7 +69,7 @@ def _columns(
 ) -> list[Column]:
     """The columns that hold something and fit the screen, in reading order.
 
-    `widths` are those that a column of a format has at least.
+    `widths` are the least widths of columns by format.
     """
     used = [c for c in COLUMNS if any(step.get(c[1]) is not None for step in steps)]
     if not any(c[1] == "suboptimality_last" for c in used):  # without f*: f itself
@@ -85,13 +85,13 @@ def _columns(
 
 
 def _cells(columns: Sequence[Column], steps: Sequence[Record]) -> list[list[str]]:
-    """The header and a row a step."""
+    """The header and one row per step."""
     rows = [[_number(step.get(key), form) for _, key, form in columns] for step in steps]
     return [[name for name, _, _ in columns], *rows]
 
 
 def _listed(step: Record) -> bool:
-    """Whether it is a row of ``--every log``: those that ``auto`` has for its curves are more."""
+    """Whether it is a row of ``--every log``: ``auto`` has additional rows for its curves."""
     return str(step.get("epoch", step["k"])).rstrip("0") in ("", "1", "2", "5")
 
 
@@ -197,13 +197,13 @@ class Table:
             self._print("")
 
     def _thinned(self) -> list[Record]:
-        """The rows to print: of ``auto`` those of ``log``, and the last."""
+        """The rows to print: for ``auto`` those of ``log``, and the last."""
         if self.start["options"]["every"] != "auto":
             return self.steps
         return [step for step in self.steps[:-1] if _listed(step)] + self.steps[-1:]
 
     def _print_live(self) -> None:
-        """Print the last row, the header and the first before it."""
+        """Print the last row, preceded at first by the header and the first row."""
         if not self.columns:
             self.columns = _columns(self.steps, self.console.width, WIDTHS)
             self._print("")
@@ -224,7 +224,7 @@ class Table:
         self.printed = steps[-1]
 
     def summary(self, end: Record) -> list[str]:
-        """What came of it, a sentence a line."""
+        """Return the outcome, one sentence per line."""
         seconds = end["seconds"]
         loss = "unknown" if end["log_loss"] is None else f"{end['log_loss']:.6f}"
         kind = "weighted training" if self.start["objective"]["weighted"] else "training"
