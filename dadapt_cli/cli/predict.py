@@ -147,7 +147,7 @@ def _write(
 
 
 def _document(model: Model, scores: Any, marks: Any, verdict: Verdict, probability: bool) -> bytes:
-    """One JSON document: labels, probabilities and proofs if requested, and their accuracy."""
+    """One JSON document: labels, probabilities and proofs if requested, accuracy, log-loss."""
     import json
 
     import numpy as np

@@ -98,7 +98,7 @@ def _listed(found: list[Contender]) -> str:
 
 
 def _ours(text: str, shared: Options, given: Collection[str], left: set[str]) -> Contender:
-    """Parse an algorithm; remove from `left` the shared options that it uses."""
+    """Parse an algorithm; remove the shared options that it uses from `left`."""
     from dadapt_cli import algorithms
     from dadapt_cli.compare.ours import Ours
 

@@ -296,7 +296,7 @@ def ordered(runs: list[Record]) -> list[Record]:
 
 
 def profile(comparisons: list[Record]) -> Record | None:
-    """The profile of Dolan and Moré, over seconds to the finest level that was reached everywhere."""
+    """The profile of Dolan and Moré, over seconds to the finest level reached on every problem."""
     if len(comparisons) < 2:
         return None
     levels = [c["level"] for c in comparisons]
