@@ -17,15 +17,15 @@ from dadapt_cli.objective.margins import Margins
 from dadapt_cli.objective.smoothness import column_entries, column_squares
 
 LIFTS = 12
-"""Times that ten more rounding units, then ten times as many, go on the diagonal."""
+"""Most lifts of the diagonal: ten rounding units, then each time ten times as much."""
 
 DOUBLE = 64
-"""Unknowns up to which a factor in double precision costs no more than calls."""
+"""Unknowns up to which a double-precision factor costs no more than its calls."""
 
 FACTORS = ("binary", "full", "kron")
 
 UNEQUAL = 64.0
-"""Of the sizes of the columns' entries, largest over smallest, that are left as they are."""
+"""Ratio of the largest to the smallest column size up to which columns are left unscaled."""
 
 Pairs: TypeAlias = deque[tuple[Array, Array, float]]
 """Steps s, gradient differences y, <s, y>; float64, shape of the weights."""
@@ -83,12 +83,12 @@ def direction(g: Array, pairs: Pairs, B: Curvature) -> Array:
 
 
 class Columns:
-    """What a problem's columns say of its curvature; each is computed once, when it is wanted.
+    """What a problem's columns say about its curvature; each is computed once, when needed.
 
     Attributes
     ----------
     mean_squares, ridge
-        (p,) float64: of the entries, over all rows; of the l2 term.
+        (p,) float64: means over all rows of the squared entries; curvature of the l2 term.
     unit
         A power of two for each column, which changes no digit and keeps its products, and its
         ridge, within float32.
@@ -114,7 +114,7 @@ class Columns:
         """A power of two for each column, (p,): 1, or what brings the size of its entries to 1.
 
         All are 1 unless the columns' sizes spread by more than UNEQUAL, a tenth left out on
-        either side: a few odd columns among thousands are no matter of units. The size is the
+        either side: a few odd columns among thousands do not mean mixed units. The size is the
         root mean square of the entries that are not 0: rare features are not unequal ones.
         """
         problem, scale = self.problem, np.ones(self.problem.p)
@@ -143,7 +143,7 @@ def factor(columns: Columns, margins: Margins, form: str, rows: int, seed: int) 
     """A factor of the Hessian at the margins' point on sampled rows; None where there is none.
 
     Its diagonal is at least that of all rows at the sample's mean curvature: a feature that the
-    sample lacks must not have the l2 term's only.
+    sample lacks must not be left with the l2 term alone.
 
     Parameters
     ----------
@@ -185,7 +185,7 @@ def _shares(problem: Problem, chosen: Any) -> Array:
 
 
 def _softmax(columns: Columns, q: Array, chosen: Any, shares: Array) -> Array:
-    """The softmax Hessian with its diagonal kept above that of all rows."""
+    """The softmax Hessian with its diagonal at least that of all rows."""
     problem = columns.problem
     p, C = problem.p, problem.n_classes
     H = curvature.softmax(problem, chosen, q * np.sqrt(shares)[:, None], columns.unit, np.float32)
@@ -200,7 +200,7 @@ def _softmax(columns: Columns, q: Array, chosen: Any, shares: Array) -> Array:
 
 
 def _set_diagonal(H: Array, ridge: Array, least: Array | None, unit: Array | None) -> Array:
-    """Lift it to `least` and add the ridge, (p,) or (C, p) in the problem's units; return it.
+    """Lift H's diagonal to `least`, add the ridge, (p,) or (C, p) in the problem's units; return H.
 
     Where it is 0, nothing depends on that weight, and it becomes 1.
     """
@@ -223,7 +223,7 @@ def _spread(problem: Problem) -> float:
 def cholesky(H: Array) -> tuple[Array | None, Array]:
     """L and s with L L' = s H s, lifted just enough; H, (D, D) with a positive diagonal, is lost.
 
-    s = diag(H)^-1/2. L is None where no lift helps: an entry is not finite.
+    s = diag(H)^-1/2. L is None if no lift helps: an entry is not finite.
     """
     scale = 1.0 / np.sqrt(H.diagonal().astype(np.float64))
     H *= scale.astype(H.dtype)

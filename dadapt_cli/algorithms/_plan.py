@@ -16,39 +16,39 @@ import numpy as np
 from dadapt_cli.objective import Problem
 
 FLOPS = 5e10
-"""Of a single-precision Gram product, per second."""
+"""Floating-point operations of a single-precision Gram product, per second."""
 
 ENTRY = {True: 3e-9, False: 5e-10}
 """Seconds of both products per stored entry, times classes^(3/4): sparse, dense."""
 
 SCORE = 1.2e-8
-"""Seconds of the link, and of what else is done with the margins, per score."""
+"""Seconds of the link, and of the other work on the margins, per score."""
 
 GATHER, NUMBER = 1e-8, 1e-9
 """Seconds per stored entry of a sparse matrix's sampled rows, and per number of them made dense."""
 
 STEP, BUILD = 8e-5, 1e-4
-"""Seconds of the calls in a step and in a build."""
+"""Seconds of call overhead in a step and in a build."""
 
 AFFORDED = 6.0
-"""Steps that the first factor may cost."""
+"""Most steps' worth of time that the first factor may cost."""
 
 AFFORDED_SPARSE, SPARSE = 2.0, 0.1
-"""The same, and the density below which it holds: columns that seldom meet are nearly orthogonal,
+"""The same below this density: columns that overlap in few rows are nearly orthogonal,
 and a diagonal does what the factor of a first sample would (w8a; a9a and mushrooms are denser).
 """
 
 LARGEST = 3000
-"""Unknowns of a factor that is made later."""
+"""Most unknowns of a factor that is made later."""
 
 MOST = 8192
-"""Unknowns of any factor: 256 MB in single precision."""
+"""Most unknowns of any factor: 256 MB in single precision."""
 
 MOST_NUMBERS = 20_000_000
-"""In the sampled rows times the classes, of a factor that is made later."""
+"""Most numbers in the sampled rows times the classes, for a factor that is made later."""
 
 TINY = 4096
-"""Scores below which calls, not numbers, cost the time."""
+"""Scores below which call overhead, not arithmetic, takes the time."""
 
 HUGE = 10_000_000
 """Stored entries from which the diagonal costs more than it saves."""
@@ -60,10 +60,10 @@ NOTHING = 2_000_000
 """Multiplications in a sample of all rows that cost no more than its calls."""
 
 SHARE = 1.0
-"""Of the next build, which the steps must have cost before it is made."""
+"""Share of the cost of the next build that the steps must have cost before it is made."""
 
 GROWTH = 3
-"""Of the sample from build to build."""
+"""Growth factor of the sample from build to build."""
 
 
 @dataclass(frozen=True)
@@ -78,13 +78,13 @@ class Plan:
     pairs
         L-BFGS pairs on top.
     rows
-        In the first sample of the Hessian at x_k, however late; 0 where none is made.
+        Rows in the first sample of the Hessian at x_k, however late; 0 if none is made.
     few
-        In the sample at equal probabilities.
+        Rows in the sample at equal probabilities.
     step
-        Seconds that a step is thought to take.
+        Estimated seconds of a step.
     reason
-        In words.
+        Why, in words.
     later, after
         The factor to change to, or "", and the steps after which to.
     """
@@ -137,14 +137,14 @@ def _about(steps: float) -> str:
 
 
 def step_seconds(problem: Problem) -> float:
-    """Of both products, the link and the search."""
+    """Estimated seconds of a step: both products, the link and the search."""
     C, dense = problem.n_classes if problem.softmax else 1, isinstance(problem.X, np.ndarray)
     products = problem.X.size * ENTRY[not dense] * C**0.75
     return float(products + problem.n * C * SCORE + STEP)
 
 
 def build_seconds(problem: Problem, rows: int, unknowns: int) -> float:
-    """Of a factor; so is what it is made of."""
+    """Estimated seconds of a factor, gathering its rows included."""
     gather = NUMBER * rows * unknowns
     if not isinstance(problem.X, np.ndarray):
         gather += GATHER * rows * problem.X.size / problem.n

@@ -21,14 +21,14 @@ Scalar: TypeAlias = Any
 """A float, or one float64 for each replica: shape (S, 1, 1, L)."""
 
 DOUBLE = np.dtype(np.float64)
-"""That of most arrays: comparing types takes longer than the product of a small problem."""
+"""The usual dtype, to test with ``is``: comparing takes longer than a small problem's product."""
 
 REPLICAS = 4
-"""Axes of the arrays of many replicas."""
+"""Number of axes of the arrays of many replicas."""
 
 
 LONGEST_FLOAT32_SUM = 1024
-"""Features that the replicas' sums of float32 arrays may take in float32: 1e-6 at worst."""
+"""Most features that replicas may sum in float32 for float32 arrays: error 1e-6 at worst."""
 
 
 @cache
@@ -84,7 +84,7 @@ def first(old: Scalar, new: Scalar) -> Scalar:
 
 
 def settled(scalar: Scalar) -> bool:
-    """Whether it is nowhere 0."""
+    """Whether the scalar is nowhere 0."""
     return bool(scalar.all()) if isinstance(scalar, np.ndarray) else bool(scalar)
 
 
@@ -96,7 +96,7 @@ def ratio(a: Scalar, b: Scalar) -> Scalar:
 
 
 def ratchet(d: Scalar, d_hat: Scalar) -> Scalar:
-    """max(d, d_hat); an estimate that is no number is an error, never swallowed by max()."""
+    """max(d, d_hat); an estimate that is NaN is an error, never hidden by max()."""
     if isinstance(d_hat, np.ndarray):
         if not np.isfinite(d_hat).all():
             raise NumericalError("d_hat is not finite in one of the replicas")

@@ -1,18 +1,18 @@
 r"""``newton``: steps on margins with sampled curvature, no search over steps and no learning rate.
 
-Not of the paper. With u the margins of x_k and B near the inverse of the Hessian (a Cholesky factor
-of the Hessian on sampled rows, made anew once the steps have cost as much as it does, or a
+Not from the paper. With u the margins of x_k and B near the inverse Hessian (a Cholesky factor
+of the Hessian on sampled rows, computed anew once the steps have cost as much, or a
 diagonal; L-BFGS pairs on top), a step is
 
 .. math:: d = -B g_k, \quad v = X d, \quad
           s = t_1 d, \quad t_1 = \arg\min_t\ t \langle g_k, d\rangle + t^2 d'H(x_k)d/2 ,
 
 with the exact Hessian H: its curvature along d is a sum over v, without an exponential.
-Then f(x_k + t s) for t = 1, and shorter while f has not fallen by 1e-4 of the
+Then f(x_k + t s) is tried for t = 1, and for shorter t until f has fallen by 1e-4 of the
 slope: one link each, and no product.
 
 A step that lowers f by less than ||g_k||^2/(2L), L a certified bound on the smoothness, gives way
-to x_k - g_k/L, which lowers it by that much. So what is proved of gradient descent holds, checked
+to x_k - g_k/L, which lowers it by that much. So what is proved for gradient descent holds, checked
 in every step: f(x_k) - f* <= 2 L R^2/(k+4), R the radius about x* of the level set of x_0, and
 (1 - l2/L)^k (f(x_0) - f*).
 
@@ -57,22 +57,22 @@ INFO = Info(
 )
 
 ARMIJO = 1e-4
-"""Of the slope, that f must fall by."""
+"""Share of the slope that f must fall by."""
 
 MEMORY = 10
-"""L-BFGS pairs where the plan wants none beside a factor, and there is no factor."""
+"""L-BFGS pairs if the plan has none besides a factor and the factor could not be made."""
 
 SHORTEST = 1e-6
-"""Of the step s, that is tried."""
+"""Shortest share of the step s that is tried."""
 
 CURVED = 1e-10
-"""Of sum |s_j y_j|, whatever the features' units: a pair with less <s, y> is rounding."""
+"""Share of sum |s_j y_j|, in any units of the features: a pair with less <s, y> is rounding."""
 
 FLAT = 3
-"""Steps in a row without a decrease that rounding can show, after which there is none."""
+"""Steps in a row without a decrease beyond rounding, after which the run has stalled."""
 
 REFRESH = 50
-"""Steps after which the margins X x are computed anew, against the drift of adding steps up."""
+"""Steps after which the margins X x are computed anew, against the drift from adding up steps."""
 
 MARGIN = 4
 """What a rounding of margins counts for: one of u_ic = z_ic - z_iy, which is up to
@@ -83,9 +83,9 @@ one of x.
 
 @dataclass(slots=True, kw_only=True)
 class Newton(State):
-    """The weights w_i are 1; f never rises by more than its rounding."""
+    """The state of a run. The weights w_i are 1; f never rises by more than its rounding."""
 
-    REMADE = ("plan", "columns")  # from the problem, when a run is taken up again
+    REMADE = ("plan", "columns")  # from the problem, when a run is resumed
 
     problem: Problem
     columns: Columns
@@ -102,7 +102,7 @@ class Newton(State):
     error: float = 0.0  # bound on |V - X s| of the last step, row by row in units of ||x_i||
     rows: int = 0  # in the next sample
     since: int = 0  # steps with this factor
-    wait: float = 0.0  # steps after which the next one is made
+    wait: float = 0.0  # steps after which the next factor is made
     builds: int = 0
     rejected: int = 0  # trial points
     rejection_costs: ClassVar[bool] = False  # no gradient
@@ -171,7 +171,7 @@ def _certify(state: Newton, g: Array) -> None:
 
 
 def _renew_curvature(state: Newton) -> None:
-    """Make B anew where the steps since it was made have paid for that."""
+    """Compute B anew once the steps since the last one have cost as much as that."""
     problem, plan, C = state.problem, state.plan, state.margins.C
     if plan.later and not state.later and state.k >= plan.after:
         state.later, state.wait = True, 0.0
@@ -199,7 +199,7 @@ def _renew_curvature(state: Newton) -> None:
 
 
 def _direction(state: Newton, g: Array) -> Array:
-    """d = -B g, or -g where rounding or a curvature gone wrong leaves no descent."""
+    """d = -B g, or -g if rounding or a faulty curvature leaves no descent."""
     d = _factor.direction(g, state.pairs, state.B)
     if dot(g, d) < 0:
         return d
@@ -226,7 +226,7 @@ class Trial(NamedTuple):
     Attributes
     ----------
     f
-        Infinite where there is none.
+        The value there; infinite if no point was accepted.
     x
         In the problem's dtype.
     s
@@ -240,7 +240,7 @@ class Trial(NamedTuple):
 
 def _search(state: Newton, g: Array, t1: float, s: Array) -> Trial:
     """x + t s for the first t = 1, ... where f has fallen enough; V becomes its margins."""
-    slope, t, a = dot(g, s), 1.0, t1  # a: what V is to be multiplied with
+    slope, t, a = dot(g, s), 1.0, t1  # a: the factor for V
     while t >= SHORTEST:
         trial = _trial(state, s if t == 1.0 else t * s, a)
         if trial.f <= state.f_x + ARMIJO * t * slope:
@@ -284,7 +284,7 @@ def _move(state: Newton, g: Array, trial: Trial) -> None:
     if problem.l2:
         new += problem.ridge * state.x
     state.g_x = new.astype(problem.dtype, copy=False)
-    if state.plan.pairs or state.B.lower is None:  # no factor: they are all there is
+    if state.plan.pairs or state.B.lower is None:  # no factor: the pairs are all there is
         y = new - g
         sy = dot(trial.s, y)
         if sy > CURVED * dot(np.abs(trial.s), np.abs(y)):
@@ -294,5 +294,5 @@ def _move(state: Newton, g: Array, trial: Trial) -> None:
 
 
 def _rounding(state: Newton) -> float:
-    """Of f."""
+    """Bound on the rounding of f."""
     return 8 * state.rounding.u * abs(state.f_x)

@@ -1,1 +1,1 @@
-"""Who computes the sums over samples: one class each, with ask(operation, argument)."""
+"""Engines that compute the sums over samples: each a class with ask(operation, argument)."""

@@ -32,13 +32,13 @@ from dadapt_cli.packed.tree import Node, share
 from dadapt_cli.system import blas
 
 ERRORS = {kind.__name__: kind for kind in (DataError, InputOutputError, UsageError)}
-"""That a rank may report; whatever else goes wrong there is a bug, and ends the job."""
+"""Errors that a rank may report; any other one is a bug, and ends the job."""
 
 
 class Job:
     """The part of one process in an MPI job.
 
-    Used as a context by rank 0: whatever ends the block, the other ranks are let go.
+    Used as a context by rank 0: however the block ends, the other ranks are released.
 
     Raises
     ------
@@ -67,7 +67,7 @@ class Job:
 
     @property
     def threads(self) -> int:
-        """By default: the cores of the host for the ranks on it."""
+        """Threads by default: the cores of the host, divided among the ranks on it."""
         return max(1, cores() // self.beside)
 
     def __enter__(self) -> Job:
@@ -82,7 +82,7 @@ class Job:
         self.comm.bcast(("stop", None), root=0)
 
     def serve(self) -> None:
-        """Do what rank 0 asks for until it is done; of every rank but 0. Signals are for rank 0."""
+        """On other ranks: do what rank 0 asks for until it is done. Signals are for rank 0."""
         for signum in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
             signal.signal(signum, signal.SIG_IGN)
         with blas.threads(1):
@@ -93,7 +93,7 @@ class Job:
                 self.comm.gather(self._answer(what, argument), root=0)
 
     def engine(self, data: Data, settings: Settings) -> Engine:
-        """Open the folder in every rank; who computes the sums.
+        """Open the folder in every rank; return the engine that computes the sums.
 
         Raises
         ------
@@ -106,7 +106,7 @@ class Job:
         return Engine(self, data)
 
     def ask(self, what: str, argument: Any = None) -> list[Any]:
-        """What every rank answers, rank 0 included."""
+        """The answers of all ranks, rank 0 included."""
         self.comm.bcast((what, argument), root=0)
         answers = self.comm.gather(self._answer(what, argument), root=0)
         for good, answer in answers:
@@ -116,7 +116,7 @@ class Job:
         return [answer for _, answer in answers]
 
     def _answer(self, what: str, argument: Any) -> tuple[bool, Any]:
-        """Whether it went well, and what came of it."""
+        """Whether it succeeded, and its result or error."""
         try:
             if what == "open":
                 self._open(*argument)
@@ -131,7 +131,7 @@ class Job:
         except Exception as error:
             if not self.rank:
                 raise
-            # The others wait for this rank: without it there is no way on for any of them.
+            # The others wait for this rank: without it none of them can continue.
             print(
                 f"dadapt: internal error in worker {self.rank} on {self.host}: "
                 f"{type(error).__name__}: {' '.join(str(error).split())[:200]}",
@@ -174,7 +174,7 @@ class Engine:
 
 
 def _versions() -> dict[str, str]:
-    """Of what the digits depend on."""
+    """Versions of what the digits depend on."""
     return {
         "dadapt": dadapt_cli.__version__,
         "NumPy": np.__version__,

@@ -45,7 +45,7 @@ from dadapt_cli.system import memory
 Result = TypeVar("Result")
 
 VECTORS = 8
-"""Of the size of the weights: x, x_0, s, average, best, gradient and two temporaries."""
+"""Arrays the size of the weights: x, x_0, s, average, best, gradient and two temporaries."""
 
 
 @dataclass(frozen=True)
@@ -60,7 +60,7 @@ class Evaluation:
         Gradient, shape of the weights. A new array each time.
     scores
         X @ w, shape (n,) or (n, C). Work space: the next evaluation overwrites it. None where
-        the data are elsewhere (``Problem.sums``).
+        the data are packed (``Problem.sums``).
     """
 
     f: float
@@ -86,12 +86,12 @@ class Problem:
     dtype
         float64, or float32 for the arrays; losses and scalars are summed in float64.
     threads
-        That work at once; default: the cores there are. With sparse data their number changes no
+        Threads that work at once; by default one per core. With sparse data their number changes no
         digit of f and gradient; dense products are BLAS's.
     dropped
         Classes to leave out of single samples, (n, C); softmax only (see :meth:`restrict`).
     n_mean
-        What the mean is over, if not n or the sum of the weights.
+        Divisor of the mean, if not n or the sum of the weights.
     sample_weight
         How often each row counts, (n,), positive; by default once.
 
@@ -103,7 +103,7 @@ class Problem:
     """
 
     sums: Any = None
-    """Of data that are elsewhere (:class:`~dadapt_cli.packed.objective.Sums`); None: they are here.
+    """Sums of packed data (:class:`~dadapt_cli.packed.objective.Sums`); None: data in memory.
     """
 
     def __init__(
@@ -157,7 +157,7 @@ class Problem:
         ]  # fmt: skip
         self._pool: ThreadPoolExecutor | None = None
         self.metric_scale: Array | None = None
-        self.column_squares: Array | None = None  # kept by constants.column_squares
+        self.column_squares: Array | None = None  # cached by smoothness.column_squares
 
     def link(self, rows: slice) -> Logistic | Softmax:
         """The losses of some consecutive rows, with work space of their own."""
@@ -281,7 +281,7 @@ class Problem:
         return w if self.metric_scale is None else w / self.metric_scale
 
     def restrict(self, kept: Mask) -> Problem:
-        """Return the objective with only the kept loss terms, the mean over what it was.
+        """Return the objective with only the kept loss terms, the divisor of the mean unchanged.
 
         `kept` has shape (n,) for two classes, (n, C) for more (True in each row's own class):
         the terms log(1 + exp(-m)) or exp(-m_c), with m_c = z_y - z_c, that stay. No l2 term.

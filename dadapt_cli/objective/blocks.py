@@ -19,32 +19,32 @@ THREADS_FROM = 500_000
 """Stored entries times classes from which a second thread gains (measured, ditto)."""
 
 BLOCK = 250_000
-"""Of these, what a block of rows holds at least; blocks double in number with the work."""
+"""Least such entries in a block of rows; the number of blocks doubles with the work."""
 
 MOST_BLOCKS = 16
 
 
 def sparse() -> Any:
-    """SciPy's sparse matrices, imported where there are some: names and help do without."""
+    """SciPy's sparse module, imported only where it is needed: names and help do without it."""
     import scipy.sparse
 
     return scipy.sparse
 
 
 def rows_of(X: Matrix, rows: slice) -> Matrix:
-    """Some rows, of the same memory: a copy would not fit the cache beside the original."""
+    """Some rows, sharing the memory: a copy would not fit the cache beside the original."""
     if isinstance(X, np.ndarray) or rows == slice(0, X.shape[0]):
         return X[rows] if isinstance(X, np.ndarray) else X
     a, b = X.indptr[rows.start], X.indptr[rows.stop]
     part = sparse().csr_array((rows.stop - rows.start, X.shape[1]), dtype=X.dtype)
-    # Set, not given: the constructor copies views that are much smaller than what they view.
+    # Set as attributes: the constructor copies views that are much smaller than what they view.
     part.data, part.indices = X.data[a:b], X.indices[a:b]
     part.indptr = X.indptr[rows.start : rows.stop + 1] - a
     return part
 
 
 def stored(X: Matrix, bias: bool, dtype: np.dtype[Any]) -> Matrix:
-    """The data as the products want it: dense from DENSE_FROM on, else CSR with int32 indices."""
+    """The data as the products need them: dense from DENSE_FROM on, else CSR with int32 indices."""
     n, p = X.shape
     sp = sparse()
     is_sparse = sp.issparse(X)
@@ -82,7 +82,7 @@ def row_blocks(X: Matrix, entries: int, columns: int) -> list[slice]:
     entries
         Stored in X, n x p.
     columns
-        Of the weights: 1, or the number of classes.
+        Columns of the weights: 1, or the number of classes.
     """
     n, p = X.shape
     work = entries * columns

@@ -22,13 +22,13 @@ from dadapt_cli.objective import Problem
 from dadapt_cli.objective.blocks import rows_of, sparse
 
 NUMBERS = 4_000_000
-"""Of the rows that are made dense at once."""
+"""Entries of the rows that are made dense at once."""
 
 PARTS = 4
-"""Of the rows, for threads, where the products are long: a fixed number, that of the sums."""
+"""Ranges of rows for threads, where products are long: fixed, so that the sums are too."""
 
 LONG = 2e9
-"""Multiplications from which they are."""
+"""Multiplications from which the products count as long."""
 
 
 def sampled(n: int, m: int, seed: int) -> Indices | slice:
@@ -43,7 +43,7 @@ def sampled(n: int, m: int, seed: int) -> Indices | slice:
 def dense_rows(problem: Problem, rows: Indices | slice, scale: Array | None, dtype: type) -> Array:
     """Some rows of the data as an array of `dtype`, each column times its `scale`, if any."""
     X = rows_of(problem.X, rows) if isinstance(rows, slice) else problem.X[rows]
-    # Scaled before the cast: what overflows float32 need not do so any more.
+    # Scaled before the cast: what would overflow float32 may then fit.
     if isinstance(X, np.ndarray):
         scaled = X if scale is None else X * scale
         return np.asarray(scaled).astype(dtype, copy=False)
@@ -98,7 +98,7 @@ def _summed(
     unknowns: int,
     part: Callable[[Indices | slice, slice], Array],
 ) -> Array:
-    """The sum of `part` over ranges of the rows that fit memory, some of them at once."""
+    """The sum of `part` over ranges of the rows that fit in memory, some ranges in parallel."""
     m = rows.stop if isinstance(rows, slice) else len(rows)
     parts = PARTS if m * unknowns * unknowns >= LONG else 1
     count = max(parts, -(-m * unknowns // NUMBERS))

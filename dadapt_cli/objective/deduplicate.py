@@ -21,14 +21,14 @@ PAYS_FROM = 200
 """Iterations that repay the search for equal rows (a9a: 10 ms, for 0.09 ms an iteration)."""
 
 FEWEST_ROWS = 1000
-"""Below it an iteration is all overhead."""
+"""Rows below which an iteration is all overhead."""
 
 
 def collapse(problem: Problem) -> Problem:
     """Return the objective with equal rows of equal class merged, or `problem` itself.
 
-    Weights keep their shape and f its value to rounding; scores have fewer rows. Not for what
-    needs single samples: the reference, minibatches.
+    Weights keep their shape and f its value to rounding; scores have fewer rows. Not to be
+    used where single samples matter: the reference, minibatches.
     """
     if problem.n < FEWEST_ROWS or problem.dropped is not None:
         return problem

@@ -6,7 +6,7 @@ the other classes, so the exponential needs no maximum before it and small losse
 relative accuracy: nothing cancels. Where the exponential would overflow, a block is computed with
 its maximum taken out.
 
-Written with in-place operations on work space that is kept, in blocks that stay in the processor's
+Written with in-place operations on reused work space, in blocks that stay in the processor's
 cache: a temporary of n numbers costs as much as the arithmetic on it.
 """
 
@@ -19,7 +19,7 @@ import numpy as np
 from dadapt_cli._typing import Array, Indices
 
 SCORES = 49152
-"""That are handled at once: 0.4 MB of float64 for each array (measured, benchmarks/gradient.py)."""
+"""Scores handled at once: 0.4 MB of float64 for each array (measured, benchmarks/gradient.py)."""
 
 LARGEST = 64.0
 """Margin u up to which float32 holds exp(u), and float64 a product of eight sums of them."""
@@ -28,11 +28,11 @@ PRODUCTS_FROM = 4096
 """Losses from which one logarithm for eight of them is cheaper (measured, ditto)."""
 
 PRODUCTS_ABOVE = 1 / 64
-"""Mean loss from which it is as good: rounding of 1 + o costs 2 u a loss, 128 u of their sum."""
+"""Mean loss from which that is as accurate: rounding 1 + o costs 2 u a loss, 128 u of the sum."""
 
 
 def _total(losses: Array, sample_weight: Array | None) -> float:
-    """Their (weighted) sum, in float64 whatever they are."""
+    """(Weighted) sum of the losses, in float64 whatever their dtype."""
     if sample_weight is None:
         return float(np.add.reduce(losses, dtype=np.float64))
     c = sample_weight.astype(np.float64, copy=False)
@@ -91,13 +91,13 @@ def softmax(
         Places of each sample's own class, where u = 0: in the flattened array, (samples,), or
         with axis = 0 in the array.
     sample_weight
-        (samples,): of the sum. The derivatives are without them.
+        (samples,): weights in the sum; the derivatives do not include them.
     scale
         A number or (samples,).
     """
     places, top = residual.reshape(-1) if axis else residual, None
     if not np.maximum.reduce(u, axis=None) <= LARGEST:
-        top = np.maximum.reduce(u, axis=axis)  # at least 0, of the own class
+        top = np.maximum.reduce(u, axis=axis)  # at least 0: the own class has u = 0
         u = np.subtract(u, top[:, None] if axis else top, out=residual)
     np.exp(u, out=residual)
     places[own] = 0.0
@@ -186,7 +186,7 @@ class Softmax:
 
 
 def _chunks(n: int, n_classes: int) -> list[slice]:
-    """Of rows, with SCORES scores each."""
+    """Slices of rows, with SCORES scores each."""
     rows = max(1, SCORES // n_classes)
     return [slice(a, min(a + rows, n)) for a in range(0, n, rows)]
 

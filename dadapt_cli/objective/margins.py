@@ -1,7 +1,7 @@
 r"""The scores of a point and of directions through it, relative to each row's own class.
 
 For two classes :math:`u_i = -y_i z_i`, for more :math:`u_{ic} = z_{ic} - z_{i y_i}`: linear in the
-weights as z is, so that a step moves them by those of its direction. Their link: :mod:`.losses`.
+weights as z is, so that a step adds to them those of its direction. Their link: :mod:`.losses`.
 
 What is kept of a block's link is q, the probability of the wrong class (two classes), or the
 derivative of the loss in each score (more): the gradient and the curvature along any direction
@@ -27,10 +27,10 @@ from dadapt_cli.objective.losses import SCORES, logistic, softmax
 from dadapt_cli.objective.products import add_transposed, forward
 
 PARTS = 8
-"""That threads share, at most: from the shape alone, so that theirs changes no digit."""
+"""Most parts for threads; set by the shape alone, so that the thread count changes no digit."""
 
 GRADIENTS = 8
-"""Entries of a block's rows over those of the gradient it makes, at least."""
+"""Least ratio of the entries of a block's rows to those of the gradient it makes."""
 
 
 @dataclass(frozen=True)
@@ -58,10 +58,10 @@ class Margins:
     U, V
         (n,) or (n, C), in the problem's dtype. V is work space.
     R
-        Of the link at the last point asked for: see above. Without the samples' weights.
+        The block's link (q above) at the last point evaluated, without the samples' weights.
     """
 
-    REMADE = ("parts", "V", "ones")  # from the problem, when a run is taken up again
+    REMADE = ("parts", "V", "ones")  # from the problem, when a run is resumed
 
     def __init__(self, problem: Problem) -> None:
         self.problem = problem
@@ -142,9 +142,9 @@ class Margins:
         self.U += self.V
 
     def loss(self, a: float = 1.0, *, moved: bool = True) -> float:
-        """Mean loss at U + V, V made a V before, or at U; R becomes the point's.
+        """Mean loss at U + V, after V is multiplied by `a`, or at U; R becomes that of the point.
 
-        Block by block: what one line has read is still in the cache for the next.
+        Block by block, so that what one line has read is still in the cache for the next.
         """
         total = 0.0
         for loss in self._each(partial(self._loss, a, moved)):
@@ -153,7 +153,7 @@ class Margins:
 
     def _loss(self, a: float, moved: bool, blocks: list[Rows]) -> float:
         total, factor = 0.0, self.problem.dtype.type(a)
-        with np.errstate(all="ignore"):  # threads have their own; an overflow is looked at
+        with np.errstate(all="ignore"):  # each thread has its own state; overflow is handled
             for block in blocks:
                 if a != 1.0:
                     self.V[block.rows] *= factor
@@ -167,7 +167,7 @@ class Margins:
         return total
 
     def gradient(self) -> Array:
-        """X' residual over what the mean is over, (p,) or (p, C) float64: the l2 term is not in."""
+        """X' residual over the divisor of the mean, (p,) or (p, C) float64, without the l2 term."""
         parts = self._each(self._gradient)
         g: Array = parts[0]
         for more in parts[1:]:
@@ -230,7 +230,7 @@ def _binary(R: Array, V: Array, block: Rows) -> float:
 
 
 def _ranges(length: int, count: int) -> list[tuple[int, int]]:
-    """0 to `length` in so many ranges, as equal as can be."""
+    """0 to `length` in `count` ranges, as equal as possible."""
     return [(length * i // count, length * (i + 1) // count) for i in range(count)]
 
 

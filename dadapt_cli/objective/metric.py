@@ -26,7 +26,7 @@ from dadapt_cli.objective.rounding import LEAST, U, norm_bounds, norm_up, up
 from dadapt_cli.objective.smoothness import column_squares, require_size
 
 POWERS = {"identity": 0.0, "half": -0.25, "diagonal": -0.5}
-"""c = h^power."""
+"""The power in c = h^power."""
 
 METRICS: tuple[Metric, ...] = get_args(Metric)
 

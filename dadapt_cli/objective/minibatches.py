@@ -22,7 +22,7 @@ WIDEST_BATCH_BYTES = 2**26
 """A sparse batch that is larger when dense stays sparse."""
 
 DROPS = (60, 80, 95)
-"""Epochs (counted from 1) from which on the schedule is divided by 10 once more: the paper's."""
+"""The paper's epochs (counted from 1) from which the schedule is divided by 10 once more."""
 
 
 def schedule(name: str, epoch: int) -> float:
@@ -47,7 +47,7 @@ class Batches:
     size
         Samples in a batch, at most; more than there are means all of them.
     seed
-        Of the permutations: one generator, one permutation an epoch.
+        Seed of the permutations: one generator, one permutation an epoch.
     """
 
     def __init__(self, problem: Problem, size: int, seed: int) -> None:
@@ -82,7 +82,7 @@ class Batches:
                 yield X_chunk[own], y_chunk[own], None if c_chunk is None else c_chunk[own]
 
     def passes(self, steps: int) -> float:
-        """Over the samples, that so many steps from the beginning are."""
+        """Passes over the samples in the first `steps` steps."""
         whole, more = divmod(steps, -(-self.problem.n // self.size))
         return whole + more * self.size / self.problem.n
 

@@ -1,6 +1,6 @@
-"""Products with the data, into arrays that are kept.
+"""Products with the data, into arrays that are reused.
 
-A fresh array of megabytes costs page faults, and ``X @ d`` of SciPy some 15 us beside the product,
+A fresh array of megabytes costs page faults, and SciPy's ``X @ d`` some 15 us besides the product,
 as much as the product of a small problem (measured, benchmarks/solve.py). So its kernels, the
 same that ``@`` calls, are called directly.
 """

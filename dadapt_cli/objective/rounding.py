@@ -19,7 +19,7 @@ U = 2.0**-53
 """Unit roundoff of float64."""
 
 TINY = 2.0**-1022
-"""More than any rounding below the normal range is, also where such numbers become 0."""
+"""Bound on any rounding below the normal range, also where such numbers are flushed to 0."""
 
 LEAST = 2.0**-1074
 """The smallest positive number."""
@@ -27,7 +27,7 @@ LEAST = 2.0**-1074
 LARGEST = float(np.finfo(np.float64).max)
 
 EXACT_SUM = 200_000
-"""Terms up to which ``math.fsum`` adds; beyond, sums of 16, of these again, and so on."""
+"""Terms up to which ``math.fsum`` adds; beyond, sums of 16 terms, of 16 such sums, and so on."""
 
 
 def gamma(k: float) -> float:

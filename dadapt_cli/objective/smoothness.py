@@ -22,7 +22,7 @@ from dadapt_cli.objective.blocks import rows_of, sparse
 from dadapt_cli.objective.products import add_transposed, forward
 
 COLLATZ_WIELANDT_ROUNDS = 3
-"""Products with |X|'|X|; more of them gain less than a percent on non-negative data."""
+"""Number of products with |X|'|X|; more of them gain less than a percent on non-negative data."""
 
 CACHED = 50_000
 """Entries of a sparse matrix that are handled at once: their squares take 0.4 MB."""
@@ -154,7 +154,7 @@ def _column_sums(problem: Problem, of: Callable[[Array], Array]) -> Array:
 
 
 def most_in_a_column(problem: Problem) -> int:
-    """Stored entries of the fullest."""
+    """Stored entries of the fullest column."""
     X = problem.X
     if problem.sums is not None:
         return int(problem.sums.longest_column(problem.n))
@@ -278,7 +278,7 @@ def lipschitz_coordinates(problem: Problem) -> Array:
 
 
 def _down(norm: float, a: Array) -> float:
-    """A norm of `a`, summed in float64, less what rounding may have added; and a quotient's."""
+    """A norm of `a`, less what rounding in its float64 sum, and in a quotient, may have added."""
     return norm * (1.0 - (a.size + 4) * float(np.finfo(float).eps))
 
 

@@ -1,6 +1,6 @@
 """Data on disk in leaves: written by `dadapt pack`, read leaf by leaf, summed along one tree.
 
-The room is itself the function that opens a folder: ``fit(dadapt_cli.packed("FOLDER"))``.
+The module itself can be called to open a folder: ``fit(dadapt_cli.packed("FOLDER"))``.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 
 class _Room(types.ModuleType):
-    """A module that can be called, as the name of the room is that of what people want of it."""
+    """A module that can be called: ``dadapt_cli.packed`` is module and function in one."""
 
     def __call__(self, folder: str | os.PathLike[str]) -> Data:
         """Open a folder that ``dadapt pack`` has written.
@@ -28,7 +28,7 @@ class _Room(types.ModuleType):
         Raises
         ------
         DataError
-            It is not finished, of another version, or damaged.
+            The folder is not finished, of another version, or damaged.
         InputOutputError
             A file is missing or cannot be read.
         """

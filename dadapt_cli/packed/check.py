@@ -1,4 +1,4 @@
-"""``dadapt check FOLDER``: every checksum, every index, and what the manifest says of them."""
+"""``dadapt check FOLDER``: every checksum, every index, and what the manifest says about them."""
 
 from __future__ import annotations
 
@@ -89,7 +89,7 @@ def _check_rows(data: Data, rows: Rows) -> None:
 
 
 def require_classes(data: Data) -> None:
-    """Raise DataError unless the labels are of two classes at least."""
+    """Raise DataError unless the labels are of at least two classes."""
     if len(data.classes) < 2:
         only = next(iter(data.classes))
         raise DataError(

@@ -13,7 +13,7 @@ from dadapt_cli.packed.format import HEADER, SHARD, Kind, Leaf, header, name
 from dadapt_cli.system.files import open_own, reporting
 
 FULL = "free some space and go on with --resume"
-"""What to do when a folder takes no more."""
+"""Advice for when the disk is full."""
 
 
 class Files:
@@ -25,7 +25,7 @@ class Files:
         self.open: dict[str, BinaryIO] = {}
 
     def place(self, kind: Kind, rows: int, entries: int) -> Leaf:
-        """Where the next leaf goes, without checksums."""
+        """The place of the next leaf, without checksums."""
         before = self.leaves[-1] if self.leaves else None
         own = [] if before is None else [x for x in self.leaves[-SHARD:] if x.shard == before.shard]
         start = 0 if before is None else before.start + before.rows
@@ -56,7 +56,7 @@ class Files:
                     end = HEADER + first * array.itemsize
                     if part == "indptr" and leaf.first_row:
                         end += array.itemsize
-                    self.open[part].truncate(end)  # what lies behind is of no leaf
+                    self.open[part].truncate(end)  # what follows belongs to no leaf
                     self.open[part].seek(end)
                 more = array[1:] if part == "indptr" and leaf.first_row else array
                 self.open[part].write(more.view(np.uint8).data)
@@ -64,7 +64,7 @@ class Files:
         self.leaves.append(leaf)
 
     def close(self) -> None:
-        """Put the lengths into the headers of the last shard, and everything on the disk."""
+        """Put the lengths into the headers of the last shard, and flush everything to the disk."""
         if not self.leaves:
             return
         last = self.leaves[-1]

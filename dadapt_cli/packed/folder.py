@@ -1,4 +1,4 @@
-"""A packed folder as its manifest describes it: read with nothing believed that can be checked."""
+"""A packed folder as its manifest describes it: whatever can be checked is checked, not trusted."""
 
 from __future__ import annotations
 
@@ -47,11 +47,11 @@ class Data:
     path
         The folder.
     sha256
-        Of the manifest: the identity of the data.
+        Hash of the manifest: the identity of the data.
     about
-        The manifest's object.
+        The manifest, as an object.
     leaves
-        In order.
+        The leaves, in order.
     """
 
     path: str
@@ -78,7 +78,7 @@ class Data:
 
     @property
     def notes(self) -> tuple[str, ...]:
-        """What was to be said about the text."""
+        """Notes about the text, made when it was packed."""
         return tuple(self.about["text"]["notes"])
 
     @property

@@ -4,7 +4,7 @@
 
     manifest.json        what is where; its sha256 is the identity of the data
     00000.indices.npy    int32 [entries], from 0, increasing in each row
-    00000.indptr.npy     int64 [rows + 1], from 0 in each shard; absent where all rows are as long
+    00000.indptr.npy     int64 [rows + 1], from 0 in each shard; absent if all rows are as long
     00000.values.npy     float64 or float32 [entries]; absent where all are 1
     00000.labels.npy     int8, int16 or int32 [rows]: numbers of classes, in order of appearance
 
@@ -38,10 +38,10 @@ LEAF = 2**22
 memory (measured: docs/scale.md)."""
 
 SHARD = 32
-"""Leaves of a shard, at most."""
+"""Most leaves in a shard."""
 
 HEADER = 128
-"""Bytes before the numbers of a file."""
+"""Bytes of a file before its numbers."""
 
 PARTS = ("indices", "indptr", "values", "labels")
 
@@ -51,7 +51,7 @@ LABELS = {"i1": 2**7, "i2": 2**15, "i4": 2**31}
 """Types of class numbers, and how many classes they tell apart."""
 
 MOST = 2**31 - 1
-"""Of features, and of entries and rows of a leaf."""
+"""Most features, and most entries and rows in a leaf."""
 
 _NO_FOLLOW = getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_NONBLOCK", 0)
 REMEDY = "pack the data again (dadapt pack --restart)"
@@ -64,12 +64,12 @@ def header(dtype: str, count: int) -> bytes:
 
 
 def sealed(document: Record) -> bytes:
-    """A JSON object on one line, with the SHA-256 of what is in it."""
+    """A JSON object on one line, with the SHA-256 of its content."""
     return json.dumps({"sha256": _digest(document), **document}, allow_nan=False).encode()
 
 
 def unsealed(content: bytes) -> Record:
-    """The object in such a line; ValueError where it is none, or not whole."""
+    """The object in such a line; ValueError if there is none, or it is incomplete."""
     try:
         document = json.loads(content, parse_constant=_refuse)
     except RecursionError:
@@ -96,7 +96,7 @@ class Kind:
     Attributes
     ----------
     row_length
-        Entries of each row, where all rows have as many; else None.
+        Entries of each row, if all rows have the same number; else None.
     values
         A key of VALUES.
     labels
@@ -109,7 +109,7 @@ class Kind:
 
     @property
     def dtypes(self) -> dict[str, str]:
-        """The types of the files that there are, by part."""
+        """The types of the files that exist, by part."""
         values = VALUES[self.values]
         return {
             "indices": "<i4",
@@ -128,15 +128,15 @@ class Leaf:
     number
         From 0.
     shard, kind
-        Of the files it is in.
+        The shard that the leaf is in, and its kind.
     rows, entries
-        That it has.
+        How many the leaf has.
     first_row, first_entry
-        Of the shard's.
+        Its first ones, counted from the start of the shard.
     start
-        Its first row, of all.
+        Its first row, counted over all leaves.
     sha256
-        Of its part of each file.
+        Hashes of its part of each file.
     """
 
     number: int
@@ -180,12 +180,12 @@ def open_part(place: str) -> int:
 
 
 def read_into(place: str, first: int, out: Array) -> None:
-    """Fill `out` with numbers of a file, from the one called `first` on.
+    """Fill `out` with numbers of a file, from number `first` on.
 
     Raises
     ------
     DataError
-        The file ends before.
+        The file is too short.
     InputOutputError
         It cannot be read.
     """
@@ -214,7 +214,7 @@ def journal_lines(folder: Path) -> tuple[list[Record], list[int]]:
     found: list[Record] = []
     ends: list[int] = []
     at = 0
-    for line in content.split(b"\n")[:-1]:  # what has no newline was torn off
+    for line in content.split(b"\n")[:-1]:  # a line without newline is incomplete
         try:
             found.append(unsealed(line))
         except ValueError:

@@ -26,23 +26,23 @@ PROGRAM = 60 * 2**20
 
 
 SUMS = 8
-"""Sums over the columns, factors and their products, float64, while a fit begins."""
+"""Float64 arrays at the start of a fit: sums over the columns, factors and their products."""
 
 
 class Engine(Protocol):
-    """Who computes the sums; see :mod:`dadapt_cli.cluster`."""
+    """Computes the sums; see :mod:`dadapt_cli.cluster`."""
 
     def ask(self, operation: str, argument: Any = None) -> list[Node]:
         """Nodes that make up the tree over all leaves."""
 
 
 class Sums:
-    """What :mod:`dadapt_cli.objective.smoothness` asks of data that are elsewhere.
+    """What :mod:`dadapt_cli.objective.smoothness` needs from data that are not in memory.
 
     Attributes
     ----------
     content
-        SHA-256 of the data and the classes they are seen as.
+        SHA-256 of the data and of the classes assigned to them.
     longest_row, empty_rows
         Entries of the longest row, the constant feature included; rows without any.
     lengths
@@ -88,7 +88,7 @@ class Sums:
 class Packed(Problem):
     """The objective on a packed folder; see :class:`Problem`.
 
-    Nothing of the size of the samples is kept here: an evaluation has no scores.
+    No array as long as the samples is stored here: an evaluation has no scores.
 
     Parameters
     ----------
@@ -97,11 +97,11 @@ class Packed(Problem):
     labels
         The classes; the index of the samples is empty.
     engine
-        Who computes the sums.
+        Computes the sums.
     settings
-        How the leaves are seen.
+        How the leaves are interpreted.
     l2, intercept
-        As of :class:`Problem`; the constant feature is in the settings.
+        As in :class:`Problem`; the constant feature is in the settings.
     """
 
     def __init__(
@@ -220,12 +220,12 @@ def bytes_needed(data: Data, settings: Settings, workers: int = 1) -> tuple[int,
 
 
 def require_memory(data: Data, settings: Settings, workers: int = 1, beside: int = 1) -> bool:
-    """Whether the leaves of a process can be held in memory, too; `beside` share what there is.
+    """Whether the leaves of a process can be held in memory, too; `beside` of them share it.
 
     Raises
     ------
     DataError
-        There is not enough to read them one after the other.
+        There is not enough memory even to read the leaves one after the other.
     """
     streaming, held = bytes_needed(data, settings, workers)
     memory.require(

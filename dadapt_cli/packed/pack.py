@@ -37,12 +37,12 @@ OWN = re.compile(r"\d{5,}\.(indices|indptr|values|labels)\.npy")
 """Names of the files of shards."""
 
 Progress = Callable[[int, int | None, int], None]
-"""Told the bytes of the file that were read, all of them (None: not known), and the rows."""
+"""Called with the bytes of the file read so far, its size (None: not known), and the rows."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Packing:
-    """How a text is packed: what a pack that is resumed must have been begun with.
+    """How a text is packed; the same when a pack is resumed as when it was begun.
 
     Attributes
     ----------
@@ -51,7 +51,7 @@ class Packing:
     leaf
         Entries, or rows, from which a leaf is closed.
     features, zero_based, lenient
-        As of :func:`dadapt_cli.libsvm.load`.
+        As in :func:`dadapt_cli.libsvm.load`.
     """
 
     dtype: Literal["float64", "float32"] = "float64"
@@ -67,9 +67,9 @@ class _Text(Source):
     Parameters
     ----------
     path, max_bytes, max_ratio
-        As of :class:`Source`.
+        As in :class:`Source`.
     kept
-        Of the last kept leaf's line: where to parse from, how much of the text had been read,
+        From the last kept leaf's line: where to parse from, how much of the text had been read,
         and the hash of that.
     """
 
@@ -78,7 +78,7 @@ class _Text(Source):
         self.kept = kept
 
     def blocks(self) -> Iterator[bytes]:
-        """As of :class:`Source`, from where the pack stopped.
+        """The blocks, as in :class:`Source`, from where the pack stopped.
 
         Raises
         ------
@@ -92,7 +92,7 @@ class _Text(Source):
         before, at, held = hashlib.sha256(), 0, b""
         for block in super().blocks():
             start, at = at, at + len(block)
-            if start < seen:  # held back until it is known to be the text of then
+            if start < seen:  # held back until known to be the same text as before
                 before.update(block[: seen - start])
                 held += block[max(0, offset - start) :]
                 if at < seen:
@@ -110,7 +110,7 @@ _CHANGED = "the text has changed since the pack began; pack it anew with --resta
 
 
 class _Reading(Reading):
-    """Tells the packer where each piece begins, and the user how far it is."""
+    """Tells the packer where each piece begins, and the user how far the reading is."""
 
     matrix: Packer
 
@@ -142,19 +142,19 @@ def pack(
 ) -> Data:
     """Pack a LIBSVM text; return the folder as it is opened.
 
-    Memory: about 45 bytes for each of ``how.leaf`` entries, beside the reader's.
+    Memory: about 45 bytes for each of ``how.leaf`` entries, on top of the reader's.
 
     Parameters
     ----------
     path
-        Of the text, plain or compressed; ``-`` is standard input.
+        The text, plain or compressed; ``-`` is standard input.
     folder
-        To write to; made where there is none. It must be empty, or hold what a pack has left.
+        The folder to write, created if missing. It must be empty, or hold an earlier pack.
     resume
-        Go on with what a pack that did not end has left: the text is read and hashed up to there
-        again, not parsed.
+        Continue an unfinished pack: up to where it stopped, the text is read and hashed again,
+        not parsed.
     restart
-        Remove what a pack has left, also a finished one.
+        Remove an earlier pack, even a finished one.
     limits
         The most a compressed file may expand to, in bytes and as a multiple of its size.
 
@@ -188,7 +188,7 @@ def pack(
 
 
 def _there(place: Path, folder: str, *, resume: bool, restart: bool) -> bool:
-    """Whether there is something to go on with; what is not wanted is removed or refused."""
+    """Whether there is a pack to continue; otherwise what is there is removed or refused."""
     names = {entry.name for entry in place.iterdir()} - {f".{MANIFEST}.lock"}
     own = {name for name in names if name in (MANIFEST, JOURNAL) or OWN.fullmatch(name)}
     own |= {name for name in names if name.startswith(f".{MANIFEST}.")}
@@ -221,7 +221,7 @@ def _head(how: Packing) -> Record:
 
 
 def _take_up(packer: Packer, how: Packing) -> None:
-    """Let the packer go on after the last leaf that is whole.
+    """Let the packer continue after the last complete leaf.
 
     Raises
     ------
@@ -229,7 +229,7 @@ def _take_up(packer: Packer, how: Packing) -> None:
         The pack was begun with other options.
     """
     lines, ends = journal_lines(packer.folder)
-    if not lines:  # killed before the first line was whole
+    if not lines:  # killed before the first line was complete
         packer.begin(_head(how))
         return
     head = lines[0]

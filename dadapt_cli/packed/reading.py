@@ -1,7 +1,7 @@
-"""The rows of a leaf: read from its files, compared with their checksums, fit for the products.
+"""The rows of a leaf: read from its files, compared with their checksums, ready for the products.
 
 An index beyond the features would be read outside the vector it stands for, so indices and row
-ends are looked at each time that they come from the disk, whatever the checksums say.
+ends are checked each time they come from the disk, whatever the checksums say.
 """
 
 from __future__ import annotations
@@ -25,9 +25,9 @@ class Rows:
     Attributes
     ----------
     leaf
-        Which.
+        The leaf they are from.
     X
-        CSR, shape (rows, features); its arrays may be buffers that are filled again.
+        CSR, shape (rows, features); its arrays may be buffers that are reused.
     numbers
         The class of each row as on disk, shape (rows,).
     """
@@ -80,11 +80,11 @@ def rows_of(
     Parameters
     ----------
     parts
-        Of :func:`read`; used in place.
+        From :func:`read`; used in place.
     ones
         At least as many as the leaf has entries, of `dtype`.
     dtype
-        Of the matrix.
+        Type of the matrix.
 
     Raises
     ------
@@ -116,14 +116,14 @@ def rows_of(
     values = parts.get("values")
     values = ones[: leaf.entries] if values is None else values.astype(dtype, copy=False)
     X = sp.csr_array((n, p), dtype=dtype)
-    # Set, not given: the constructor copies views that are much smaller than what they view.
+    # Set as attributes: the constructor copies views that are much smaller than what they view.
     X.data, X.indices, X.indptr = values, indices, indptr
     X.has_sorted_indices = X.has_canonical_format = True
     return Rows(leaf, X, numbers)
 
 
 def sha256(array: Array) -> str:
-    """Of an array's bytes."""
+    """SHA-256 of an array's bytes."""
     return hashlib.sha256(array.view(np.uint8).data).hexdigest()
 
 

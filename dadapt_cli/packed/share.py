@@ -1,6 +1,6 @@
-"""Some consecutive leaves of a folder, and what is asked of them: sums over their samples.
+"""Some consecutive leaves of a folder, and the sums over their samples.
 
-Everything of the size of the samples stays here. What goes back are nodes of the tree
+Arrays as long as the samples stay here. What is returned are nodes of the tree
 (:mod:`.tree`) of sums of the size of the weights.
 """
 
@@ -26,18 +26,18 @@ OPERATIONS = ("value_and_gradient", "value", "columns", "rows", "magnitude")
 
 @dataclass(frozen=True)
 class Settings:
-    """How the leaves are seen; the same in every process.
+    """How the leaves are interpreted; the same in every process.
 
     Attributes
     ----------
     dtype
-        ``float64`` or ``float32``, of the matrices and the weights.
+        Type of the matrices and the weights, ``float64`` or ``float32``.
     bias
         Whether a constant feature 1 is appended.
     classes
         The number, in the order of the labels, of each class as numbered on disk.
     threads
-        That work at once in a process.
+        Threads that work at once in a process.
     hold
         Keep the leaves in memory.
     """
@@ -64,7 +64,7 @@ class Share:
     leaves
         The numbers of the share's leaves.
     settings
-        How they are seen.
+        How they are interpreted.
     """
 
     def __init__(self, data: Data, leaves: range, settings: Settings) -> None:
@@ -90,14 +90,14 @@ class Share:
         tree = Tree(len(self.data.leaves))
 
         def quiet(rows: Rows) -> Part:
-            with np.errstate(all="ignore"):  # what is not finite is found by the loop
+            with np.errstate(all="ignore"):  # non-finite values are found by the loop
                 return work(rows)
 
         for number, part in self.stream.each(quiet):
             tree.add(0, number, part)
         return tree.parts()
 
-    # Each of these takes the argument and returns what makes the part of a leaf.
+    # Each of these takes the argument and returns the function that computes a leaf's part.
 
     def value_and_gradient(self, w: Array) -> Callable[[Rows], Part]:
         """Sum of the losses at `w`, and the gradient of the leaf's part of their mean."""
@@ -112,7 +112,7 @@ class Share:
         return work
 
     def value(self, w: Array) -> Callable[[Rows], Part]:
-        """Sum of the losses at `w`, and how many samples have the largest score right."""
+        """Sum of the losses at `w`, and how many samples are classified right."""
 
         def work(rows: Rows) -> Part:
             z = self._forward(rows.X, w)

@@ -1,4 +1,4 @@
-"""Leaves on their way from disk to the products: held, or read by one thread into a few buffers."""
+"""Reads leaves for the products: held in memory, or read by one thread into a few buffers."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from dadapt_cli.packed.reading import Buffers, Rows, read, rows_of, verify
 Result = TypeVar("Result")
 
 AHEAD = 2
-"""Leaves that are read beyond those that threads work on."""
+"""Leaves read ahead of those that threads work on."""
 
 
 class Stream:
@@ -31,9 +31,9 @@ class Stream:
     leaves
         The numbers of the leaves.
     dtype
-        Of the matrices.
+        Type of the matrices.
     threads
-        That work at once.
+        Threads that work at once.
     hold
         Keep the leaves in memory once they are read.
 
@@ -67,7 +67,7 @@ class Stream:
             yield from self._map(lambda leaf: (leaf.number, work(self._kept(leaf))), self.leaves)
             return
         self._passes += 1
-        order = self.leaves[:: 1 if self._passes % 2 else -1]  # back and forth: the cache has some
+        order = self.leaves[:: 1 if self._passes % 2 else -1]  # back and forth: reuses the cache
         yield from self._read(work, order)
 
     def _map(
@@ -89,7 +89,7 @@ class Stream:
     def _read(
         self, work: Callable[[Rows], Result], order: Sequence[Leaf]
     ) -> Iterator[tuple[int, Result]]:
-        """The same for leaves that one thread reads ahead."""
+        """As :meth:`_map`, for leaves that one thread reads ahead."""
         wanted = min(self.threads + AHEAD, len(order))
         self._buffers += [Buffers(self.data) for _ in range(wanted - len(self._buffers))]
         free: queue.SimpleQueue[Buffers | None] = queue.SimpleQueue()
@@ -104,7 +104,7 @@ class Stream:
                     if buffers is None:
                         return
                     full.put((leaf, buffers, buffers.read(self.data, leaf)))
-            except BaseException as error:  # noqa: BLE001 - it is raised where the leaf is wanted
+            except BaseException as error:  # noqa: BLE001 - it is raised where the leaf is used
                 full.put(error)
 
         def take(_: Leaf) -> tuple[int, Result]:

@@ -2,8 +2,8 @@
 
 Node (l, i) covers those of the leaves [i 2^l, (i+1) 2^l) that exist; it is left + right, or left
 alone. Which numbers are added, and in which order, depends on the number of leaves alone: not on
-threads, processes, or who is ready first. Whoever has some consecutive leaves reduces them to the
-fewest whole nodes, and these are added on by whoever has the others.
+threads, processes, or which is ready first. A process reduces its consecutive leaves to the
+fewest whole nodes, which are then added to those of the other processes.
 """
 
 from __future__ import annotations
@@ -13,10 +13,10 @@ from typing import Any, TypeAlias
 import numpy as np
 
 Part: TypeAlias = tuple[Any, ...]
-"""Numbers and arrays, each to be added to its like."""
+"""Numbers and arrays; sums are taken entry by entry."""
 
 Node: TypeAlias = tuple[int, int, Part]
-"""Level, place and sum."""
+"""Level, place in the level, and sum."""
 
 
 class Tree:
@@ -72,5 +72,5 @@ def _sum(left: Part, right: Part) -> Part:
 
 
 def share(leaves: int, workers: int, rank: int) -> range:
-    """The consecutive leaves of one of some workers; none where there are fewer leaves."""
+    """The consecutive leaves of worker `rank`; may be empty with fewer leaves than workers."""
     return range(rank * leaves // workers, (rank + 1) * leaves // workers)

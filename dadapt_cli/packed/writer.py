@@ -2,7 +2,7 @@
 
 A leaf is appended to the files of its shard, then a line with its checksums to the journal. Files
 count for nothing before the manifest is there, which comes last, so a pack that is killed leaves a
-folder that says so. What its journal describes and its checksums confirm is kept by --resume.
+folder that says so. --resume keeps what its journal describes and its checksums confirm.
 """
 
 from __future__ import annotations
@@ -44,7 +44,7 @@ class Mark:
     offset
         Bytes of the uncompressed text before it.
     lines, rows
-        That are before it.
+        Lines and rows before it.
     """
 
     offset: int = 0
@@ -90,20 +90,20 @@ class Packer:
     Parameters
     ----------
     folder
-        That is written to, which this process has locked.
+        The folder to write, which this process has locked.
     path
-        Of the text, for messages.
+        Path of the text, for messages.
     dtype
-        float64 or float32, of the values.
+        Type of the values, float64 or float32.
     leaf
         Entries, or rows, from which a leaf is closed.
 
     Attributes
     ----------
     mark
-        Where the piece that is taken begins, to be set before.
+        Where the next piece begins; set before it is taken.
     about_text
-        Asked when a leaf is closed for what its line says of the text so far.
+        Called when a leaf is closed, for what its journal line says about the text so far.
     """
 
     def __init__(self, folder: Path, path: str, dtype: Any, leaf: int) -> None:
@@ -142,7 +142,7 @@ class Packer:
         self._note(head)
 
     def go_on(self, lines: list[Record], leaves: list[Leaf], end: int) -> None:
-        """Go on with a journal: `lines` of `leaves` are good, `end` is where the last one ends."""
+        """Continue a journal: `lines` of `leaves` are good, `end` is where the last one ends."""
         self.lines, self.files.leaves = lines, leaves
         for line in lines:
             self.totals.add(line)
@@ -167,7 +167,7 @@ class Packer:
             self._journal.flush()
 
     def add(self, rows: Rows, lowest: int, continues: bool, share: float | None) -> None:
-        """Take rows; explicit zeros are dropped. With `continues` the first goes on with the last.
+        """Take rows; explicit zeros are dropped. With `continues` the first extends the last.
 
         Raises
         ------
@@ -196,7 +196,7 @@ class Packer:
             raise DataError(f"row {self.started} has more than {MOST} entries", self.path)
 
     def _cleaned(self, rows: Rows, lowest: int) -> Rows:
-        """With indices from 0 as int32, values of the folder's type, without zeros."""
+        """The rows with indices from 0 as int32, values of the folder's type, without zeros."""
         indices = (rows.indices - rows.indices.dtype.type(lowest)).astype(np.int32, copy=False)
         self._features = max(self._features, int(indices.max(initial=-1)) + 1)  # zeros count
         values = rows.values.astype(self.dtype, copy=False)
@@ -209,7 +209,7 @@ class Packer:
         return Rows(rows.labels, counts, indices[kept], values[kept])
 
     def _append(self, rows: Rows, continues: bool) -> None:
-        """Put rows to those of the open leaf."""
+        """Add rows to those of the open leaf."""
         labels, counts = rows.labels[continues:], rows.counts[continues:].copy()
         if continues:
             self._last_counts[-1] += rows.counts[0]
@@ -221,7 +221,7 @@ class Packer:
             own.append(more)
 
     def _close_full(self) -> None:
-        """Write the leaves that are full. The last row stays: it may go on in the next piece."""
+        """Write the leaves that are full. The last row stays: it may continue in the next piece."""
         arrays: list[Any] = [np.concatenate(own) for own in self._open]
         labels, counts, indices, values = arrays
         ends = np.cumsum(counts)
@@ -313,7 +313,7 @@ class Packer:
         Parameters
         ----------
         text
-            Of the manifest.
+            The manifest's entry about the text.
         features
             What the user fixed, if anything.
 
@@ -349,10 +349,10 @@ class Packer:
             (self.folder / JOURNAL).unlink()
 
     def release(self) -> None:
-        """Let go of the files, whatever is in them."""
+        """Close the files, whatever is in them."""
         for file in (self._journal, *self.files.open.values()):
             if file is not None:
-                with contextlib.suppress(OSError):  # the error on its way out says more
+                with contextlib.suppress(OSError):  # the error being raised says more
                     file.close()
 
     def _shards(self) -> list[Record]:

@@ -1,4 +1,4 @@
-"""Beyond the paper: acceleration, the last iterate, and no schedule, beside the paper's own."""
+"""Beyond the paper: acceleration, last iterates and no schedule, against the paper's methods."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ LEVELS = (1e-2, 1e-3, 1e-6)
 """Relative suboptimality, f - f* as a share of that of x_0."""
 
 POINTS = 200
-"""Of a curve, at most: each gradient to begin with, then evenly on a logarithmic axis."""
+"""Most points of a curve: each gradient at first, then evenly on a logarithmic axis."""
 
 SCHEDULES: dict[str, Record] = {
     "paper": {},
@@ -59,7 +59,7 @@ class Study:
     seeds, epochs
         Of the minibatch runs.
     gradients
-        Of each full-batch run.
+        Number for each full-batch run.
     instances
         Random least-absolute-deviation problems.
     """
@@ -76,13 +76,13 @@ class Study:
         number("instances", self.instances, at_least=1)
 
     def protocol(self, algo: str, form: str) -> Protocol:
-        """That of Figure 2 with another algorithm, schedule or average."""
+        """The protocol of Figure 2 with another algorithm, schedule or average."""
         return replace(Protocol(self.seeds, self.epochs), algo=algo, **SCHEDULES[form])
 
 
 def run(problem: PaperProblem, path: Path, study: Study, store: Store,
         progress: Progress = tell) -> Record:  # fmt: skip
-    """Run one problem, or take from the store what is there of it.
+    """Run one problem, or take what the store has of it.
 
     Returns
     -------

@@ -18,7 +18,7 @@ from dadapt_cli.system.activity import tell
 def best_of(rows: list[Record]) -> int:
     """The rate with the highest accuracy.
 
-    Where several are equal, one that is not at the edge of the grid, then the least log-loss.
+    Among equal ones, one that is not at the edge of the grid, then the least log-loss.
     """
     last = len(rows) - 1
 

@@ -26,12 +26,12 @@ METHODS: dict[str, tuple[str, str, Record]] = {
     "accel": ("accel", "paper", {}),
     "accel, per coordinate": ("accel", "coordinate", {}),
 }
-"""Algorithm, variant, and what ``start`` is given, with Option II; the first is the measure."""
+"""Algorithm, variant, and what ``start`` is given, with Option II; the first is the baseline."""
 
 FIRST = next(iter(METHODS))
 
 SMALLEST = 1e-16
-"""Share of f(x_0) below which a gap counts as this: what is left is rounding."""
+"""Share of f(x_0) that a smaller gap is replaced by: below it there is only rounding."""
 
 
 @dataclass(frozen=True)

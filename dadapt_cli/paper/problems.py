@@ -16,7 +16,7 @@ from dadapt_cli.paper.replicas import Samples
 from dadapt_cli.preprocessing import labels
 
 ROWS_AT_ONCE = 1024
-"""Made dense at once: the only memory besides the sparse and the dense data."""
+"""Rows made dense at once: the only memory besides the sparse and the dense data."""
 
 
 @dataclass(frozen=True)
@@ -54,7 +54,7 @@ class PaperProblem:
     name
         LIBSVM's file name.
     title
-        For people.
+        The name shown to readers.
     printed, dataset
         None for a subset, which is not the paper's problem and not one of LIBSVM's.
     """
@@ -71,7 +71,7 @@ PROBLEMS = tuple(
 )
 
 SUBSETS = (PaperProblem("Sensorless.sub2200", "Sensorless, 2,200 of 58,509 rows"),)
-"""Run only when named, and never as the problem they are a part of."""
+"""Run only if named; never a substitute for the problem they are a part of."""
 
 
 def choose(names: Sequence[str]) -> tuple[list[tuple[PaperProblem, Path]], list[PaperProblem]]:

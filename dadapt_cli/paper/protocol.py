@@ -39,7 +39,7 @@ class Protocol:
         What is compared with plain Adam over the grid, which keeps the paper's schedule. None is
         that schedule, or with ``schedule-free`` none.
     grid
-        Of Adam's learning rate.
+        Values of Adam's learning rate.
     dtype
         Of the arrays; scalars are float64.
     start
@@ -100,13 +100,13 @@ class Protocol:
         )
 
     def key(self, sha256: str, *unused: str) -> Record:
-        """What a stored result depends on, but for the options in `unused`."""
+        """What a stored result depends on, except the options in `unused`."""
         options = {k: v for k, v in asdict(self).items() if k not in unused}
         tuples = {k: list(v) if isinstance(v, tuple) else v for k, v in options.items()}
         return {**tuples, "sha256": sha256, "version": __version__}
 
     def described(self, samples: Samples) -> Record:
-        """What a record says of the runs, whatever came of them."""
+        """What a record says about the runs, whatever their results."""
         info = algorithms.find(self.algo, self.variant).INFO
         ran = self.options().resolved(info)
         return {
@@ -159,7 +159,7 @@ class Protocol:
 PERCENT = (0.0, 100.0)
 
 FINAL = {"accuracy": PERCENT, "se": PERCENT, "log_loss": float | None}
-"""Types of what is known of any algorithm at the end: of a :func:`summary`, but for d."""
+"""Types of a :func:`summary` without d: what is known of any algorithm at the end."""
 
 SUMMARY = FINAL | {"d": float | None, "d_std": float | None}
 """Types of a :func:`summary`."""

@@ -5,7 +5,7 @@ d0). The settings share their seed's batches, so the scores of all of them are o
 with the batch; the seeds are the batched axis of that product. Scores are held as (S, C, L, b):
 maxima and sums over the classes then run over L x b consecutive numbers.
 
-They are worked on in blocks whose state stays in the cache.
+Replicas are processed in blocks whose state stays in the cache.
 """
 
 from __future__ import annotations
@@ -35,7 +35,7 @@ LINEAR_START = 1
 """Sets the generator of the start apart from that of the batches."""
 
 SCORES_AT_ONCE = 2**16
-"""Scores to judge at once at an epoch's end."""
+"""Scores evaluated at once at an epoch's end."""
 
 
 @dataclass(frozen=True)
@@ -65,7 +65,7 @@ class Samples:
 
 @dataclass(frozen=True)
 class Curves:
-    """What a sweep leaves: one number for each epoch, seed and setting, shape (E, S, L).
+    """The result of a sweep: one number for each epoch, seed and setting, shape (E, S, L).
 
     Attributes
     ----------
@@ -92,15 +92,15 @@ class Sweep:
     Attributes
     ----------
     seeds
-        Of the batches, and of a random start.
+        Seeds of the batches, and of a random start.
     axis, values
         The setting that varies (``lr``, ``d0``) and its L values; None: L = 1.
     settings
         The other settings, the same for all replicas.
     epochs, batch_size, schedule
-        As of a fit.
+        As in a fit.
     average
-        Of the iterates, by the loop: then that is what is judged and kept. An average of the
+        Average that the loop takes, then evaluated and returned in their place. An average of the
         algorithm's own, schedule-free, is among its settings.
     start
         x_0: ``zero``, or ``linear`` as :func:`linear_start` has it.
@@ -201,7 +201,7 @@ def _one_blas_thread() -> contextlib.AbstractContextManager[Any]:
 
 
 class _Block:
-    """The seeds that run side by side: their batches, gradients and judgement."""
+    """The seeds that run side by side: their batches, gradients and scores."""
 
     def __init__(self, samples: Samples, seeds: Sequence[int], L: int, batch_size: int) -> None:
         self.X, self.y, self.C, self.L = samples.X, samples.y, samples.n_classes, L

@@ -12,7 +12,7 @@ from dadapt_cli.system.schema import conforms
 
 
 class Store:
-    """Finished problems in a folder; without a folder nothing is kept.
+    """Finished problems in a folder; without a folder nothing is stored.
 
     Parameters
     ----------

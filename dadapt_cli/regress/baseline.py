@@ -59,7 +59,7 @@ TOLERANCES = {
     "usps/adam/iterations_1e-3": Tolerance(relative=0.2),
     "usps/adam/accuracy": Tolerance(samples=8.0),
 }
-"""Those that a new baseline gets; a gate goes by what its baseline says.
+"""Tolerances of a new baseline; a gate uses those that its baseline states.
 
 By figure, or by problem/algorithm/figure where rounding grows more than elsewhere. Chosen from
 ``benchmarks/gate_noise.py``: nine times or more the largest change that threads, order
@@ -68,11 +68,11 @@ of summation, storage, processor or a last bit of the data made in any gated run
 
 BEST = {"suboptimality_last": -1, "suboptimality_average": -1, "iterations_1e-2": -1,
         "iterations_1e-3": -1, "iterations": -1, "accuracy": 1}  # fmt: skip
-"""Which way is better. d and the step sizes are not here: they have no better way, and any change
+"""The sign of an improvement. d and the step sizes are not here: they have none, and any change
 of them needs a look and ``--update``."""
 
 BAD = ("changed", "missing", "worse", "wrong", "failed")
-"""Verdicts that make the gate fail, the gravest last."""
+"""Verdicts that make the gate fail, the most serious last."""
 
 VERDICTS = ("ok", "skipped", "new", "better", *BAD)
 
@@ -205,7 +205,7 @@ def compare(
     run
         problem/algorithm, for tolerances of its own.
     samples
-        Of the problem.
+        Their number in the problem.
     before, now
         The figures; before is None where the baseline has none of this run.
     share
@@ -235,12 +235,12 @@ def compare(
 
 
 def _number(value: float | None) -> float | None:
-    """None for what overflows: a baseline's figures may be as small or as large as floats are."""
+    """None for an overflow: a baseline's figures may be as small or as large as floats are."""
     return value if value is None or math.isfinite(value) else None
 
 
 def _verdict(name: str, old: float | None, new: float | None, now: Record) -> str:
-    """Of a figure that is not within its tolerance; None of an iteration count is "never"."""
+    """Verdict on a figure outside its tolerance; None of an iteration count is "never"."""
     if name not in now:
         return "missing"
     if old == new:

@@ -28,14 +28,14 @@ from dadapt_cli.solver.samples import Samples, Source
 from dadapt_cli.solver.stages import FitResult, fit_source
 
 STOP = 1e-6
-"""Relative suboptimality at which a full-batch run ends: rounding makes what comes later."""
+"""Relative suboptimality at which a full-batch run ends: later rows are dominated by rounding."""
 
 BUDGETS = {"dual-avg": 1000, "gd": 1000, "adagrad": 1000, "safe": 50, "orth": 50, "accel": 60,
           "dual-avg II": 200, "dual-avg certified": 200, "adagrad II": 200,
           "dual-avg-anytime": 1000, "dual-avg-schedule-free": 1000,
           "sgd": 100, "adam": 100, "adam-schedule-free": 100}  # fmt: skip
-"""The gated algorithms, some with a --bound of their own; iterations at most, or epochs: all three
-drops of the schedule are in them.
+"""The gated algorithms, some with a --bound of their own; most iterations, or epochs, which
+include all three drops of the schedule.
 
 The steps of ``safe`` and ``orth`` react to what they have seen, and so to rounding: after 50 of
 them d moves by up to 4e-8 of itself, after 200 by up to half. d of ``accel`` moves by 2e-13 in 50
@@ -47,7 +47,7 @@ AVERAGES: dict[str, tuple[str, Any]] = {
     "dual-avg-schedule-free": ("dual-avg", "schedule-free"),
     "adam-schedule-free": ("adam", "schedule-free"),
 }
-"""Gated under a name of their own: the algorithm and its ``--average``."""
+"""Runs gated under their own names: the algorithm and its ``--average``."""
 
 HORIZONS = {
     ("glass.scale", "dual-avg"): 100,
@@ -57,7 +57,7 @@ HORIZONS = {
     ("vehicle.scale", "dual-avg"): 100,
     ("vowel.scale", "dual-avg certified"): 50,
 }
-"""Iterations at most where the run is chaotic: d of Algorithm 1 on vehicle moves by 1e-15 of
+"""Most iterations where the run is chaotic: d of Algorithm 1 on vehicle moves by 1e-15 of
 itself until k = 100 and by 1e-2 from k = 200 on; with ``--bound certified`` that on vowel by 1e-15
 until k = 50, by 2e-13 at 60, by 3e-8 at 75 and by 2e-3 at 200, and on letter by less than 1e-9 at
 40 and by 2e-8 at 60, where the bound and f move by 1e-6 and 1e-4.
@@ -152,7 +152,7 @@ def measure(case: Case) -> Record:
     -------
     Record
         ``figures``, or None where the run failed with ``error``; ``share``, d/D with D from
-        above, None where d is no bound or D is infinite; ``seconds``, for people.
+        above, None where d is no bound or D is infinite; ``seconds``, for information.
 
     Raises
     ------
@@ -192,7 +192,7 @@ def _weight(l2: str, n: int) -> float:
 
 
 def _options(case: Case, known: Reference, classes: int) -> Options:
-    """As a user's run, with every row, and on one thread."""
+    """The options as for a user's run, with every row, and on one thread."""
     assert known.f_star is not None
     named, average = AVERAGES.get(case.algo, (case.algo, "none"))
     algo, _, bound = named.partition(" ")

@@ -25,7 +25,7 @@ Map = Callable[[Callable[[Any], Any], Sequence[Any]], Iterator[Any]]
 """``map`` of the interpreter, or of a pool: results in the order of the work."""
 
 SMALL = ("iris.scale", "wine.scale", "glass.scale", "vehicle.scale", "vowel.scale", "dna.scale")
-"""Run by default: half a minute on two cores, and they come with the program."""
+"""Problems run by default: half a minute on two cores, and they come with the program."""
 
 
 def default_baseline() -> Path:
@@ -39,7 +39,7 @@ def choose(names: Sequence[str], every: bool) -> list[Dataset]:
     Raises
     ------
     UsageError
-        No such problem; or some and all of them.
+        No such problem; or both names and all were asked for.
     """
     if names and every:
         raise UsageError("give the names of problems, or --all")
@@ -89,7 +89,7 @@ def run(
     Returns
     -------
     list
-        A record a run: ``problem``, ``algo``, ``l2``, ``verdict`` (the gravest of its figures'),
+        A record a run: ``problem``, ``algo``, ``l2``, ``verdict`` (the worst of its figures'),
         ``message`` or None, ``seconds`` and ``figures`` (:func:`baseline.compare`); a problem
         that did not run has one record, algo and l2 None.
     Record
@@ -142,7 +142,7 @@ def run(
             reports.append(_report(name, "new", message="not in the baseline; --update adds it"))
         else:
             before = document["problems"].get(name, {})
-            if before.get("sha256") != entries[name]["sha256"]:  # figures of other data
+            if before.get("sha256") != entries[name]["sha256"]:  # those are figures of other data
                 before = {}
             done = [
                 _judge(case, next(results), before, stated, entries[name]) for case in cases[name]
@@ -216,11 +216,11 @@ def summarise(runs: list[Record], path: str, *, update: bool, require_all: bool)
 
 @contextmanager
 def workers(jobs: int) -> Iterator[Map]:
-    """What runs work in `jobs` processes, in this one where it is 1; none outlives the block."""
+    """A map in `jobs` processes, or in this one if `jobs` is 1; none outlives the block."""
     if jobs == 1:
         yield map
         return
-    context = multiprocessing.get_context("spawn")  # a fork would copy BLAS's threads halfway
+    context = multiprocessing.get_context("spawn")  # a fork would break BLAS's threads
     pool = ProcessPoolExecutor(jobs, mp_context=context, initializer=serve)
     try:
         yield pool.map

@@ -25,7 +25,7 @@ from dadapt_cli.solver.samples import Samples
 def ball_at(exact: Problem, known: Reference, w: Array) -> Ball | None:
     """A ball that contains a minimiser: the reference's, or what the weights w prove themselves.
 
-    None where nothing does: without an l2 term, when there is no reference.
+    None if no such ball is known: there is neither an l2 term nor a reference.
     """
     if known.ball is not None or exact.l2 == 0:
         return known.ball
@@ -44,9 +44,9 @@ def gap_at(
     exact, w
         The float64 objective and weights, in the user's variables.
     known
-        The reference; one that was only given proves nothing.
+        The reference; one that the user merely supplied proves nothing.
     curvature
-        As of :func:`~dadapt_cli.reference.enclosure.enclose`.
+        As in :func:`~dadapt_cli.reference.enclosure.enclose`.
     """
     certified = -math.inf
     if known.status != "given" and known.f_star is not None and known.gap is not None:
@@ -71,7 +71,7 @@ def share_proven(X: Matrix, ball: Ball | None, w: Array) -> float | None:
     X
         Scaled rows, (n, p), with the constant feature where the weights have one.
     ball
-        Contains a minimiser; None: nothing is known, and so is the share.
+        Contains a minimiser; None if no such ball is known, and then the share is None too.
     """
     if ball is None:
         return None
@@ -96,23 +96,23 @@ def write_proof(
     exact
         The float64 objective in the user's variables.
     known
-        In the metric of the run.
+        f* and D, the latter in the metric of the run.
     rows
-        The step records, where their d is a lower bound on D.
+        The step records, if their d is a lower bound on D.
     w0
         The weights that the run started from, if not 0.
 
     Returns
     -------
     str | None
-        Why there is no proof; None where it is written.
+        Why there is no proof; None if the file was written.
 
     Raises
     ------
     UsageError
-        The data are no file.
+        The data were not read from a file.
     InputOutputError
-        The file cannot be written; an old one is as it was.
+        The file cannot be written; an existing one is left unchanged.
     """
     assert options.certificate is not None
     if samples.source.sha256 is None:

@@ -9,7 +9,7 @@ from typing import Any, NamedTuple
 from dadapt_cli.errors import UsageError
 
 LARGEST = 2**63 - 1
-"""Of integers: what an array can count."""
+"""The largest integer allowed: what an array can count."""
 
 
 def choice(name: str, value: Any, choices: tuple[str, ...]) -> None:
@@ -20,7 +20,7 @@ def choice(name: str, value: Any, choices: tuple[str, ...]) -> None:
 
 
 class Range(NamedTuple):
-    """The finite numbers within limits; NumPy's numbers are some, truth values are not."""
+    """The finite numbers within limits, NumPy's numbers included, truth values excluded."""
 
     at_least: float | None = None
     above: float | None = None

@@ -1,6 +1,6 @@
 """How an option is declared: once, as the field of a dataclass.
 
-The command line, the checks, who takes the option and docs/options.md are made from that.
+The command line, the checks, which algorithms take it, and docs/options.md all follow from it.
 Imports no NumPy: ``--help`` needs all this.
 """
 
@@ -16,12 +16,12 @@ from dadapt_cli.errors import UsageError
 from dadapt_cli.solver.checks import Range, choice, number
 
 FULL_BATCH, MINIBATCH, NAMED = ("full-batch",), ("minibatch",), ("named",)
-"""Who takes an option: algorithms of a kind, or that name it in ``Info.settings``; or a sum."""
+"""Takers of an option: a kind of algorithm, those with it in ``Info.settings``, or a sum."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Declared:
-    """One option, as the field that declares it says.
+    """One option, as its field declares it.
 
     Attributes
     ----------
@@ -30,15 +30,15 @@ class Declared:
     kinds
         The members of its type, without None; the words of a Literal are the choices.
     default
-        None where it is not given.
+        None if there is none.
     flags
-        As typed, the long one first; by default ``--name``, of a truth value ``--name/--no-name``.
+        As typed, long form first; by default ``--name``, or ``--name/--no-name`` if boolean.
     help, group, metavar
         For ``-h``; the group is the heading it stands under.
     takers
         FULL_BATCH, MINIBATCH, NAMED or a sum of them.
     words, at_least, above, below, at_most
-        What it may be: one of the words, or a number in the range.
+        The values allowed: one of the words, or a number in the range.
     budget
         Whether a resumed run may have another value.
     folds
@@ -94,7 +94,7 @@ class Declared:
         return kind in self.takers or ("named" in self.takers and self.name in info.settings)
 
     def check(self, value: Any) -> None:
-        """Raise UsageError where `value` is none that the option may have."""
+        """Raise UsageError if `value` is not allowed for the option."""
         if value is None and self.default is None:
             return
         if self.choices:
@@ -133,7 +133,7 @@ def option(default: Any, help: str, *flags: str, **rules: Any) -> Any:
 
 
 def same(cls: type, name: str, default: Any = MISSING, **rules: Any) -> Any:
-    """The option of another dataclass once more, but for the default and rules given here."""
+    """The option as in another dataclass, except for the default and rules given here."""
     known = next(f for f in fields(cls) if f.name == name)
     default = known.default if default is MISSING else default
     return field(default=default, metadata={**known.metadata, "group": None, **rules})
@@ -161,7 +161,7 @@ def declared(cls: type) -> dict[str, Declared]:
 
 
 def _members(kind: Any) -> tuple[Any, ...]:
-    """``str | None`` is (str,)."""
+    """The members of a type, without None: ``str | None`` gives (str,)."""
     if get_origin(kind) not in (Union, UnionType):
         return (kind,)
     return tuple(part for part in get_args(kind) if part is not type(None))

@@ -30,7 +30,7 @@ class _Best:
 def iterate(
     algorithm: Algorithm, state: State, first: Evaluation, stopping: Stopping, trace: Trace
 ) -> Outcome:
-    """Run `algorithm` from `state` until it is to stop.
+    """Run `algorithm` from `state` until a stopping rule applies.
 
     Parameters
     ----------
@@ -41,13 +41,13 @@ def iterate(
         metric, the records and the outcome hold the user's weights and gradients.
     trace
         Takes the rows. Its monitor's checkpoint is given the loop's variables before the row of
-        their iteration, so that a row that only the end of this run makes is none of the run
-        that is resumed from it.
+        their iteration, so that a row made only because this run ends is not part of a run
+        resumed from it.
 
     Returns
     -------
     Outcome
-        Also when a number ceased to be finite: status ``failed``, with the last finite row.
+        Also if a number ceased to be finite: the status is ``failed``, with the last finite row.
     """
     return drive(algorithm, state, _iterates(algorithm.INFO, state, first, stopping, trace))
 
@@ -55,12 +55,12 @@ def iterate(
 def _iterates(
     info: Info, state: State, first: Evaluation, stopping: Stopping, trace: Trace
 ) -> Iterates[Outcome]:
-    """Yield the gradient in the metric at each x_k; whoever asked moves the state on."""
+    """Yield the gradient in the metric at each x_k; the caller advances the state."""
     problem, monitor, checkpoint = stopping.problem, trace.monitor, trace.monitor.checkpoint
     begin = time.perf_counter() - checkpoint.seconds
     next_progress = time.perf_counter() + PROGRESS_SECONDS
     D = trace.reference.distance(info.distance)
-    # X @ average is the same average of X @ x_k; where the data are elsewhere it is not kept
+    # X @ average is the same average of X @ x_k; with packed data it is not stored
     average_scores = work = None
     if info.averages and first.scores is not None:
         average_scores, work = np.zeros_like(first.scores), np.empty_like(first.scores)

@@ -27,15 +27,15 @@ class Plan:
     Attributes
     ----------
     batch_size, seed
-        Of :class:`~dadapt_cli.objective.minibatches.Batches`.
+        As in :class:`~dadapt_cli.objective.minibatches.Batches`.
     schedule
         ``paper``, ``constant``, or ``linear`` and ``cosine``, which end after `epochs`.
     average
-        Of the iterates x_0..x_{k-1}: ``none``, ``uniform``, ``weighted`` by d_k eta_k (by eta_k
+        How x_0..x_{k-1} are averaged: ``none``, ``uniform``, ``weighted`` by d_k eta_k (by eta_k
         where there is no d), or ``poly8`` with weights that grow like k^8. ``schedule-free`` is
         the algorithm's own, which it judges by.
     epochs
-        Of the schedule; those that are made may be fewer.
+        The length of the schedule; the run may make fewer.
     """
 
     batch_size: int = 16
@@ -70,7 +70,7 @@ def notes(plan: Plan, epochs: int, adapts: bool) -> list[str]:
 class Average:
     """A running weighted average; the running form needs no rescaling as d grows.
 
-    Of one run, or of many replicas.
+    It serves one run or many replicas.
     """
 
     KINDS = ("uniform", "weighted", "poly8")
@@ -100,8 +100,8 @@ class Average:
 class _Epochs:
     """The loop's own variables, which a checkpoint keeps beside the state and the average.
 
-    ``done`` batches of the epoch that ``generator`` begins are made; ``unreported`` is the row of
-    its beginning, if that is none of the trace.
+    ``done`` counts the batches completed of the epoch that ``generator`` begins; ``unreported`` is
+    the row at its start, if the trace does not contain it.
     """
 
     best: Array
@@ -123,23 +123,23 @@ def iterate(
     *,
     plan: Plan,
 ) -> Outcome:
-    """Run `algorithm` from `state` until it is to stop.
+    """Run `algorithm` from `state` until a stopping rule applies.
 
     Parameters
     ----------
     first
         f and gradient at x_0, already evaluated.
     stopping
-        Its iterations, and the rows it reports, are epochs. The tolerance is looked at after
+        Its iterations, and the rows it reports, are epochs. The tolerance is checked after
         each epoch, the time and signals after each step.
     trace
-        As for :func:`.full_batch.iterate`; progress is called with the epoch, d and f. What is
-        kept within an epoch has nothing of the evaluation that an interruption makes there.
+        As for :func:`.full_batch.iterate`; progress is called with the epoch, d and f. A checkpoint
+        within an epoch holds nothing of the evaluation that an interruption causes there.
 
     Returns
     -------
     Outcome
-        As of :func:`.full_batch.iterate`; best is the best of the epochs' ends. Where the algorithm
+        As in :func:`.full_batch.iterate`; best is the best of the epochs' ends. Where the algorithm
         averages, its average is evaluated and returned, and the last point never is.
     """
     problem, monitor, checkpoint = stopping.problem, trace.monitor, trace.monitor.checkpoint

@@ -1,4 +1,4 @@
-"""Who is told what while a fit runs. Every part has a default that does nothing."""
+"""Callbacks during a fit. Each has a default that does nothing."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from dadapt_cli.system.signals import Interrupts
 
 @dataclass
 class Monitor:
-    """Goes whole into the loops.
+    """The callbacks that the loops are given.
 
     Attributes
     ----------
@@ -25,9 +25,9 @@ class Monitor:
     progress
         Called now and then with k (or the epoch), d (nan where there is none) and f.
     interrupts
-        Asked after each iteration; one that was never entered catches nothing.
+        Checked after each iteration; catches nothing unless it was entered as a context.
     checkpoint
-        Given the loop's variables to keep (:mod:`dadapt_cli.solver.resume`).
+        Given the loop's variables to save (:mod:`dadapt_cli.solver.resume`).
     watch
         Called with the :class:`~dadapt_cli.solver.stopping.Iterate` and the state before each step
         (of a minibatch algorithm: before each epoch).
@@ -47,7 +47,7 @@ class Told:
     Attributes
     ----------
     interrupts
-        Of the fit: caught once the callback returns True, as by a signal of the number 0.
+        The fit's interrupts; caught, as by signal number 0, once the callback returns True.
     """
 
     def __init__(self, callback: Callable[[Record], Any] | None, *, verbose: bool = False) -> None:

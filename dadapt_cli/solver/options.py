@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from dadapt_cli.algorithms import Algorithm, Info
 
 SMALLEST_D0 = {"float64": 1e-100, "float32": 1e-30}
-"""Below it the entries of s = d0 g underflow and d would stay at d0 without a word."""
+"""Least d0 by dtype: below it the entries of s = d0 g underflow and d would silently stay at d0."""
 
 _data, _objective, _algorithm, _output = (
     partial(option, group=name) for name in ("Data", "Objective", "Algorithm", "Output")
@@ -231,11 +231,11 @@ class Options:
 
     @property
     def memory_bytes(self) -> int | None:
-        """Of ``memory_limit``; ValueError where it is none."""
+        """``memory_limit`` in bytes; ValueError if it is not a size."""
         return None if self.memory_limit is None else memory.size(self.memory_limit)
 
     def resolved(self, info: Info) -> Options:
-        """With the algorithm's own defaults filled in; ``constant`` is no schedule's name."""
+        """Options with the algorithm's defaults filled in; schedule ``none`` is ``constant``."""
         filled: dict[str, Any] = {}
         if self.schedule == "none" or (info.minibatch and self.average == "schedule-free"):
             filled["schedule"] = "constant"
@@ -282,23 +282,23 @@ class Options:
             )
 
     def met(self, status: str) -> bool:
-        """Whether a fit that ended with this status did what ``tol`` or a share asks for."""
+        """Whether a fit with this status reached the ``tol`` or share asked for, if any."""
         asked = {"tolerance": self.tol, "proven": self.stop_when_proven}
         reached = asked.get(status) is not None or status == "optimal"
         return reached or not any(value is not None for value in asked.values())
 
 
 LATER = ("C",)
-"""Options that checkpoints of this version may lack: they are younger, and were as by default."""
+"""Options that checkpoints of this version may lack: added later, they then had their defaults."""
 
 BUDGETS = tuple(name for name, one in declared(Options).items() if one.budget)
-"""Options that may be others than those of the run that is resumed."""
+"""Options that may differ from those of the run that is resumed."""
 
 OWN = tuple(name for name, one in declared(Options).items() if one.group == "Durability")
 """Options that are about the checkpoint and not about the run."""
 
 WRITTEN = tuple(name for name, one in declared(Options).items() if one.metavar == "FILE")
-"""Options that name a file to write, which no checkpoint may choose: only who runs the command."""
+"""Options that name a file to write, which only the user may choose, never a checkpoint."""
 
 
 def not_for(info: Info, options: type = Options) -> tuple[str, ...]:

@@ -1,4 +1,4 @@
-"""A fit on a packed folder: what it takes, and the problem it is of."""
+"""A fit on a packed folder: the options allowed, and the problem that is fitted."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ REFUSED = {
 
 
 def check(options: Options, info: Info) -> None:
-    """Refuse what packed data do not take.
+    """Refuse options that packed data do not take.
 
     Raises
     ------
@@ -63,7 +63,7 @@ def check(options: Options, info: Info) -> None:
 
 
 def prepared(data: Data, options: Options, job: Any = None) -> tuple[Prepared, Packed]:
-    """The data as a fit knows them, and the objective.
+    """The data as a fit needs them, and the objective.
 
     Parameters
     ----------

@@ -1,4 +1,4 @@
-"""What a fit leaves, and how it shows itself: a few lines, a small table and a curve, a plot."""
+"""The result of a fit, and how it is displayed: a few lines, a small table and a curve, a plot."""
 
 from __future__ import annotations
 
@@ -14,12 +14,12 @@ from dadapt_cli.errors import MissingExtraError, UsageError
 from dadapt_cli.model import Model
 
 WIDTH, HEIGHT, MARGIN = 360, 120, 6
-"""Of the curve, in pixels."""
+"""Size and margin of the curve, in pixels."""
 
 
 @dataclass(repr=False)
 class FitResult:
-    """What a fit leaves.
+    """The result of a fit.
 
     Attributes
     ----------
@@ -79,7 +79,7 @@ class FitResult:
         return f"<table>{rows}</table>{self._curve()}"
 
     def _facts(self) -> list[tuple[str, str]]:
-        """Name and value of what is worth a look."""
+        """Names and values of the main results."""
         data, objective, end = self.start["data"], self.start["objective"], self.end
         known = self.reference
         facts = [

@@ -1,4 +1,4 @@
-"""``--checkpoint`` and ``--resume``: which run a file holds, and whether this one resumes it."""
+"""``--checkpoint`` and ``--resume``: which run a file holds, and whether this fit may resume it."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ def resumed(options: Options, given: Collection[str]) -> Options:
     UsageError
         The options contradict each other, or there is no such file.
     InputOutputError
-        The file holds no run to go on with, or one with another value of a given option.
+        The file holds no run to continue, or one with another value of a given option.
     """
     if options.restart and options.checkpoint is None:
         raise UsageError("--restart begins the run of --checkpoint FILE anew; name that file")
@@ -51,13 +51,13 @@ def resumed(options: Options, given: Collection[str]) -> Options:
 def opened(
     options: Options, given: Collection[str] = ()
 ) -> Iterator[tuple[Options, Writer | NoCheckpoint]]:
-    """Hold the files of a run while the block runs; give its options and its writer.
+    """Lock the files of a run for the duration of the block; yield its options and its writer.
 
     Raises
     ------
     UsageError, InputOutputError
-        As :func:`resumed`; also where another process uses a file, or where the one to write
-        holds something and ``--restart`` does not say that it may be lost.
+        As for :func:`resumed`; also if another process uses a file, or if the file to write
+        already holds something and ``--restart`` was not given.
     """
     options = resumed(options, given)
     target = options.checkpoint or options.resume
@@ -100,7 +100,7 @@ def _of(saved: Checkpoint) -> Options:
 
 
 def _refuse_to_lose(path: str, *, restart: bool) -> None:
-    """Raise InputOutputError where a file is, saying what it holds; `restart` gives up a run."""
+    """Raise InputOutputError if the file exists, naming what it holds; `restart` discards runs."""
     if not Path(path).exists():
         return
     if restart and file.was_one(path):
@@ -131,7 +131,7 @@ def _merged(options: Options, given: set[str], saved: Checkpoint) -> Options:
 
 
 def _meant(options: Options) -> Options:
-    """With the defaults of the algorithm, where it is known before the data are."""
+    """The options with the algorithm's defaults, if it is known before the data are."""
     info = algorithms.find(options.algo, options.variant).INFO
     return options if info.name == auto.INFO.name else options.resolved(info)
 
@@ -159,9 +159,9 @@ def identify(
     sha256: str | None,
     w0: Array | None,
 ) -> None:
-    """Make the head of the checkpoints; refuse to go on with other data.
+    """Make the head of the checkpoints; refuse to resume on other data.
 
-    What else is in the head of the run that is resumed is taken over, for the one who made it.
+    Other entries in the head of the run that is resumed are taken over unchanged.
 
     Parameters
     ----------
@@ -170,7 +170,7 @@ def identify(
     problem
         In the user's variables.
     sha256
-        Of the text, where there is one.
+        Hash of the text, if there is one.
     w0
         The weights to start from, if not 0.
 
@@ -204,12 +204,12 @@ def identify(
 
 
 def schedule_length(checkpoint: Writer | NoCheckpoint, options: Options, info: Info) -> int:
-    """T of the schedule, in the steps or epochs that the run was begun for.
+    """Length T of the schedule, in the steps or epochs that the run was begun with.
 
     Raises
     ------
     UsageError
-        The schedule ends, and more of them are asked for.
+        The schedule ends, and more steps or epochs are asked for.
     """
     budget = "epochs" if info.minibatch else "iterations"
     asked = int(getattr(options, budget))
@@ -249,7 +249,7 @@ def blamed(origin: str | None, *kinds: type[DadaptError]) -> Iterator[None]:
 
 
 def load_start(options: Options, given: Collection[str]) -> Model | None:
-    """The model of ``init``, which a resumed run reads again; None where it starts elsewhere.
+    """The model of ``init``, which a resumed run reads again; None if the start is not a model.
 
     Raises
     ------
@@ -265,7 +265,7 @@ def load_start(options: Options, given: Collection[str]) -> Model | None:
 def check_reference(checkpoint: Writer | NoCheckpoint, saved: Record, found: Reference) -> None:
     """Raise InputOutputError where the saved reference contradicts the one that is known now.
 
-    Two enclosures of the same f* meet; where one of them is missing, nothing is compared.
+    Two enclosures of the same f* intersect; where one of them is missing, nothing is compared.
     """
     if checkpoint.saved is None:
         return

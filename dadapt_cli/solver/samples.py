@@ -17,7 +17,7 @@ class Source:
     path, sha256
         The file, and the hash of its text.
     load_seconds
-        What reading took.
+        Time spent reading.
     problem
         LIBSVM's file name, where it is one of the paper's problems.
     zero_based
@@ -38,13 +38,13 @@ class Samples:
     Attributes
     ----------
     X, y
-        As of :func:`dadapt_cli.fit`; arrays.
+        As in :func:`dadapt_cli.fit`; arrays.
     sample_weight
-        How much each counts, or None.
+        How much each sample counts, or None.
     job
-        Of packed data, the processes that share the work; None: this one.
+        For packed data, the processes that share the work; None: this process alone.
     source
-        Where they came from.
+        Where the samples came from.
     """
 
     X: Any

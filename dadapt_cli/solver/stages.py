@@ -36,10 +36,10 @@ log = logging.getLogger("dadapt")
 Tested: TypeAlias = HeldOut | PackedHeldOut | None
 
 DOUBTED = ("suboptimality", "bound", "d_over_D")
-"""Beginnings of what a row says by the reference."""
+"""Prefixes of the row keys that depend on the reference."""
 
 TESTED = ("test_accuracy", "test_log_loss")
-"""Of held-out samples, in the records of a fit that has some."""
+"""Record keys about held-out samples, in a fit that has some."""
 
 
 def fit_source(
@@ -51,7 +51,7 @@ def fit_source(
     held_out: Tested = None,
     known: Reference | None = None,
 ) -> FitResult:
-    """Fit as :func:`dadapt_cli.fit` does, telling `monitor` about it on the way.
+    """Fit as :func:`dadapt_cli.fit` does, reporting to `monitor`.
 
     Accuracy and log-loss on `held_out` samples are added to the records. `known` is the reference
     of this problem from x_0 = 0, where the caller has it already.
@@ -59,8 +59,8 @@ def fit_source(
     with memory.limited(options.memory_bytes):
         setup = _prepare(samples, options, monitor, init, held_out)
     found = _reference(setup, known)
-    # What is not finite is found, and told, by the loop. Sparse products, and those of an algorithm
-    # that shares them out itself, run on our threads: the dots of single vectors and the small
+    # Non-finite values are found and reported by the loop. Sparse products, and those of a method
+    # that distributes them itself, run on our threads: the dots of single vectors and the small
     # factors that are left to BLAS are too short for threads of its own.
     own = setup.algorithm.INFO.own_threads or not isinstance(setup.problem.X, np.ndarray)
     with np.errstate(all="ignore"), blas.threads(1 if own else setup.problem.threads):
@@ -71,7 +71,7 @@ def fit_source(
 
 @dataclass(frozen=True)
 class _Setup:
-    """What the first stage leaves: everything that is known before any point is evaluated."""
+    """Result of the first stage: everything that is known before any point is evaluated."""
 
     samples: Samples
     options: Options  # of the algorithm that runs, its defaults filled in
@@ -92,7 +92,7 @@ def _prepare(
     init: Any,
     held_out: Tested,
 ) -> _Setup:
-    """The problem, the start, and who runs on it."""
+    """The problem, the start, and the algorithm that runs."""
     begin, source = time.perf_counter(), samples.source
     algorithm = options.check()
     resume.check_text(monitor.checkpoint, source.sha256)
@@ -132,7 +132,7 @@ def _prepare(
 def _judge(
     held_out: Tested, problem: Problem, data: Prepared
 ) -> tuple[Callable[[Array | None], Record], list[str]]:
-    """What held-out samples add to a row, for weights or for weights that are not known."""
+    """What held-out samples add to a row; None stands for weights that are not known."""
     if held_out is None:
         return lambda w: {}, []
     verdict_of, notes = held_out.judge(problem, data.scaling)
@@ -148,10 +148,10 @@ def _judge(
 
 @dataclass(frozen=True)
 class _Known:
-    """What the second stage leaves: the reference in the metric of the run, and when it did."""
+    """Result of the second stage: the reference in the metric of the run, and when it was found."""
 
     reference: Reference
-    exact: Problem  # the float64 objective that it speaks of
+    exact: Problem  # the float64 objective that the reference is about
     sha256: str | None  # of the data
     time: float
 
@@ -184,7 +184,7 @@ def _reference(setup: _Setup, given: Reference | None) -> _Known:
 
     checkpoint = setup.monitor.checkpoint
     known = find()
-    if checkpoint.keeps:  # its words and digits are those of the beginning
+    if checkpoint.keeps:  # its words and digits stay those of the first run
         kept = checkpoint.remember("reference", known.document)
         resume.check_reference(checkpoint, kept, known)
         same = kept["status"] == known.status
@@ -198,7 +198,7 @@ def _reference(setup: _Setup, given: Reference | None) -> _Known:
 
 @dataclass(frozen=True)
 class _Run:
-    """What the third stage leaves: a state before its first step, and what watches it."""
+    """Result of the third stage: a state before its first step, and what monitors it."""
 
     loop: Callable[..., Outcome]
     state: Any

@@ -23,11 +23,11 @@ from dadapt_cli.solver.options import DECAYS, Options
 from dadapt_cli.solver.trace import Outcome
 
 DEFAULT_D0 = 1e-6
-"""Where d is an estimate: the paper's, and r_eps of the methods that have one."""
+"""Used where d is an estimate: the paper's value; also r_eps in the methods that have one."""
 
 
 def problem_of(data: Prepared, options: Options, dtype: Any = None) -> Problem:
-    """The objective; l2 = 1/n, or 1/(C n), is known once the data are."""
+    """The objective; l2 = 1/n or 1/(C n) is determined here, from the data."""
     return Problem(
         data.X,
         data.labels,
@@ -41,7 +41,7 @@ def problem_of(data: Prepared, options: Options, dtype: Any = None) -> Problem:
 
 
 def l2_of(options: Options, count: float) -> float:
-    """The weight of the l2 term for samples that count for so many."""
+    """The weight of the l2 term, given the total weight of the samples."""
     if options.C is not None:
         return 1.0 / (options.C * count)
     return 1.0 / count if options.l2 == "1/n" else float(options.l2)
@@ -74,7 +74,7 @@ def start(
     g0: Array,
     f_star: float | None = None,
 ) -> Any:
-    """The state before the first step; at an optimal x_0 there is nothing to start.
+    """The state before the first step; at an optimal x_0 a state that never makes one.
 
     Parameters
     ----------
@@ -175,7 +175,7 @@ def _minibatch(algorithm: Algorithm, options: Options, x0: Array) -> Any:
 def plan(options: Options, info: Info, length: int | None = None) -> Plan:
     """The plan of the epochs; an algorithm that takes no schedule has a constant one.
 
-    `length` is that of the schedule; None is all epochs.
+    `length` is the length of the schedule; None means all epochs.
     """
     schedule = options.schedule if "schedule" in info.settings else "constant"
     epochs = options.epochs if length is None else length
@@ -209,14 +209,14 @@ def x0_weights(problem: Problem, scaling: Scaling, init: Any) -> Array:
     Parameters
     ----------
     problem, scaling
-        Of the fit.
+        Those of the fit.
     init
         A :class:`~dadapt_cli.model.Model`, or an array of weights for the scaled features.
 
     Raises
     ------
     UsageError
-        They are those of another problem; what differs is named.
+        They belong to another problem; the difference is named.
     """
     w = _of_model(problem, scaling, init) if isinstance(init, Model) else np.asarray(init)
     if w.shape != problem.shape:

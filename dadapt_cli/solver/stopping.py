@@ -31,12 +31,12 @@ class Budget:
         Absolute, in units of f: stop once f is proven to be within this of f*, by the reference
         or by ||g||^2/(2 l2).
     seconds
-        Of the loop.
+        Limit on the time of the loop.
     every
         ``log`` (1, 2, 5, 10, 20, 50, ...), ``auto`` (:data:`CURVE`) or K for each K-th; row 0 and
         the last one always.
     share
-        Of the labels: stop once so many are proven to be those of the optimum.
+        Stop once this share of the labels is proven to be that of the optimum.
     """
 
     iterations: int
@@ -72,7 +72,7 @@ class Iterate:
     elapsed
         Seconds of the loop.
     gradients
-        Of samples, evaluated so far, that of x_k included, over the number of samples.
+        Sample gradients evaluated so far, those at x_k included, over the number of samples.
     epoch
         Epochs made; None for the full-batch algorithms.
     """
@@ -96,17 +96,17 @@ class Stopping:
     problem
         In the metric of the run.
     budget
-        What the user allows.
+        The limits that the user set.
     reference
-        f* and its gap.
+        f* and the gap of its certificate.
     exact
-        The float64 objective in the user's variables, of which a certificate speaks.
+        The float64 objective in the user's variables, which certificates are about.
     rows
-        Whose labels ``share`` is about: scaled, with the constant feature where there is one.
+        Rows whose labels ``share`` counts: scaled, with the constant feature where there is one.
     refused
         ||g||^2 when rounding last hid what the tolerance asks for: not worth asking again soon.
     ask_at
-        The k from which on the labels are looked at again: it costs a few products.
+        The k from which the labels are checked again: a check costs a few products.
     """
 
     problem: Problem
@@ -139,17 +139,17 @@ class Stopping:
         return seems and now.grad_square <= self.refused and self._proven(now, tolerance)
 
     def _seems(self, now: Iterate, tolerance: float) -> bool:
-        """Whether the l2 term says so, but for rounding: ||g||^2/(2 l2) in the user's variables.
+        """Whether ||g||^2/(2 l2), in the user's variables, is small enough, rounding ignored.
 
-        With an intercept, which it leaves out, that proves nothing, but tells when to ask.
+        With an intercept, which l2 leaves out, this proves nothing, but tells when to check.
         """
         l2 = self.problem.l2
         return l2 > 0 and now.grad_square / (2 * l2) <= tolerance
 
     def _proven(self, now: Iterate, tolerance: float) -> bool:
-        """The same with all rounding counted, in float64; costs a few evaluations.
+        """The same bound with all rounding counted, in float64; costs a few evaluations.
 
-        The curvature is asked last: it costs the most.
+        The curvature is computed last: it costs the most.
         """
         from dadapt_cli.solver.certify import gap_at
 
@@ -162,7 +162,7 @@ class Stopping:
         return False
 
     def _labels(self, now: Iterate) -> bool:
-        """Whether enough labels are proven; asked again after an eighth more steps."""
+        """Whether enough labels are proven; checked again after an eighth more steps."""
         from dadapt_cli.solver.certify import ball_at, share_proven
 
         w = self.problem.rescaled(now.x)

@@ -23,10 +23,10 @@ from dadapt_cli.solver.samples import Source
 from dadapt_cli.solver.stopping import Iterate
 
 SCHEMA = 1
-"""Of the records: a renamed or removed key makes it 2."""
+"""Version of the records: renaming or removing a key makes it 2."""
 
 SLACK = 1e-9
-"""Relative rounding allowed before d > D is called so."""
+"""Relative rounding allowed before d is reported to exceed D."""
 
 
 @dataclass
@@ -66,13 +66,13 @@ class Outcome:
 
 
 def finite(value: float | None) -> float | None:
-    """None in place of what JSON has no number for."""
+    """The value, or None if JSON has no number for it."""
     return value if value is not None and math.isfinite(value) else None
 
 
 @dataclass
 class Trace:
-    """The rows of a run, in order; each is told to the monitor as it is made.
+    """The rows of a run, in order; each is passed to the monitor as it is made.
 
     Attributes
     ----------
@@ -81,9 +81,9 @@ class Trace:
     reference
         f* and the distance D, from which the rows are measured.
     monitor
-        Who is told.
+        Receives the rows.
     judge
-        What held-out samples say of weights, or of weights that are not known: more of the row.
+        Gives the row's entries about held-out samples, for weights or, if unknown, for None.
     distance
         What d is compared with: ``D`` or ``D_inf``.
     rows
@@ -114,16 +114,16 @@ class Trace:
         f_average: float | None = None,
         bound: float | None = None,
     ) -> None:
-        """Fill in a step record what needs f*, D or held-out samples, and tell it.
+        """Add to a step record what needs f*, D or held-out samples, and pass it on.
 
         Parameters
         ----------
         row
             Of :func:`step_row`.
         x
-            x_k, in the metric; None where it is lost.
+            x_k, in the metric; None if it is no longer available.
         f_average, bound
-            f at the average, and the algorithm's bound, where there are such.
+            f at the average, and the algorithm's bound, if any.
         """
         row["f_average"], row["bound"] = finite(f_average), finite(bound)
         if self.reference.f_star is not None:
@@ -176,7 +176,7 @@ class Ending:
 def outcome(
     trace: Trace, ending: Ending, points: dict[str, Array], average_scores: Array | None = None
 ) -> Outcome:
-    """Choose the iterate with the least f, the last one where they tie, and judge it.
+    """Choose the iterate with the least f, the last one in a tie, and evaluate its predictions.
 
     Parameters
     ----------
@@ -210,7 +210,7 @@ def outcome(
 
 
 def describe(X: Any, samples: int, labels: tuple[int | str, ...], source: Source) -> Record:
-    """``data`` of a start record.
+    """The ``data`` entry of a start record.
 
     Parameters
     ----------
@@ -291,7 +291,7 @@ def end(
 ) -> Record:
     """The end record.
 
-    `tested` is what held-out samples say of the outcome's weights, `proven` what is of them.
+    `tested` has the held-out scores of the outcome's weights, `proven` what is proven of them.
     """
     row = {name: value for name, value in outcome.row.items() if name not in ("event", "seconds")}
     return {
@@ -324,7 +324,7 @@ def environment(threads: int) -> Record:
 
 
 def diagnose(outcome: Outcome, info: Info, reference: Reference, tol: float | None) -> list[str]:
-    """Sentences for the end record: what a reader of the numbers would ask about."""
+    """Sentences for the end record that explain what is unusual about the numbers."""
     row = outcome.row
     lines: list[str] = []
     if outcome.status == "optimal" and row["k"] == 0:
@@ -344,7 +344,7 @@ def diagnose(outcome: Outcome, info: Info, reference: Reference, tol: float | No
 
 
 def rejections(state: object) -> list[str]:
-    """What points that were not accepted have cost, in words."""
+    """The cost of points that were not accepted, in words."""
     count = getattr(state, "rejected", 0)
     if not count:
         return []
@@ -356,7 +356,7 @@ def rejections(state: object) -> list[str]:
 
 
 def _growth(outcome: Outcome, info: Info, reference: Reference) -> list[str]:
-    """Whether d still grows, and whether it can be what it is called."""
+    """Sentences on whether d still grows, and whether it can be what it is reported as."""
     k, d = outcome.row["k"], outcome.row["d"]
     D = reference.distance(info.distance)
     if d is None:
