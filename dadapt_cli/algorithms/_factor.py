@@ -25,7 +25,7 @@ DOUBLE = 64
 FACTORS = ("binary", "full", "kron")
 
 UNEQUAL = 64.0
-"""Ratio of the largest to the smallest column size up to which columns are left unscaled."""
+"""Ratio of the 90 % to the 10 % quantile of the column sizes that leaves columns unscaled."""
 
 Pairs: TypeAlias = deque[tuple[Array, Array, float]]
 """Steps s, gradient differences y, <s, y>; float64, shape of the weights."""
