@@ -25,7 +25,6 @@ MINIBATCH = {"passes": "gradients", "seconds": "seconds", "steps": "k"}
 
 NAMES = {"adam": "D-Adapt Adam", "sgd": "D-Adapt SGD", "adagrad": "D-Adapt AdaGrad",
          "cocob": "COCOB", "adam-plain": "Adam, best rate"}  # fmt: skip
-NO_AVERAGE = ("f_average", "suboptimality_average")
 
 
 class FitReport:
