@@ -175,6 +175,10 @@ def pack(
         raise InputOutputError(f"{folder}: is no folder; name a new one")
     with lock.held(str(place / MANIFEST)):
         begun = _there(place, folder, resume=resume, restart=restart)
+        if begun and (place / MANIFEST).exists():  # killed between its last two steps
+            with reporting(place / JOURNAL, "it cannot be removed"):
+                (place / JOURNAL).unlink()
+            return opened(folder)
         packer = Packer(place, path, how.dtype, how.leaf)
         try:
             if begun:
@@ -203,7 +207,11 @@ def _there(place: Path, folder: str, *, resume: bool, restart: bool) -> bool:
             with reporting(place / name, "it cannot be removed"):
                 (place / name).unlink()
         return False
-    if MANIFEST in own:
+    for name in own - {MANIFEST, JOURNAL}:
+        if name.startswith("."):  # of a manifest that was being written
+            with reporting(place / name, "it cannot be removed"):
+                (place / name).unlink()
+    if MANIFEST in own and not (resume and JOURNAL in own):
         raise InputOutputError(f"{folder}: is packed already; --restart packs the text anew")
     if resume and not begun:
         raise UsageError(f"{folder}: there is nothing to resume; leave --resume out")
