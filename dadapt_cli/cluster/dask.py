@@ -91,7 +91,7 @@ class Job:
                     n_workers=workers,
                     threads_per_worker=max(1, cores() // workers),
                     host="127.0.0.1",
-                    dashboard_address=None,
+                    dashboard_address="127.0.0.1:0",
                     memory_limit=None,
                     silence_logs=logging.CRITICAL,
                 )
@@ -120,9 +120,9 @@ class Job:
 
     def __exit__(self, *_: object) -> None:
         if self.client is not None:
-            if self.local is None:
-                with contextlib.suppress(Exception):  # it ends with the worker at the latest
-                    self.client.run(_forget, self.token, wait=False)
+            if self.local is None and self.client.status == "running":
+                with contextlib.suppress(OSError):  # the scheduler is gone: then they end, too
+                    self.client.run(_forget, self.token, on_error="ignore")
             self.client.close(timeout=CONNECT)
         if self.local is not None:
             self.local.close(timeout=CONNECT)
