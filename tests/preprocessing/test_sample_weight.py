@@ -33,7 +33,7 @@ def data(n_classes: int, density: float = 1.0) -> tuple[Any, np.ndarray, np.ndar
     return sp.csr_array(X) if density < 1 else X, y, rng.integers(4, size=70)
 
 
-PLANNED = ("newton",)
+PLANNED = ("newton", "auto")
 """Whose curvature is from sampled rows, as many as their number suggests: they meet at the end."""
 
 
