@@ -5,14 +5,13 @@ from __future__ import annotations
 from typing import Any
 
 from dadapt_cli.packed.folder import Data
-from dadapt_cli.packed.share import Settings, Share
+from dadapt_cli.packed.settings import Settings
+from dadapt_cli.packed.share import Share
 from dadapt_cli.packed.tree import Node
 
 
 class Local:
     """Asks a share that has all leaves."""
-
-    workers = 1
 
     def __init__(self, data: Data, settings: Settings) -> None:
         self.share = Share(data, range(len(data.leaves)), settings)

@@ -172,6 +172,16 @@ class Problem:
         dense = isinstance(self.X, np.ndarray)
         return int(np.count_nonzero(self.X)) if dense else int(self.X.nnz)
 
+    @property
+    def stored(self) -> int:
+        """Numbers that the products read: zeros of a dense matrix count."""
+        return int(self.X.size)
+
+    @property
+    def most_sampled(self) -> int:
+        """Rows that a sample of them may have."""
+        return self.n
+
     def zeros(self) -> Array:
         """The start x_0 = 0, shape (p,) or (p, C)."""
         return np.zeros(self.shape, self.dtype)

@@ -100,8 +100,8 @@ def _prepare(
     try:
         problem: Problem
         if isinstance(samples.X, Data):
-            packed.check(options, algorithm.INFO)
-            data, problem = packed.prepared(samples.X, options, samples.job)
+            packed.check(options, algorithm.INFO, samples.job)
+            data, problem = packed.prepared(samples.X, options, algorithm.INFO, samples.job)
         else:
             with resume.blamed(monitor.checkpoint.origin, UsageError):
                 data = prepare(samples.X, samples.y, how, samples.sample_weight)
@@ -125,7 +125,7 @@ def _prepare(
         options = replace(options, **{**picked, "metric": options.metric or picked.get("metric")})
         algorithm = options.check()
         if problem.sums is not None:
-            packed.check(options, algorithm.INFO)
+            packed.check(options, algorithm.INFO, samples.job)
         monitor.note(f"auto picked {reason}")
     resolved = options.resolved(algorithm.INFO)
     return _Setup(samples, resolved, algorithm, data, problem, w0, judge, tested, monitor, begin)

@@ -39,16 +39,6 @@ Cli = Callable[..., Ran]
 METHODS = ("dual-avg", "gd", "adagrad", "safe", "accel", "lbfgs")
 
 
-@pytest.fixture(scope="module")
-def folders(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
-    """Two classes, three with ones alone, and four; an odd number of leaves."""
-    room = tmp_path_factory.mktemp("packed")
-    sizes = {"wdbc.scale.xz": 2400, "dna.scale.xz": 20_000, "vehicle.scale": 3500}
-    for name, leaf in sizes.items():
-        pack(str(DATA / name), str(room / name), Packing(leaf=leaf))
-    return {name: room / name for name in sizes}
-
-
 def problem(
     data: Data,
     *,

@@ -1,0 +1,203 @@
+"""Methods that keep numbers for each sample, and minibatch methods, on packed folders."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+import dadapt_cli
+from dadapt_cli.algorithms import _plan, newton
+from dadapt_cli.cluster.local import Local
+from dadapt_cli.errors import DataError
+from dadapt_cli.libsvm import read_libsvm
+from dadapt_cli.objective.margins import Margins
+from dadapt_cli.packed import kept
+from dadapt_cli.packed.folder import Data, opened
+from dadapt_cli.packed.objective import Packed, bytes_needed, classes_of
+from dadapt_cli.packed.pack import Packing, pack
+from dadapt_cli.packed.settings import Settings
+from dadapt_cli.packed.share import Share
+from dadapt_cli.packed.tree import share as leaves_of
+
+from ..conftest import Ran, timeless
+from ..conftest import read as read_text
+
+Cli = Callable[..., Ran]
+
+
+@pytest.fixture(scope="module")
+def a9a(shared: Path, tmp_path_factory: pytest.TempPathFactory) -> Data:
+    """Eleven leaves."""
+    folder = tmp_path_factory.mktemp("a9a") / "folder"
+    data = pack(str(shared / "data" / "a9a.xz"), str(folder), Packing(leaf=42_000))
+    assert len(data.leaves) == 11
+    return data
+
+
+class Split:
+    """An engine of so many workers in this process, each with its own leaves, asked in turn."""
+
+    def __init__(self, data: Data, settings: Settings, workers: int) -> None:
+        count = len(data.leaves)
+        shares = [leaves_of(count, workers, rank) for rank in range(workers)]
+        self.shares = [Share(data, leaves, settings) for leaves in shares]
+
+    def ask(self, operation: str, argument: Any = None) -> list[Any]:
+        return [node for own in self.shares[::-1] for node in own.ask(operation, argument)]
+
+
+def runs(
+    data: Data, monkeypatch: pytest.MonkeyPatch, ways: list[tuple[bool, int, int]], **options: Any
+) -> list[Any]:
+    """What a fit gives, read or held, with so many threads and workers."""
+    found = []
+    for hold, threads, workers in ways:
+        monkeypatch.setattr("dadapt_cli.solver.packed.require_memory", lambda *a, h=hold: h)
+        monkeypatch.setattr(
+            "dadapt_cli.solver.packed.Local",
+            lambda data, settings, w=workers: (
+                Local(data, settings) if w == 1 else Split(data, settings, w)
+            ),
+        )
+        made = dadapt_cli.fit(data, threads=threads, **options)
+        found.append(([timeless(row) for row in made.trace], made.w.tobytes(), made.d))
+    return found
+
+
+WAYS = [(False, 1, 1), (True, 2, 1), (False, 2, 2), (True, 1, 3)]
+
+FORMS = {
+    "binary": "wdbc.scale.xz", "half>binary": "wdbc.scale.xz", "identity": "wdbc.scale.xz",
+    "full": "vehicle.scale", "kron>full": "dna.scale.xz", "kron": "vehicle.scale",
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("form", FORMS)
+@pytest.mark.parametrize(
+    "more", [{}, {"bias": True, "dtype": "float32"}, {"intercept": True}], ids=str
+)
+def test_newton_is_that_of_the_text_and_one_bit_pattern(
+    folders: dict[str, Path], monkeypatch: pytest.MonkeyPatch, form: str, more: dict[str, Any]
+) -> None:
+    """Near to 1e-9 in float64: the sampled rows and all steps are the same, to rounding."""
+    first, _, later = form.partition(">")
+    rows = 60 if first in ("binary", "full") or later else 0
+    chosen = _plan.Plan(first, 5, rows, 60, 1e-4, "a test's", later, 4.0)
+    monkeypatch.setattr(newton, "plan", lambda problem: chosen)
+    options = {"algo": "newton", "iterations": 14, "l2": 0.01, **more}
+    found = runs(opened(folders[FORMS[form]]), monkeypatch, WAYS, **options)
+    assert all(run == found[0] for run in found)
+    text = dadapt_cli.fit(*read_text(FORMS[form]), reference="none", **options)
+    near = 1e-5 if "dtype" in more else 1e-9
+    theirs = {row["k"]: row["f_last"] for row in text.trace}
+    assert near > 1e-9 or len(theirs) == len(found[0][0])  # rounding ends a run in float32
+    for row in found[0][0]:
+        assert row["f_last"] == pytest.approx(theirs.get(row["k"], row["f_last"]), rel=near)
+    w = np.frombuffer(found[0][1], text.w.dtype).reshape(text.w.shape)
+    np.testing.assert_allclose(w, text.w, rtol=0, atol=1000 * near * np.abs(text.w).max())
+
+
+def test_newton_on_a9a(a9a: Data, shared: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    options = {"algo": "newton", "iterations": 12, "l2": "1/n"}
+    found = runs(a9a, monkeypatch, WAYS, **options)
+    assert all(run == found[0] for run in found)
+    text = dadapt_cli.fit(*read_libsvm(shared / "data" / "a9a.xz"), reference="none", **options)
+    assert found[0][0][-1]["f_last"] == pytest.approx(text.trace[-1]["f_last"], rel=1e-12)
+    assert found[0][0][-1]["f_last"] < 0.32342
+
+
+def test_sampled_rows_are_those_of_the_text(folders: dict[str, Path]) -> None:
+    for name in folders:
+        data = opened(folders[name])
+        labels, numbers = classes_of(data, None)
+        settings = Settings("float64", True, numbers, 1, False)
+        ours = Packed(data, labels, Split(data, settings, 2), settings, l2=0.1, intercept=False)
+        X, y = read_text(name)
+        text = dadapt_cli.objective.Problem(X, dadapt_cli.preprocessing.labels.encode(y), bias=True)
+        w = np.random.default_rng(2).normal(size=ours.shape) / 9
+        own, plain = ours.sums.margins(ours), Margins(text)
+        for margins in (own, plain):
+            margins.at(w)
+            margins.loss(moved=False)
+        for count in (40, text.n, 2 * text.n):
+            one, other = own.sample(count, 3), plain.sample(count, 3)
+            dense = other.problem.X if isinstance(text.X, np.ndarray) else text.X.toarray()
+            np.testing.assert_array_equal(one.problem.X.toarray(), dense[other.rows])
+            np.testing.assert_allclose(one.q, other.q, rtol=1e-12)
+
+
+def test_a_sample_is_as_large_as_the_leading_process_has_room_for(
+    folders: dict[str, Path], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("dadapt_cli.packed.objective.SAMPLE", 900)
+    monkeypatch.setattr(_plan, "NOTHING", 0)
+    seen = []
+    sample = kept.sample_of
+
+    def watched(parts: Any, *more: Any) -> Any:
+        seen.append(sum(len(part[2]) for part in parts))
+        return sample(parts, *more)
+
+    monkeypatch.setattr("dadapt_cli.packed.margins.sample_of", watched)
+    made = dadapt_cli.fit(opened(folders["wdbc.scale.xz"]), algo="newton", iterations=30)
+    assert set(seen) == {30}  # rows of 30 entries
+    assert made.trace[-1]["grad_norm"] < 1e-4
+
+
+KILLED = """
+import os, signal, sys
+import dadapt_cli
+def killed(row):
+    if row.get("k", 0) >= int(sys.argv[4]):
+        os.kill(os.getpid(), signal.SIGKILL)
+dadapt_cli.fit(dadapt_cli.packed(sys.argv[1]), algo=sys.argv[2], checkpoint=sys.argv[3],
+               checkpoint_every=0, iterations=30, every=1, callback=killed)
+"""
+
+
+@pytest.mark.parametrize(
+    ("algo", "name"), [("newton", "dna.scale.xz"), ("newton", "vehicle.scale")]
+)
+def test_a_killed_run_goes_on_to_the_same_bits(
+    folders: dict[str, Path], tmp_path: Path, algo: str, name: str
+) -> None:
+    """At a step whose margins no checkpoint determines, with other threads."""
+    file = tmp_path / "checkpoint"
+    command = [sys.executable, "-c", KILLED, str(folders[name]), algo, str(file), "17"]
+    assert subprocess.run(command, check=False).returncode == -9
+    data = opened(folders[name])
+    whole = dadapt_cli.fit(data, algo=algo, iterations=30, every=1, threads=2)
+    resumed = dadapt_cli.fit(data, resume=file, iterations=30)
+    assert resumed.w.tobytes() == whole.w.tobytes()
+    assert [timeless(row) for row in resumed.trace] == [timeless(row) for row in whole.trace]
+
+
+def test_checkpoints_hold_no_number_a_sample(folders: dict[str, Path], tmp_path: Path) -> None:
+    data, file = opened(folders["dna.scale.xz"]), tmp_path / "checkpoint"
+    dadapt_cli.fit(data, algo="newton", iterations=20, checkpoint=file)
+    weights, scores = 8 * 3 * data.shape[1], 8 * 3 * data.shape[0]
+    factor = 4 * (3 * data.shape[1]) ** 2
+    assert file.stat().st_size < 40 * weights + factor < 40 * weights + factor + scores
+
+
+def test_memory_is_asked_for_before_work(folders: dict[str, Path]) -> None:
+    data = opened(folders["vehicle.scale"])
+    _, numbers = classes_of(data, None)
+    plain = Settings("float64", False, numbers, 1, False)
+    more = dadapt_cli.solver.packed.keeping(plain, newton.INFO, data)
+    asked = bytes_needed(data, more)[0] - bytes_needed(data, plain)[0]
+    assert asked >= data.shape[0] * 8 * 3 * 4 + 12 * 72**2
+    own = bytes_needed(data, more)[0] - 60 * 2**20
+    with pytest.raises(DataError, match="--leaf"):
+        dadapt_cli.fit(data, algo="newton", memory_limit="1M")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("dadapt_cli.system.memory.available", lambda: own - 1)
+        with pytest.raises(DataError, match="--leaf"):
+            dadapt_cli.fit(data, algo="newton", iterations=1)
+        dadapt_cli.fit(data, algo="lbfgs", iterations=1)
