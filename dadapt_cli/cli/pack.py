@@ -18,6 +18,9 @@ NAME = "pack"
 LEAF = 2**22
 """The default of :mod:`dadapt_cli.packed.format`, repeated so that --help need not import NumPy."""
 
+HASH = 10**6
+"""The default of ``--hash``: of the order of what click logs are hashed into."""
+
 _packing = partial(option, group="Packing")
 
 
@@ -25,6 +28,13 @@ _packing = partial(option, group="Packing")
 class Wanted:
     """How a text is packed."""
 
+    format: Literal["libsvm", "criteo"] = _packing(
+        "libsvm", "Of DATA; criteo: label, 13 integers, 26 categories, between tabs."
+    )
+    hash: float | None = _packing(
+        None, "Columns that Criteo's fields are hashed into; default 1e6.", at_least=1,
+        at_most=2**31 - 1, metavar="P",
+    )  # fmt: skip
     dtype: Literal["float64", "float32"] = _packing("float64", "Of the values.")
     leaf: int = _packing(
         LEAF, "Entries from which a leaf is closed: of memory and of sums.", at_least=1,
@@ -41,13 +51,13 @@ class Wanted:
 
 def main(
     data: Annotated[
-        str, typer.Argument(metavar="DATA", help="A LIBSVM file, - for stdin, or a problem's name.")
+        str, typer.Argument(metavar="DATA", help="A file, - for stdin, or a problem's name.")
     ],
     folder: Annotated[str, typer.Argument(metavar="FOLDER", help="A new folder.")],
     wanted: Wanted,
     quiet: Quiet = False,
 ) -> int:
-    """Pack LIBSVM text into a folder that fits are made of in bounded memory.
+    """Pack LIBSVM text, or Criteo's, into a folder that fits are made of in bounded memory.
 
     The text is read once. A pack that was killed goes on with --resume.
 
@@ -55,9 +65,9 @@ def main(
     --------
     dadapt pack criteo.svm.gz criteo
     dadapt pack criteo.svm.gz criteo --resume
+    dadapt pack --format criteo --hash 1e6 day_0.gz day_0
     """
-    for name in ("dtype", "leaf"):
-        declared(Wanted)[name].check(getattr(wanted, name))
+    how = _how(wanted)
     if wanted.resume and wanted.restart:
         raise UsageError("--resume goes on and --restart begins anew; leave one out")
     reading = Reading(max_bytes=wanted.max_bytes, max_ratio=wanted.max_ratio)
@@ -70,15 +80,11 @@ def main(
     from dadapt_cli.system.signals import Interrupts
 
     log_lines(quiet=quiet)
-    how = Packing(
-        dtype=wanted.dtype, leaf=wanted.leaf, features=wanted.features,
-        zero_based=wanted.zero_based, lenient=wanted.lenient,
-    )  # fmt: skip
     with Interrupts(), Progress(0, quiet=quiet) as shown:
         packed = pack(
             found.path,
             folder,
-            how,
+            Packing(**how),
             resume=wanted.resume,
             restart=wanted.restart,
             limits=(wanted.max_bytes, wanted.max_ratio),
@@ -97,6 +103,35 @@ def main(
         f"{len(packed.classes)} labels, {len(packed.leaves)} leaves; sha256 {packed.sha256}"
     )
     return ExitCode.OK
+
+
+def _how(wanted: Wanted) -> dict[str, Any]:
+    """Arguments of :class:`~dadapt_cli.packed.pack.Packing`.
+
+    Raises
+    ------
+    UsageError
+        An option has an invalid value, or is not of this format.
+    """
+    known = declared(Wanted)
+    for name in ("format", "dtype", "leaf", "hash"):
+        known[name].check(getattr(wanted, name))
+    of_text = {name: getattr(wanted, name) for name in ("dtype", "zero_based", "lenient")}
+    how = {"format": wanted.format, "leaf": wanted.leaf}
+    if wanted.format == "libsvm":
+        if wanted.hash is not None:
+            raise UsageError("--hash is of --format criteo; LIBSVM text has indices of its own")
+        return {**how, **of_text, "features": wanted.features}
+    for name, value in {**of_text, "features": wanted.features}.items():
+        if value != known[name].default:
+            raise UsageError(
+                f"--{known[name].typed} is of LIBSVM text; Criteo's has 39 fields, --hash P says "
+                "how many columns they are hashed into, and all values are 1"
+            )
+    columns = HASH if wanted.hash is None else wanted.hash
+    if columns != int(columns):
+        raise UsageError(f"--hash {columns}: give an integer")
+    return {**how, "features": int(columns), "zero_based": True}
 
 
 def _advice(packed: Any) -> list[str]:

@@ -15,6 +15,7 @@ from dadapt_cli.libsvm.explain import Rules
 from dadapt_cli.libsvm.pieces import Piece
 from dadapt_cli.libsvm.reader import Reading, take_all
 from dadapt_cli.libsvm.streams import MAX_BYTES, MAX_RATIO, BadStreamError, Source
+from dadapt_cli.packed.criteo import CriteoReading
 from dadapt_cli.packed.files import Files
 from dadapt_cli.packed.folder import Data, opened
 from dadapt_cli.packed.format import (
@@ -46,14 +47,18 @@ class Packing:
 
     Attributes
     ----------
+    format
+        Of the text: LIBSVM's, or Criteo's (:mod:`.criteo`).
     dtype
         Of the values.
     leaf
         Entries, or rows, from which a leaf is closed.
     features, zero_based, lenient
-        As in :func:`dadapt_cli.libsvm.load`.
+        As in :func:`dadapt_cli.libsvm.load`; of Criteo's text `features` is the number of columns
+        that its fields are hashed into.
     """
 
+    format: Literal["libsvm", "criteo"] = "libsvm"
     dtype: Literal["float64", "float32"] = "float64"
     leaf: int = LEAF
     features: int | None = None
@@ -109,7 +114,7 @@ class _Text(Source):
 _CHANGED = "the text has changed since the pack began; pack it anew with --restart"
 
 
-class _Reading(Reading):
+class _Marking(Reading):
     """Tells the packer where each piece begins, and the user how far the reading is."""
 
     matrix: Packer
@@ -130,6 +135,10 @@ class _Reading(Reading):
         self.tell()
 
 
+class _MarkingCriteo(_Marking, CriteoReading):
+    """The same of Criteo's text."""
+
+
 def pack(
     path: str,
     folder: str,
@@ -140,7 +149,7 @@ def pack(
     limits: tuple[int, float] = (MAX_BYTES, MAX_RATIO),
     progress: Progress = lambda done, size, rows: None,
 ) -> Data:
-    """Pack a LIBSVM text; return the folder as it is opened.
+    """Pack a text; return the folder as it is opened.
 
     Memory: about 45 bytes for each of ``how.leaf`` entries, on top of the reader's.
 
@@ -161,7 +170,7 @@ def pack(
     Raises
     ------
     DataError
-        The text is no LIBSVM data, or not the one that the pack was begun with.
+        The text is not of its format, or not the one that the pack was begun with.
     InputOutputError
         The text cannot be read, the folder not written, it holds other files, or another process
         packs into it.
@@ -243,11 +252,12 @@ def _take_up(packer: Packer, how: Packing) -> None:
     head = lines[0]
     if head.get("format") != f"{FORMAT} journal" or head.get("version") != VERSION:
         raise DataError("is of another version; --restart packs anew", str(packer.folder / JOURNAL))
-    begun = head["options"]
+    begun = {**asdict(Packing()), **head["options"]}  # options that came later had no effect
     for option, value in asdict(how).items():
         if begun.get(option) != value:
+            flag = "hash" if (option, how.format) == ("features", "criteo") else option
             raise UsageError(
-                f"--{option.replace('_', '-')}: the pack was begun with {begun.get(option)}, not "
+                f"--{flag.replace('_', '-')}: the pack was begun with {begun.get(option)}, not "
                 f"{value}; give the same, or begin anew with --restart"
             )
     good: list[Record] = []
@@ -301,7 +311,7 @@ def _read_text(
         lenient=how.lenient,
         float32=how.dtype == "float32",
     )
-    reading = _Reading(
+    reading = (_MarkingCriteo if how.format == "criteo" else _Marking)(
         path, rules, packer, lambda: progress(source.consumed, source.size, packer.started)
     )
     if kept is not None:
