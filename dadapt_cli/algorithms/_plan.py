@@ -116,7 +116,8 @@ def begins_single(problem: Problem) -> bool:
     if not SMALLEST_ROW * problem.n < float(values.dot(values)) < LARGEST_SUM:
         return False
     needed = 4 * (values.size + 3 * scores)
-    return needed < ASKED or (memory.available() or math.inf) > needed
+    free = memory.available() if needed > ASKED else None
+    return free is None or free > needed
 
 
 def plan(problem: Problem) -> Plan:
