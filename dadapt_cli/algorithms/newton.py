@@ -37,7 +37,6 @@ from dadapt_cli.algorithms._factor import FACTORS, Columns, Curvature, Pairs
 from dadapt_cli.algorithms._plan import (
     GROWTH,
     SHARE,
-    TINY,
     Plan,
     begins_single,
     build_seconds,
@@ -75,6 +74,9 @@ SHORTEST = 1e-6
 
 CURVED = 1e-10
 """Share of sum |s_j y_j|, in any units of the features: a pair with less <s, y> is rounding."""
+
+LEAST = 3
+"""Fewest steps with a factor."""
 
 FLAT = 3
 """Steps in a row without a decrease beyond rounding, after which the run has stalled."""
@@ -237,7 +239,7 @@ def _certify(state: Newton, g: Array) -> None:
 
 def _renew_curvature(state: Newton) -> None:
     """Compute B anew once the steps since the last one have cost as much as that."""
-    problem, plan, C = state.problem, state.plan, state.margins.C
+    problem, plan = state.problem, state.plan
     if plan.later and not state.later and state.k >= plan.after:
         state.later, state.wait = True, 0.0
     wanted = plan.later if state.later else plan.form
@@ -257,10 +259,9 @@ def _renew_curvature(state: Newton) -> None:
         return
     if form != "kron":
         state.rows = min(problem.n, GROWTH * rows)
-    full = wanted == "full"
-    build = build_seconds(problem, state.rows, problem.p * (C if full else 1))
-    least = 5 if full and problem.n * C < TINY else 3
-    state.wait = max(least, SHARE * build / plan.step)
+    unknowns = problem.p * (state.margins.C if wanted == "full" else 1)
+    build = build_seconds(problem, state.rows, unknowns)
+    state.wait = max(LEAST, SHARE * build / plan.step)
 
 
 def _direction(state: Newton, g: Array) -> Array:
