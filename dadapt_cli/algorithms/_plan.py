@@ -14,6 +14,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from dadapt_cli.objective import Problem
+from dadapt_cli.objective.smoothness import sum_of_squares
 from dadapt_cli.system import memory
 
 FLOPS = 3e10
@@ -112,10 +113,9 @@ def begins_single(problem: Problem) -> bool:
     scores = problem.n * (problem.n_classes if problem.softmax else 1)
     if problem.dtype != np.float64 or scores < TINY or problem.sums is not None:
         return False
-    values = problem.X.ravel() if isinstance(problem.X, np.ndarray) else problem.X.data
-    if not SMALLEST_ROW * problem.n < float(values.dot(values)) < LARGEST_SUM:
+    if not SMALLEST_ROW * problem.n < sum_of_squares(problem) < LARGEST_SUM:
         return False
-    needed = 4 * (values.size + 3 * scores)
+    needed = 4 * (problem.X.size + 3 * scores)
     free = memory.available() if needed > ASKED else None
     return free is None or free > needed
 

@@ -192,13 +192,21 @@ def _with(part: Csr, of: Callable[[Array], Array]) -> Csr:
     return part._replace(data=of(part.data))
 
 
+def sum_of_squares(problem: Problem) -> float:
+    """sum_ij x_ij^2, in the user's variables, without the samples' weights; computed once."""
+    if problem.sum_of_squares is None:
+        values = (problem.X if isinstance(problem.X, np.ndarray) else problem.X.data).ravel()
+        values = values.astype(np.float64, copy=False)
+        problem.sum_of_squares = float(np.dot(values, values))
+    return problem.sum_of_squares
+
+
 def frobenius(problem: Problem) -> float:
     """c ||X||_F^2/n + l2 in the problem's metric: an upper bound on L that costs no product."""
     c, scale = _curvature(problem) / problem.n_mean, _scale(problem)
     if scale is None and problem.sample_weight is None and problem.sums is None:
-        values = (problem.X if isinstance(problem.X, np.ndarray) else problem.X.data).ravel()
-        values = values.astype(np.float64, copy=False)
-        total = float(np.dot(values, values)) * (1.0 + values.size * float(np.finfo(float).eps))
+        total = sum_of_squares(problem)
+        total *= 1.0 + problem.X.size * float(np.finfo(float).eps)
     else:
         total = float(np.sum(column_squares(problem) * (1.0 if scale is None else scale**2)))
     return (c * total + float(np.max(_ridge(problem)))) * _rounding(problem)
