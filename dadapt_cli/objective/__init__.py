@@ -158,6 +158,8 @@ class Problem:
         self._pool: ThreadPoolExecutor | None = None
         self.metric_scale: Array | None = None
         self.column_squares: Array | None = None  # cached by smoothness.column_squares
+        self.column_counts: Array | None = None  # and by its _column_counts
+        self.sum_of_squares: float | None = None  # and by its sum_of_squares
 
     def link(self, rows: slice) -> Logistic | Softmax:
         """The losses of some consecutive rows, with work space of their own."""

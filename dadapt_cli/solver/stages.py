@@ -265,6 +265,7 @@ def _finish(setup: _Setup, run: _Run, outcome: Outcome) -> FitResult:
         diagnosis=[
             *trace.diagnose(outcome, setup.algorithm.INFO, believed, options.tol),
             *trace.rejections(run.state),
+            *trace.roughness(run.state),
         ],
         seconds={
             "load": source.load_seconds,

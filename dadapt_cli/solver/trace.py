@@ -355,6 +355,17 @@ def rejections(state: object) -> list[str]:
     return [f"{spent} spent on points that were rejected: the step was too long there"]
 
 
+def roughness(state: object) -> list[str]:
+    """Where f is not known to all digits, in words."""
+    count = getattr(state, "rough_steps", 0)
+    if not count:
+        return []
+    return [
+        f"f before k = {count + 1} is that of single precision, good to about 1e-7 of it; d and "
+        "the bound count the error"
+    ]
+
+
 def _growth(outcome: Outcome, info: Info, reference: Reference) -> list[str]:
     """Sentences on whether d still grows, and whether it can be what it is reported as."""
     k, d = outcome.row["k"], outcome.row["d"]
