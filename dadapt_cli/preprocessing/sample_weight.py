@@ -12,7 +12,7 @@ from dadapt_cli._typing import Array, Mask
 from dadapt_cli.errors import DataError, UsageError
 
 FEW, SMALL = 1000, 100_000
-"""Samples, and numbers in X, up to which equal samples become one: a millisecond's work."""
+"""Samples, and numbers in X, up to which equal samples become one: 2 ms at most."""
 
 
 def sample_weights(
