@@ -1,4 +1,4 @@
-"""``auto``: ``newton``, which was fastest nearly everywhere, or what the data and options allow."""
+"""``auto``: ``newton``, the fastest on most problems, or what the data and options allow."""
 
 from __future__ import annotations
 
