@@ -80,27 +80,29 @@ class Peer:
         return max(clock() - begin - self.reading, liblinear.SHORTEST), w
 
 
-def searched(case: Case, solver: Any, answers: Any, cap: float) -> Peer:
-    """Search the loosest tolerances, in a process that is killed at the cap."""
-    outside = isinstance(answers, liblinear._Program)  # its start and its reading are taken off
+def ready(answers: Any) -> Peer:
+    """A solver with its data converted; how long LIBLINEAR's program takes to read is measured."""
     bare = Peer(answers, 0.0, {})
-    reading = 0.0
-    if outside:
-        reading = statistics.median(bare.once(liblinear.ANYTHING)[0] for _ in range(3))
-    made = Peer(answers, reading, {})
+    if not isinstance(answers, liblinear._Program):
+        return bare
+    seconds = statistics.median(bare.once(liblinear.ANYTHING)[0] for _ in range(3))
+    return Peer(answers, seconds, {})
+
+
+def search(case: Case, name: str, one: Peer, cap: float) -> None:
+    """Find the loosest tolerances, in a process that the system kills at the cap."""
     fork = multiprocessing.get_context("fork")
     receive, send = fork.Pipe(duplex=False)
-    child = fork.Process(target=_search, args=(case, made, math.ceil(cap), send))
+    child = fork.Process(target=_search, args=(case, one, math.ceil(cap), send))
     child.start()
     send.close()
     with contextlib.suppress(EOFError):
         while True:
             level, tolerance, seconds = receive.recv()
-            made.found[level] = tolerance, seconds
+            one.found[level] = tolerance, seconds
     child.join()
     if child.exitcode not in (0, -signal.SIGXCPU):
-        raise RuntimeError(f"{solver.name} on {case.problem.shape}: exit code {child.exitcode}")
-    return made
+        raise RuntimeError(f"{name} on {case.problem.shape}: exit code {child.exitcode}")
 
 
 def _search(case: Case, one: Peer, cap: int, send: Any) -> None:

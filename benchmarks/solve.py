@@ -1,6 +1,6 @@
 """Processor time to a relative suboptimality of 1e-3 and 1e-6, for every method on every problem.
 
-    python benchmarks/solve.py run [--problems NAME ...] [--l2 1 0.01 0] [--save FILE]
+    python benchmarks/solve.py run [--problems NAME ...] [--l2 1 0.01 0] [--save FILE] [EARLIER]
     python benchmarks/solve.py show FILE ... [--plot docs/solve.svg]
     python benchmarks/solve.py unscaled
 
@@ -38,7 +38,7 @@ import math
 import statistics
 import sys
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -180,8 +180,8 @@ def quiet(once: Once, case: Case, level: str) -> float:
     return seconds if judged(case, w) <= limit(case, level) else math.inf
 
 
-def cells(name: str, c: float, repeat: int) -> Iterable[Cell]:
-    """Time a problem: one record a level."""
+def cells(name: str, c: float, repeat: int, known: Sequence[Cell]) -> Iterable[Cell]:
+    """Time a problem: one record a level; `known` are earlier ones, with peers' tolerances."""
     case = load(name, c)
     gc.freeze()
     seconds = quiet(partial(own(case, CAP)["newton"], case.threshold(LEVELS[-1])), case, LEVELS[-1])
@@ -194,11 +194,16 @@ def cells(name: str, c: float, repeat: int) -> Iterable[Cell]:
     with contextlib.ExitStack() as stack:
         others = peers.installed()
         unsuited = {one.name: why for one in others if (why := peers.unsuited(one, case))}
-        searched = {
-            one.name: peers.searched(case, one, stack.enter_context(one.on(case)), cap)
-            for one in others
-            if one.name not in unsuited
-        }
+        searched = {}
+        for one in others:
+            if one.name in unsuited:
+                continue
+            made = searched[one.name] = peers.ready(stack.enter_context(one.on(case)))
+            for cell in known:
+                if (tolerance := cell["tolerance"].get(one.name)) is not None:
+                    made.found[cell["level"]] = tolerance, cell["seconds"][one.name]
+            if not known:
+                peers.search(case, one.name, made, cap)
         for level in LEVELS:
             runs: dict[str, Once] = {
                 n: partial(once, case.threshold(level)) for n, once in mine.items()
@@ -221,6 +226,9 @@ def cells(name: str, c: float, repeat: int) -> Iterable[Cell]:
                 "l2_times_n": c,
                 "level": level,
                 "seconds": {n: t if t < math.inf else None for n, t in times.items()},
+                "tolerance": {
+                    n: o.found[level][0] for n, o in searched.items() if level in o.found
+                },
                 "unsuited": unsuited,
                 "cap": cap,
                 "date": time.strftime("%Y-%m-%d"),
@@ -248,7 +256,9 @@ def saved(files: list[str]) -> list[Cell]:
     return [json.loads(line) for line in lines]
 
 
-def run(names: list[str], weights: list[float], repeat: int, save: str | None) -> None:
+def run(
+    names: list[str], weights: list[float], repeat: int, save: str | None, earlier: Sequence[Cell]
+) -> None:
     """Time the problems, print what is missing, and the tables; go on with a file of cells."""
     done = saved([save]) if save is not None and Path(save).exists() else []
     there = {(cell["problem"], cell["l2_times_n"]) for cell in done}
@@ -258,7 +268,8 @@ def run(names: list[str], weights: list[float], repeat: int, save: str | None) -
                 continue
             begin = clock()
             try:
-                for cell in cells(name, c, repeat):
+                known = [x for x in earlier if (x["problem"], x["l2_times_n"]) == (name, c)]
+                for cell in cells(name, c, repeat, known):
                     done.append(cell)
                     best, who = tables.best_peer(cell)
                     times = {n: cell["seconds"][n] for n in ("newton", BASE, *FITS)} | {who: best}
@@ -295,7 +306,11 @@ def main() -> None:
         description=__doc__, formatter_class=argparse.RawTextHelpFormatter
     )
     parser.add_argument("what", choices=["run", "show", "unscaled"])
-    parser.add_argument("files", nargs="*", help="of show")
+    parser.add_argument(
+        "files",
+        nargs="*",
+        help="of show; of run: earlier cells, whose tolerances of the peers are taken",
+    )
     parser.add_argument("--problems", nargs="+", default=[*TUNED, *HELD_OUT, *UNSCALED])
     parser.add_argument("--l2", nargs="+", type=float, default=[1.0, 0.01, 0.0], help="over n")
     parser.add_argument("--repeat", type=int, default=3)
@@ -304,7 +319,7 @@ def main() -> None:
     parser.add_argument("--plot", help="draw the profile of the files of show")
     args = parser.parse_args()
     if args.what == "run":
-        run(args.problems, args.l2, args.repeat, args.save)
+        run(args.problems, args.l2, args.repeat, args.save, saved(args.files))
     elif args.what == "unscaled":
         unscaled(args.draws, args.repeat)
     else:
