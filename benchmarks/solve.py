@@ -309,7 +309,7 @@ def main() -> None:
     parser.add_argument(
         "files",
         nargs="*",
-        help="of show; of run: earlier cells, whose tolerances of the peers are taken",
+        help="of cells: to show, or with the peers' tolerances for run",
     )
     parser.add_argument("--problems", nargs="+", default=[*TUNED, *HELD_OUT, *UNSCALED])
     parser.add_argument("--l2", nargs="+", type=float, default=[1.0, 0.01, 0.0], help="over n")
