@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import math
+import os
+import re
 from collections.abc import Iterable, Sequence
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -19,8 +22,11 @@ SHORT = 2e-3
 COUNTED = ("newton", "auto", "fit newton", "fit auto")
 """Ours that are compared with the best of the peers."""
 
-DRAWN = ("newton", BASE, "lbfgs", "orth")
-"""Ours that are drawn beside the peers: auto is one of them."""
+DRAWN = ("newton", BASE, "orth")
+"""What is drawn beside the peers."""
+
+NAMES = {BASE: f"SciPy {BASE}", "liblinear": "LIBLINEAR"}
+"""Names in the figure, where they are longer."""
 
 INK = "#808080"
 """A grey that can be read on white and on black."""
@@ -131,7 +137,7 @@ def _against(cells: Sequence[Cell], name: str) -> None:
 
 
 def draw(path: str, cells: Sequence[Cell]) -> None:
-    """Draw the profile of Dolan and Moré, one panel a level, on whatever background.
+    """Draw the profile of Dolan and Moré, one panel a level, for light and dark backgrounds.
 
     A solver's share is of the cells that it can be run on.
     """
@@ -143,15 +149,19 @@ def draw(path: str, cells: Sequence[Cell]) -> None:
     grey: dict[str, Any] = {f"{part}.color": INK for part in ("text", "xtick", "ytick")}
     grey |= {"axes.labelcolor": INK, "axes.edgecolor": INK, "svg.fonttype": "none"}
     with matplotlib.rc_context(grey):
-        figure = Figure(figsize=(9.2, 4.4), layout="constrained")
+        figure = Figure(figsize=(9.2, 4.6), layout="constrained")
         figure.patch.set_alpha(0)
-        for axes, level in zip(figure.subplots(1, len(levels), squeeze=False)[0], levels,
-                               strict=True):  # fmt: skip
+        panels = figure.subplots(1, len(levels), squeeze=False)[0]
+        for axes, level in zip(panels, levels, strict=True):
             _panel(axes, [cell for cell in cells if cell["level"] == level], names)
-            axes.set_title(f"to {level}", loc="left", fontsize="medium")
-        lines = figure.axes[0].lines
-        plot.legend(figure, lines, columns=4)
+            axes.set_title(f"seconds to {level}", loc="left", fontsize="medium")
+        about = f"{max(cell['date'] for cell in cells)}, one thread of {os.cpu_count()} cores"
+        panels[-1].set_title(about, loc="right", fontsize="small")
+        plot.legend(figure, panels[0].lines, columns=3)
         plot.save(figure, path)
+    if path.endswith(".svg"):  # a tenth of a point is enough
+        file = Path(path)
+        file.write_text(re.sub(r"(\d+\.\d)\d+", r"\1", file.read_text("utf-8")), "utf-8")
 
 
 def _panel(axes: Any, cells: Sequence[Cell], names: Sequence[str]) -> None:
@@ -164,7 +174,11 @@ def _panel(axes: Any, cells: Sequence[Cell], names: Sequence[str]) -> None:
         x = [1.0, *ratios, most]
         shares = [(k + 1) / len(able) for k in range(len(ratios))]
         y = [sum(r <= 1 for r in ratios) / max(1, len(able)), *shares]
-        how = {**plot.style(i), "marker": None, "label": f"{name} ({len(able)})"}
+        how = {
+            **plot.style(i),
+            "marker": None,
+            "label": f"{NAMES.get(name, name.replace('scikit-learn:', 'sklearn '))} ({len(able)})",
+        }
         how |= {"linewidth": 2.4, "linestyle": "-"} if i == 0 else {}
         how |= {"color": INK} if how["color"] == "#000000" else {}
         axes.step(x, [*y, y[-1]], where="post", **how)
