@@ -76,6 +76,9 @@ OURS = ("newton", "auto", "orth", "lbfgs")
 CAP = 20.0
 """Seconds of processor time."""
 
+LONG = 5.0
+"""Seconds from which a run is not repeated."""
+
 FITS = ("fit newton", "fit auto")
 
 
@@ -213,8 +216,8 @@ def cells(name: str, c: float, repeat: int, known: Sequence[Cell]) -> Iterable[C
                 tolerance, times[n] = one.found.get(level, (0.0, math.inf))
                 runs[n] = partial(one.once, tolerance)
             fastest = min(times.values())
-            close = [n for n in runs if times[n] <= 10 * fastest or n in ("newton", BASE)]
-            close = [n for n in close if times[n] < 5]
+            always = (BASE, *tables.COUNTED)
+            close = [n for n in runs if times[n] < (LONG if n in always else 10 * fastest)]
             seconds: dict[str, list[float]] = {n: [] for n in close}
             for turn in range(repeat if fastest > 5e-3 else 3 * repeat):
                 for n in close if turn % 2 else close[::-1]:

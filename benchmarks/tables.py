@@ -147,7 +147,12 @@ def draw(path: str, cells: Sequence[Cell]) -> None:
     names = [*DRAWN, *peers(cells[0])]
     levels = list(dict.fromkeys(cell["level"] for cell in cells))
     grey: dict[str, Any] = {f"{part}.color": INK for part in ("text", "xtick", "ytick")}
-    grey |= {"axes.labelcolor": INK, "axes.edgecolor": INK, "svg.fonttype": "none"}
+    grey |= {
+        "axes.labelcolor": INK,
+        "axes.edgecolor": INK,
+        "svg.fonttype": "none",
+        "font.sans-serif": ["DejaVu Sans"],
+    }
     with matplotlib.rc_context(grey):
         figure = Figure(figsize=(9.2, 4.6), layout="constrained")
         figure.patch.set_alpha(0)
@@ -164,6 +169,10 @@ def draw(path: str, cells: Sequence[Cell]) -> None:
         file.write_text(re.sub(r"(\d+\.\d)\d+", r"\1", file.read_text("utf-8")), "utf-8")
 
 
+def _long(name: str) -> str:
+    return NAMES.get(name, name.replace("scikit-learn:", "scikit-learn "))
+
+
 def _panel(axes: Any, cells: Sequence[Cell], names: Sequence[str]) -> None:
     times = [{n: t for n in names if (t := x["seconds"].get(n)) is not None} for x in cells]
     fastest = [min(t.values()) for t in times]
@@ -174,11 +183,7 @@ def _panel(axes: Any, cells: Sequence[Cell], names: Sequence[str]) -> None:
         x = [1.0, *ratios, most]
         shares = [(k + 1) / len(able) for k in range(len(ratios))]
         y = [sum(r <= 1 for r in ratios) / max(1, len(able)), *shares]
-        how = {
-            **plot.style(i),
-            "marker": None,
-            "label": f"{NAMES.get(name, name.replace('scikit-learn:', 'sklearn '))} ({len(able)})",
-        }
+        how = {**plot.style(i), "marker": None, "label": f"{_long(name)} ({len(able)})"}
         how |= {"linewidth": 2.4, "linestyle": "-"} if i == 0 else {}
         how |= {"color": INK} if how["color"] == "#000000" else {}
         axes.step(x, [*y, y[-1]], where="post", **how)
