@@ -430,7 +430,8 @@ def test_row_76_a_pipe_ends_when_memory_does(tmp_path: Path) -> None:
     code = (
         "import resource, sys, dadapt_cli.libsvm; from pathlib import Path; "
         "from dadapt_cli.cli import run; "
-        "limit = 150 * 2**20 + int(Path('/proc/self/statm').read_text().split()[0]) * resource.getpagesize(); "
+        "pages = int(Path('/proc/self/statm').read_text().split()[0]); "
+        "limit = 150 * 2**20 + pages * resource.getpagesize(); "
         "resource.setrlimit(resource.RLIMIT_AS, (limit, limit)); "
         "sys.exit(run(['check', '-']))"
     )
