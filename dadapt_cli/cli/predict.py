@@ -14,6 +14,7 @@ from dadapt_cli.cli._reading import Reading, require_input
 from dadapt_cli.errors import DataError, ExitCode, UsageError
 from dadapt_cli.solver.checks import choice
 from dadapt_cli.solver.declared import same
+from dadapt_cli.system.terminal import word
 
 if TYPE_CHECKING:
     from typing import BinaryIO
@@ -136,7 +137,7 @@ def _write(
     if scores.ndim == 1:  # the class of positive scores first, as in the model's file
         order = order[::-1]
     if probability and head:
-        names = " ".join(str(model.classes[i]) for i in order)
+        names = " ".join(word(model.classes[i]) for i in order)
         stream.write(f"labels {names}{'' if marks is None else ' proven'}\n".encode())
     for start in range(0, len(scores), ROWS):
         part = slice(start, start + ROWS)
@@ -172,7 +173,8 @@ def _rows(model: Model, scores: Any, order: list[int], probability: bool) -> lis
     """Format one line per sample."""
     import numpy as np
 
-    rows = [str(model.classes[i]) for i in model.decide(scores).tolist()]
+    names = [word(label) for label in model.classes]
+    rows = [names[i] for i in model.decide(scores).tolist()]
     if not probability:
         return rows
     p = np.exp(model.log_probabilities(scores))[:, order].tolist()
