@@ -204,7 +204,7 @@ batch_size, c, schedule, average, beta, momentum, betas, lr, variant, reference,
             Data or parameters that cannot be used.
         """
         X, y, weights = self._samples(X, y, sample_weight)
-        classes, index = np.unique(y, return_inverse=True)
+        classes = np.unique(y)
         if len(classes) < 2:
             raise ValueError(f"y has one class, {classes.tolist()}; two are needed")
         init = self._start(classes, X.shape[1]) if self.warm_start else None
@@ -213,10 +213,10 @@ batch_size, c, schedule, average, beta, momentum, betas, lr, variant, reference,
         options = self._options()
         chosen = Options(**options)
         if not chosen.check(options).INFO.minibatch:
+            index = np.searchsorted(classes, y)
             X, index, weights = merge_equal(X, index, weights)
-        result = stages.fit_source(
-            Samples(X, index.astype(np.float64), weights), chosen, self._monitor(), init=init
-        )
+            y = classes[index]
+        result = stages.fit_source(Samples(X, y, weights), chosen, self._monitor(), init=init)
         self.result_ = result
         self._keep(result.w, X.shape[1])
         self.n_iter_, self.d_, self.trace_ = int(result.end["k"]), result.d, result.trace

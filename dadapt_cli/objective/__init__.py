@@ -138,6 +138,12 @@ class Problem:
         size = " x ".join(str(length) for length in self.shape)
         needed = VECTORS * 8 * math.prod(self.shape)
         memory.require(needed, f"work space for {size} weights (is an index too large?)")
+        if self.softmax:
+            memory.require(
+                self.dtype.itemsize * self.n * self.n_classes,
+                f"a score for each of {self.n} rows and {self.n_classes} classes",
+                remedy="are the labels measurements, or names of rows?",
+            )
         self.X: Matrix = stored(X, self.bias, self.dtype)
         self.dropped = dropped
         self.sample_weight = (

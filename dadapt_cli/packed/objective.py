@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from dadapt_cli._typing import Array
+from dadapt_cli._typing import Array, Label
 from dadapt_cli.errors import UsageError
 from dadapt_cli.objective import VECTORS, Evaluation, Problem
 from dadapt_cli.packed.folder import Data
@@ -18,7 +18,7 @@ from dadapt_cli.packed.settings import Settings
 from dadapt_cli.packed.share import _like
 from dadapt_cli.packed.stream import AHEAD, rows
 from dadapt_cli.packed.sums import Engine, Sums
-from dadapt_cli.preprocessing.labels import Labels
+from dadapt_cli.preprocessing.labels import REST, Labels
 from dadapt_cli.system import memory
 
 PROGRAM = 60 * 2**20
@@ -125,7 +125,7 @@ class Packed(Problem):
             )
 
 
-def classes_of(data: Data, positive: int | None) -> tuple[Labels, tuple[int, ...]]:
+def classes_of(data: Data, positive: Label | None) -> tuple[Labels, tuple[int, ...]]:
     """The classes in order, and the number of each class as it is numbered on disk.
 
     Raises
@@ -136,14 +136,14 @@ def classes_of(data: Data, positive: int | None) -> tuple[Labels, tuple[int, ...
     names = sorted(data.classes)
     if positive is None:
         order = {label: i for i, label in enumerate(names)}
-        shown: tuple[int | str, ...] = tuple(names)
+        shown: tuple[Label, ...] = tuple(names)
     else:
         if positive not in data.classes:
             some = ", ".join(map(str, names[:8])) + (", ..." if len(names) > 8 else "")
             raise UsageError(f"--positive {positive}: no row has it; the labels are {some}")
         order = {label: int(label == positive) for label in names}
         other = next(label for label in names if label != positive)
-        shown = ("rest" if len(names) > 2 else other, positive)
+        shown = (REST if len(names) > 2 else other, positive)
     labels = Labels(shown, np.empty(0, np.intp))
     return labels, tuple(order[label] for label in data.classes)
 

@@ -8,15 +8,17 @@ from typing import Any
 import numpy as np
 import scipy.sparse as sp
 
-from dadapt_cli._typing import Array, Mask
+from dadapt_cli._typing import Array, Label, Mask
 from dadapt_cli.errors import DataError, UsageError
+from dadapt_cli.preprocessing.labels import rows_of, some
+from dadapt_cli.system.terminal import word
 
 FEW, SMALL = 1000, 100_000
 """Samples, and numbers in X, up to which equal samples become one: 2 ms at most."""
 
 
 def sample_weights(
-    y: Array, given: Any, of_labels: Mapping[int, float] | str, positive: int | None = None
+    y: Array, given: Any, of_labels: Mapping[Label, float] | str, positive: Label | None = None
 ) -> Array | None:
     """The weight of each sample, or None when all are 1.
 
@@ -64,15 +66,17 @@ def sample_weights(
             )
     if isinstance(of_labels, str):
         _, own, counts = np.unique(
-            y if positive is None else y == positive, return_inverse=True, return_counts=True
+            y if positive is None else rows_of(y, positive), return_inverse=True, return_counts=True
         )
         weights *= len(y) / (len(counts) * counts[own])
         of_labels = {}
     for label, factor in of_labels.items():
-        rows = y == label
+        rows = rows_of(y, label)
         if not rows.any():
-            there = ", ".join(f"{v:g}" for v in np.unique(y)[:8])
-            raise UsageError(f"--weight {label}={factor:g}: no row has this label; labels: {there}")
+            there = some(f"{v:g}" if isinstance(v, float) else v for v in sorted(set(y.tolist())))
+            raise UsageError(
+                f"--weight {word(label, 40)}={factor:g}: no row has this label; labels: {there}"
+            )
         weights[rows] *= factor
     if not 0 < weights.sum() < np.inf:
         raise DataError("the weights add up to 0 or overflow; some samples must count")

@@ -13,7 +13,7 @@ import numpy as np
 import scipy
 
 from dadapt_cli import __version__
-from dadapt_cli._typing import Array, Record
+from dadapt_cli._typing import Array, Label, Record
 from dadapt_cli.algorithms import Info, MinibatchState, State
 from dadapt_cli.objective import Problem
 from dadapt_cli.reference import Reference
@@ -209,7 +209,7 @@ def outcome(
     )
 
 
-def describe(X: Any, samples: int, labels: tuple[int | str, ...], source: Source) -> Record:
+def describe(X: Any, samples: int, labels: tuple[Label, ...], source: Source) -> Record:
     """The ``data`` entry of a start record.
 
     Parameters

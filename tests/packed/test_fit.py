@@ -260,6 +260,13 @@ def test_the_command_line(folders: dict[str, Path], cli: Cli, tmp_path: Path) ->
     both = [cli("predict", x, "-m", tmp_path / "m.npz", "--probability") for x in (folder, text)]
     assert both[0].out == both[1].out
     assert both[0].err.partition(": accuracy")[2] == both[1].err.partition(": accuracy")[2] != ""
+    js = [cli("predict", x, "-m", tmp_path / "m.npz", "--probability", "--json")
+          for x in (folder, text)]  # fmt: skip
+    found, whole = (json.loads(ran.out) for ran in js)
+    assert list(found) == list(whole)
+    assert found.pop("log_loss") == pytest.approx(whole.pop("log_loss"), rel=1e-12)
+    assert found == whole
+    assert js[0].err.partition(": accuracy")[2] == both[0].err.partition(": accuracy")[2]
     cross = cli("fit", text, "-n", 2, "--reference", "none", "--test", folder, "-f", "jsonl")
     assert json.loads(cross.out.splitlines()[-1])["test_accuracy"] is not None
     (tmp_path / "empty").mkdir()
