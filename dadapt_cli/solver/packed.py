@@ -9,6 +9,7 @@ from dadapt_cli.algorithms import Info
 from dadapt_cli.cluster.local import Local
 from dadapt_cli.errors import UsageError
 from dadapt_cli.objective import cores
+from dadapt_cli.packed.batches import buffer_bytes
 from dadapt_cli.packed.check import require_classes
 from dadapt_cli.packed.folder import Data
 from dadapt_cli.packed.kept import lead_bytes, margin_bytes, work_bytes
@@ -50,9 +51,12 @@ def check(options: Options, info: Info, job: Any = None) -> None:
             flag = name.replace("_", "-")
             raise UsageError(f"--{flag} is not for packed data: {reason}")
     why = None
-    if info.minibatch:
-        why = "its minibatches are drawn from all samples"
-    elif "problem" in info.wants and info.name not in KEEPING:
+    if info.minibatch and job is not None:
+        raise UsageError(
+            f"--algo {options.algo} is not for --cluster: one process makes its steps, one after "
+            "the other; leave --cluster and --workers out"
+        )
+    if "problem" in info.wants and info.name not in KEEPING:
         why = "it keeps a number for each sample"
     elif info.name in KEEPING and job is not None and not getattr(job, "keeps", False):
         why = "it keeps numbers for each sample, which these processes do not"
@@ -77,6 +81,8 @@ def check(options: Options, info: Info, job: Any = None) -> None:
 
 def keeping(settings: Settings, info: Info, data: Data) -> Settings:
     """The settings with the bytes that a method keeps."""
+    if info.minibatch:
+        return replace(settings, lead_bytes=buffer_bytes(data, settings))
     if info.name not in KEEPING:
         return settings
     columns = settings.n_classes if settings.n_classes > 2 else 1

@@ -223,7 +223,6 @@ def test_positive(folders: dict[str, Path]) -> None:
     "options",
     [
         ("-a", "orth"),
-        ("-a", "sgd"),
         ("--scale", "unit"),
         ("--weight", "1=2"),
         ("--certificate", "proof"),
