@@ -52,7 +52,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return made
 
 
-@pytest.mark.parametrize("algo", ["dual-avg", "adagrad", "lbfgs", "newton"])
+@pytest.mark.parametrize("algo", ["dual-avg", "adagrad", "lbfgs", "newton", "orth"])
 def test_the_bits_do_not_depend_on_the_number_of_workers(folder: Path, algo: str) -> None:
     argv = ("fit", folder, "-a", algo, "-n", 12, "--l2", "1/n", "-f", "csv", "--save")
     one = subprocess.run([*DADAPT, *map(str, argv), str(folder.parent / "one.npz")],
