@@ -224,7 +224,7 @@ def test_checkpoints_hold_no_number_a_sample(
     folders: dict[str, Path], tmp_path: Path, algo: str
 ) -> None:
     data, file = opened(folders["dna.scale.xz"]), tmp_path / "checkpoint"
-    dadapt_cli.fit(data, algo=algo, iterations=50, checkpoint=file)
+    dadapt_cli.fit(data, algo=algo, iterations=50, checkpoint=file, checkpoint_every=0)
     kept_run = read_checkpoint(str(file))
     assert kept_run.k >= 25
     n = data.shape[0]
