@@ -264,9 +264,9 @@ class Problem:
         predicted = scores.argmax(axis=1) if self.softmax else (scores > 0).astype(np.intp)
         return float(np.average(predicted == self.labels.index, weights=self.sample_weight))
 
-    def value_of(self, w: Array, scores: Any) -> float:
-        """f at `w`, whose scores are known."""
-        return self.value(scores, w)
+    def value_of(self, w: Array, scores: Any = None) -> float:
+        """f at `w`, whose scores may be known."""
+        return self.value(self.scores(w) if scores is None else scores, w)
 
     def judged(self, w: Array, scores: Array | None = None) -> tuple[float, float]:
         """Accuracy and mean loss at `w`, whose scores may be known."""

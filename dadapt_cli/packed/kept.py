@@ -14,8 +14,10 @@ import numpy as np
 from dadapt_cli._typing import Array, Indices, Matrix
 from dadapt_cli.objective import Problem, curvature
 from dadapt_cli.objective.blocks import sparse
+from dadapt_cli.objective.directions import Directions
 from dadapt_cli.objective.losses import SCORES
 from dadapt_cli.objective.margins import Margins, Sample
+from dadapt_cli.objective.products import add_transposed, forward
 from dadapt_cli.packed.folder import Data
 from dadapt_cli.packed.format import Leaf
 from dadapt_cli.packed.reading import Rows
@@ -31,10 +33,16 @@ LARGEST_FACTOR = 8192
 VECTORS = 30
 """Float64 arrays of the size of the weights: pairs, directions, diagonals."""
 
-READING = ("margins_at", "margins_along", "margins_gradient")
+READING = (
+    *("margins_at", "margins_along", "margins_gradient"),
+    *("search_at", "search_along", "search_gradient"),
+)
 """Operations on margins that need the rows."""
 
-RESIDENT = ("margins_loss",)
+RESIDENT = (
+    *("margins_loss", "search_evaluate", "search_slope", "search_hessian", "search_accept"),
+    "search_keep",
+)
 """Operations that need what is kept alone."""
 
 
@@ -96,6 +104,7 @@ class Kept:
         self.p = data.shape[1] + settings.bias
         self._numbers = np.array(settings.classes, np.intp)
         self._margins: dict[int, LeafMargins] = {}
+        self._searches: dict[int, Directions] = {}
 
     # As in Share: each takes the argument and returns the function of a leaf's rows, or of a leaf.
 
@@ -150,6 +159,88 @@ class Kept:
 
         return work
 
+    # A search: the margins of a point and of directions through it.
+
+    def search_at(self, argument: tuple[Array, list[Array]]) -> Callable[[Rows], Part]:
+        """Make the margins those of a point and of all directions, given as weights; no result."""
+        w, directions = argument
+
+        def work(rows: Rows) -> Part:
+            search = self._searches.get(rows.leaf.number)
+            if search is None:
+                lent = Lent(self._index(rows), self.p, self.data.shape[0], self.settings)
+                search = self._searches[rows.leaf.number] = Directions(lent, len(directions))
+            search.Z[...] = _product(rows.X, search, w)
+            for row, direction in enumerate(directions):
+                search.V[row] = _product(rows.X, search, direction)
+            return ()
+
+        return work
+
+    def search_along(
+        self, argument: tuple[list[int], list[Array], tuple[int, int, float]]
+    ) -> Callable[[Rows], Part]:
+        """Make the margins of some directions those of weights, and add to one a factor times one.
+
+        No result.
+        """
+        which, directions, (own, total, factor) = argument
+
+        def work(rows: Rows) -> Part:
+            search = self._searches[rows.leaf.number]
+            for row, direction in zip(which, directions, strict=True):
+                search.V[row] = _product(rows.X, search, direction)
+            search.V[total] += factor * search.V[own]
+            return ()
+
+        return work
+
+    def search_gradient(self, _: None) -> Callable[[Rows], Part]:
+        """The gradient of the mean loss at the last point evaluated, in the weights."""
+
+        def work(rows: Rows) -> Part:
+            search = self._searches[rows.leaf.number]
+            g = np.zeros(search.problem.shape, search.problem.dtype)
+            add_transposed(rows.X, search.unflat(search.residual), g)
+            return (g,)
+
+        return work
+
+    def search_evaluate(self, a: Array) -> Callable[[Leaf], Part]:
+        """The mean loss with coefficients `a`, and its gradient in them."""
+        return lambda leaf: self._searches[leaf.number].evaluate(a)
+
+    def search_slope(self, _: None) -> Callable[[Leaf], Part]:
+        """That gradient at the last point evaluated."""
+        return lambda leaf: (self._searches[leaf.number].slope(),)
+
+    def search_hessian(self, _: None) -> Callable[[Leaf], Part]:
+        """The Hessian in the coefficients, there."""
+        return lambda leaf: (self._searches[leaf.number].hessian(),)
+
+    def search_accept(self, _: None) -> Callable[[Leaf], Part]:
+        """Go there; no result."""
+
+        def work(leaf: Leaf) -> Part:
+            self._searches[leaf.number].accept()
+            return ()
+
+        return work
+
+    def search_keep(self, argument: tuple[str, Any]) -> Callable[[Leaf], Part]:
+        """The last step's margins: ``add`` to a direction, ``put`` in its place; ``drop`` some."""
+        how, place = argument
+
+        def work(leaf: Leaf) -> Part:
+            search = self._searches[leaf.number]
+            if how == "add":
+                search.V[place] += search.moved
+            else:
+                search.V[place] = search.moved if how == "put" else 0.0
+            return ()
+
+        return work
+
     def _of(self, rows: Rows) -> LeafMargins:
         """The margins of a leaf with its rows; at first of weights 0."""
         own = self._margins.get(rows.leaf.number)
@@ -162,6 +253,14 @@ class Kept:
 
     def _index(self, rows: Rows) -> Indices:
         return np.asarray(self._numbers[rows.numbers])
+
+
+def _product(X: Matrix, search: Directions, w: Array) -> Array:
+    """X w in the order of the margins."""
+    own = search.problem
+    scores: Array = np.empty((own.n, *own.shape[1:]), own.dtype)
+    forward(X, w.astype(own.dtype, copy=False), scores)
+    return search.flat(scores)
 
 
 def sample_of(parts: list[Part], p: int, n_mean: int, settings: Settings) -> Sample:
@@ -182,6 +281,14 @@ def margin_bytes(settings: Settings) -> int:
     """Bytes a sample of what :class:`LeafMargins` has for it."""
     scores = settings.n_classes if settings.n_classes > 2 else 1
     return np.dtype(settings.dtype).itemsize * (3 * scores + 2) + (16 if scores > 1 else 0)
+
+
+def search_bytes(settings: Settings, directions: int) -> int:
+    """Bytes a sample of :class:`Directions`, its links included."""
+    item = np.dtype(settings.dtype).itemsize
+    if settings.n_classes > 2:
+        return item * settings.n_classes * (directions + 4) + 8
+    return item * (directions + 8)
 
 
 def work_bytes(settings: Settings) -> int:

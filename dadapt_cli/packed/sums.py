@@ -8,6 +8,7 @@ from typing import Any, Protocol
 
 from dadapt_cli._typing import Array
 from dadapt_cli.objective import Problem
+from dadapt_cli.packed.batches import PackedBatches
 from dadapt_cli.packed.folder import Data
 from dadapt_cli.packed.margins import PackedMargins
 from dadapt_cli.packed.settings import Settings
@@ -58,6 +59,10 @@ class Sums:
     def margins(self, problem: Problem) -> PackedMargins:
         """The margins of the problem that these sums are of, kept where its samples are."""
         return PackedMargins(problem, self)
+
+    def batches(self, problem: Problem, size: int, seed: int) -> PackedBatches:
+        """The minibatches of the problem that these sums are of."""
+        return PackedBatches(problem, size, seed, self)
 
     @cached_property
     def columns(self) -> tuple[Array, Array, Array]:

@@ -52,7 +52,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return made
 
 
-@pytest.mark.parametrize("algo", ["dual-avg", "adagrad", "lbfgs", "newton"])
+@pytest.mark.parametrize("algo", ["dual-avg", "adagrad", "lbfgs", "newton", "orth"])
 def test_the_bits_do_not_depend_on_the_number_of_workers(folder: Path, algo: str) -> None:
     argv = ("fit", folder, "-a", algo, "-n", 12, "--l2", "1/n", "-f", "csv", "--save")
     one = subprocess.run([*DADAPT, *map(str, argv), str(folder.parent / "one.npz")],
@@ -73,6 +73,7 @@ def test_the_bits_do_not_depend_on_the_number_of_workers(folder: Path, algo: str
     [
         (("-n", 0), 2, "--iterations"),
         (("--scale", "unit"), 2, "--scale"),
+        (("-a", "adam"), 2, "--cluster"),
         (("--l2", "1/n", "--tol", 1e-9, "-n", 2), 1, ""),
         (("--workers", 2), 2, "--workers"),
     ],

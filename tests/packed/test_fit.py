@@ -222,8 +222,7 @@ def test_positive(folders: dict[str, Path]) -> None:
 @pytest.mark.parametrize(
     "options",
     [
-        ("-a", "orth"),
-        ("-a", "sgd"),
+        ("-a", "polyak", "--reference", "always"),
         ("--scale", "unit"),
         ("--weight", "1=2"),
         ("--certificate", "proof"),
