@@ -64,6 +64,10 @@ class InputOutputError(DadaptError):
     exit_code = ExitCode.IO
 
 
+class WorkersLostError(InputOutputError):
+    """No process of a cluster is left, or none can be reached; the run itself is sound."""
+
+
 class NumericalError(DadaptError):
     """A NaN or an infinity where the mathematics allows none.
 

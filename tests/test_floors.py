@@ -38,6 +38,7 @@ ENTRY_POINTS = {
     "estimator.DAdaptClassifier.__init__",
     "libsvm.reader.load",
     "objective.Problem.__init__",
+    "solver.fit",
 }
 
 KNOWN: set[str] = set()

@@ -8,12 +8,14 @@ from __future__ import annotations
 import contextlib
 import os
 import sys
+from collections.abc import Callable
 from typing import Annotated, Any
 
 import typer
 
 from dadapt_cli import __version__
 from dadapt_cli.cli import (
+    _cluster,
     algorithms,
     check,
     compare,
@@ -112,10 +114,10 @@ def run(argv: list[str]) -> int:
     except Exception as error:
         if debug:
             raise
-        return _explain(error)
+        return _explain(error, say if _cluster.speaks(argv) else lambda line: None)
 
 
-def _explain(error: Exception) -> int:
+def _explain(error: Exception, say: Callable[[str], None]) -> int:
     """Say in one line what went wrong; return the exit code."""
     if isinstance(error, DadaptError):
         say(str(error))

@@ -46,12 +46,12 @@ class Wanted:
         group="Objective",
     )
     cluster: str | None = option(
-        None, "The processes of mpiexec share a packed folder: mpi.", group="Budget", folds=False,
-        metavar="mpi",
+        None, "Who shares a packed folder: mpi, those of mpiexec, or a Dask scheduler's workers.",
+        group="Budget", folds=False, metavar="mpi|tcp://HOST:PORT",
     )  # fmt: skip
     workers: int | None = option(
-        None, "Start N processes here that share it.", group="Budget", folds=False, metavar="N",
-        at_least=1, at_most=4096,
+        None, "Start N processes here that share it, by mpiexec or Dask.", group="Budget",
+        folds=False, metavar="N", at_least=1, at_most=4096,
     )  # fmt: skip
     output: Literal["table", "jsonl", "json", "csv"] = _output(
         "table", "table, jsonl, json or csv.", "--format", "-f"
@@ -96,12 +96,15 @@ def main(
     if wanted.cluster is None and wanted.workers is None:
         return fit()
     from dadapt_cli.cli import _cluster
+    from dadapt_cli.cluster import jobs
 
-    if wanted.cluster is not None and wanted.workers is None:
+    jobs.check(wanted.cluster, wanted.workers)
+    if wanted.cluster is not None:
         return _cluster.run(wanted.cluster, fit)
-    _cluster.check(wanted.cluster, wanted.workers, packed=require_input(data).packed)
+    jobs.require_packed(None, wanted.workers, packed=require_input(data).packed)
     declared(Wanted)["workers"].check(wanted.workers)
-    return _cluster.start(wanted.workers or 1, _without_workers(sys.argv[1:]))
+    argv = _without_workers(sys.argv[1:])
+    return _cluster.start(wanted.workers or 1, argv, fit, quiet=wanted.quiet)
 
 
 def _without_workers(argv: list[str]) -> list[str]:
@@ -121,7 +124,6 @@ def _fit(
     """Fit, in the process that reads and writes; `job` has the others, if there are any."""
     import time
 
-    from dadapt_cli.cli import _cluster
     from dadapt_cli.cli._messages import log_lines, say
     from dadapt_cli.render import braille, html, machine
     from dadapt_cli.render import plot as plotting
@@ -141,8 +143,10 @@ def _fit(
     dense = wanted.report is not None or wanted.plot == "-"
     if dense and "every" not in given:  # a curve needs more points
         options, given = replace(options, every="auto"), [*given, "every"]
-    if job is not None:
-        _cluster.check(wanted.cluster, None, packed=require_input(data).packed)
+    if wanted.cluster is not None:
+        from dadapt_cli.cluster import jobs
+
+        jobs.require_packed(wanted.cluster, None, packed=require_input(data).packed)
     several = (wanted.path, wanted.cross_validate)
     if several != (None, None):
         given = _modelling.check_several(given, *several, Options, Wanted)

@@ -19,6 +19,8 @@ def fit(
     init: Any = None,
     verbose: bool = False,
     callback: Callable[[Record], Any] | None = None,
+    cluster: str | None = None,
+    workers: int | None = None,
     **options: Any,
 ) -> FitResult:
     """Fit logistic regression without a learning rate.
@@ -43,6 +45,13 @@ def fit(
     callback
         Called with each record as it is made: start, the reported steps (``every``), end. The fit
         ends after the iteration for which it returns True, with the status ``interrupted``.
+    cluster
+        Who shares packed data: ``"mpi"``, the processes of mpiexec, each of which makes this call
+        and gets the result; or the address of a Dask scheduler, ``"tcp://HOST:PORT"``; or None,
+        this process alone. The result does not depend on it.
+    workers
+        Start so many processes here that share packed data, through Dask. A script needs
+        ``if __name__ == "__main__":`` around the call, as for any module that starts processes.
     **options
         Fields of :class:`~dadapt_cli.solver.options.Options`: those of ``dadapt fit`` with
         underscores (docs/options.md has them all), such as algo, iterations, l2, tol, epochs.
@@ -61,7 +70,10 @@ def fit(
     NumericalError
         A NaN or an infinity turned up; ``error.result`` holds the last finite state.
     InputOutputError
-        A checkpoint that cannot be written, or resumed.
+        A checkpoint that cannot be written, or resumed; a cluster that cannot be reached, is lost,
+        or does not see the folder.
+    MissingExtraError
+        The cluster needs a package that is not installed.
     """
     import os
     from dataclasses import replace
@@ -69,9 +81,11 @@ def fit(
     import numpy as np
     import scipy.sparse as sp
 
+    from dadapt_cli.cluster import jobs
     from dadapt_cli.errors import DataError, UsageError
     from dadapt_cli.packed.folder import Data
     from dadapt_cli.solver import resume
+    from dadapt_cli.solver.checks import number
     from dadapt_cli.solver.monitor import Monitor, Told
     from dadapt_cli.solver.options import Options
     from dadapt_cli.solver.samples import Samples, Source
@@ -94,15 +108,25 @@ def fit(
     path = os.fspath(init) if isinstance(init, (str, os.PathLike)) else None
     chosen = Options(**options, init=path)
     given = {*options, *(["init"] if path else [])}
-    with resume.opened(chosen, given) as (chosen, checkpoint):
-        chosen.check(options)
-        start = init if chosen.init is None else resume.load_start(chosen, given)
-        if isinstance(X, Data):
-            source = Source(X.path, X.about["text"]["sha256"], zero_based=X.about["zero_based"])
-            samples = Samples(X, np.empty(0), source=source)
-        else:
-            samples = Samples(X, y, sample_weight)
-        told = Told(callback, verbose=verbose)
-        monitor = Monitor(told.record, told.note, interrupts=told.interrupts, checkpoint=checkpoint)
-        result = fit_source(samples, chosen, monitor, init=start)
-        return replace(result, signal=None)  # none came: a callback may have ended it
+    jobs.check(cluster, workers)
+    if workers is not None:
+        number("workers", workers, at_least=1, at_most=4096)
+    jobs.require_packed(cluster, workers, packed=isinstance(X, Data))
+
+    def run(job: jobs.Job | None) -> FitResult:
+        with resume.opened(chosen, given) as (resolved, checkpoint):
+            resolved.check(options)
+            start = init if resolved.init is None else resume.load_start(resolved, given)
+            if isinstance(X, Data):
+                source = Source(X.path, X.about["text"]["sha256"], zero_based=X.about["zero_based"])
+                samples = Samples(X, np.empty(0), job=job, source=source)
+            else:
+                samples = Samples(X, y, sample_weight)
+            told = Told(callback, verbose=verbose)
+            monitor = Monitor(
+                told.record, told.note, interrupts=told.interrupts, checkpoint=checkpoint
+            )
+            result = fit_source(samples, resolved, monitor, init=start)
+            return replace(result, signal=None)  # none came: a callback may have ended it
+
+    return jobs.run(cluster, workers, run)

@@ -19,7 +19,13 @@ from dadapt_cli.algorithms import Info, auto
 from dadapt_cli.checkpoint import file
 from dadapt_cli.checkpoint.file import HINT, Checkpoint
 from dadapt_cli.checkpoint.writer import NoCheckpoint, Writer
-from dadapt_cli.errors import DadaptError, DataError, InputOutputError, UsageError
+from dadapt_cli.errors import (
+    DadaptError,
+    DataError,
+    InputOutputError,
+    UsageError,
+    WorkersLostError,
+)
 from dadapt_cli.model import Model, load
 from dadapt_cli.objective import Problem
 from dadapt_cli.reference import Reference, cache
@@ -263,6 +269,24 @@ def blamed(origin: str | None, *kinds: type[DadaptError]) -> Iterator[None]:
         raise InputOutputError(
             f"{origin}: an option of its run cannot be used: {error}; {HINT.format(path=origin)}"
         ) from error
+
+
+@contextmanager
+def advised(checkpoint: Writer | NoCheckpoint) -> Iterator[None]:
+    """Say how to go on where all workers are lost in the block.
+
+    Raises
+    ------
+    WorkersLostError
+        With the checkpoint's name.
+    """
+    try:
+        yield
+    except WorkersLostError as error:
+        how = "--checkpoint FILE would keep the run"
+        if isinstance(checkpoint, Writer):
+            how = f"--resume {checkpoint.path} goes on"
+        raise WorkersLostError(f"{error}; {how}") from error
 
 
 def load_start(options: Options, given: Collection[str]) -> Model | None:

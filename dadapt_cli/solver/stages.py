@@ -63,7 +63,8 @@ def fit_source(
     # that distributes them itself, run on our threads: the dots of single vectors and the small
     # factors that are left to BLAS are too short for threads of its own.
     own = setup.algorithm.INFO.own_threads or not isinstance(setup.problem.X, np.ndarray)
-    with np.errstate(all="ignore"), blas.threads(1 if own else setup.problem.threads):
+    one = blas.threads(1 if own else setup.problem.threads)
+    with np.errstate(all="ignore"), one, resume.advised(monitor.checkpoint):
         run = _start(setup, found)
         outcome = run.loop(setup.algorithm, run.state, run.first, run.stopping, run.trace)
     return _finish(setup, run, outcome)
@@ -114,6 +115,8 @@ def _prepare(
     judge, about_test = _judge(held_out, problem, data)
     tested = held_out.rows(problem, data.scaling) if held_out and options.stop_when_proven else None
     more = start.notes(options, algorithm.INFO)
+    if samples.job is not None:
+        more += samples.job.notes
     for line in (*start.unusual(data, problem), *more, *about_test):
         monitor.note(line)
     w0 = None if init is None else start.x0_weights(problem, data.scaling, init)

@@ -19,3 +19,9 @@ def threads(count: int) -> AbstractContextManager[Any]:
     """BLAS on so many: small products lose by more than one, and digits depend on the number."""
     limited: AbstractContextManager[Any] = _controller().limit(limits=count, user_api="blas")
     return limited
+
+
+def core() -> str:
+    """The kind of processor that each BLAS takes this one for; decided as it is loaded."""
+    found = {lib.get("architecture", lib["internal_api"]) for lib in _controller().info()}
+    return " ".join(sorted(found))

@@ -41,13 +41,18 @@ def limited(most: int | None) -> Iterator[None]:
         _limits.pop()
 
 
+def limit() -> int | None:
+    """The bytes in all that :func:`limited` allows here; None without limit."""
+    return _limits[-1] if _limits else None
+
+
 def available() -> int | None:
     """Bytes this process may still take; None where the system does not tell.
 
     The least of what the kernel calls available, what the control group leaves, what the address
     space limit (``ulimit -v``) leaves, and of what :func:`limited` allows beyond what is taken.
     """
-    found = [_kernel(), *_control_group(), _address_space(), _limit()]
+    found = [_kernel(), *_control_group(), _address_space(), _left()]
     return min((n for n in found if n is not None), default=None)
 
 
@@ -85,11 +90,12 @@ def require(
         )
 
 
-def _limit() -> int | None:
-    if not _limits:
+def _left() -> int | None:
+    most = limit()
+    if most is None:
         return None
     taken = 1024 * _fields("/proc/self/status").get("VmRSS", 0)
-    return max(0, _limits[-1] - taken)
+    return max(0, most - taken)
 
 
 def _fields(path: str) -> dict[str, int]:
