@@ -65,6 +65,15 @@ def arrays_of(X: Matrix, rows: slice, data: Array | None = None) -> Array | Csr:
     return Csr(shape, data[a:b], X.indices[a:b], X.indptr[rows.start : rows.stop + 1] - a)
 
 
+def transposed(X: Matrix) -> Matrix:
+    """X', sharing the memory. SciPy's own copies the arrays of a block: they are views."""
+    if isinstance(X, np.ndarray):
+        return X.T
+    other = sparse().csc_array(X.shape[::-1], dtype=X.dtype)
+    other.data, other.indices, other.indptr = X.data, X.indices, X.indptr
+    return other
+
+
 def stored(X: Matrix, bias: bool, dtype: np.dtype[Any]) -> Matrix:
     """The data as the products need them: dense from DENSE_FROM on, else CSR with int32 indices."""
     n, p = X.shape
@@ -130,7 +139,7 @@ class Block:
     ) -> None:
         self.rows = rows
         self.X = X
-        self.XT = X.T  # for CSR a CSC view of the same arrays: no copy, and as fast
+        self.XT = transposed(X)
         self.link = link
         self.scores = scores
         self.dropped = dropped

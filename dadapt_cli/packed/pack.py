@@ -193,8 +193,9 @@ def pack(
             if begun:
                 _take_up(packer, how)
             else:
-                packer.begin(_head(how))
-            _read_text(packer, path, how, limits, progress)
+                packer.begin(head(how))
+            kept = packer.lines[-1]["text"] if packer.lines else None
+            read_text(packer, _Text(path, *limits, kept), how, kept, progress)
         finally:
             packer.release()
     return opened(folder)
@@ -232,7 +233,7 @@ def _there(place: Path, folder: str, *, resume: bool, restart: bool) -> bool:
     return resume
 
 
-def _head(how: Packing) -> Record:
+def head(how: Packing) -> Record:
     """The first line of a journal."""
     return {"format": f"{FORMAT} journal", "version": VERSION, "options": asdict(how)}
 
@@ -247,12 +248,12 @@ def _take_up(packer: Packer, how: Packing) -> None:
     """
     lines, ends = journal_lines(packer.folder)
     if not lines:  # killed before the first line was complete
-        packer.begin(_head(how))
+        packer.begin(head(how))
         return
-    head = lines[0]
-    if head.get("format") != f"{FORMAT} journal" or head.get("version") != VERSION:
+    first = lines[0]
+    if first.get("format") != f"{FORMAT} journal" or first.get("version") != VERSION:
         raise DataError("is of another version; --restart packs anew", str(packer.folder / JOURNAL))
-    begun = {**asdict(Packing()), **head["options"]}  # options that came later had no effect
+    begun = {**asdict(Packing()), **first["options"]}  # options that came later had no effect
     for option, value in asdict(how).items():
         if begun.get(option) != value:
             flag = "hash" if (option, how.format) == ("features", "criteo") else option
@@ -299,12 +300,21 @@ def _leaf(files: Files, line: Record) -> Leaf:
     return replace(leaf, sha256=line["files"])
 
 
-def _read_text(
-    packer: Packer, path: str, how: Packing, limits: tuple[int, float], progress: Progress
+def read_text(
+    packer: Packer,
+    source: Source,
+    how: Packing,
+    kept: Record | None,
+    progress: Progress = lambda done, size, rows: None,
 ) -> None:
-    """Read the text to its end, and write the manifest."""
-    kept = packer.lines[-1]["text"] if packer.lines else None
-    source = _Text(path, *limits, kept)
+    """Read a text to its end, and write the manifest.
+
+    Parameters
+    ----------
+    kept
+        What the line of the last kept leaf says about the text, if there is one.
+    """
+    path = source.path
     rules = Rules(
         zero_based=how.zero_based,
         n_features=how.features,

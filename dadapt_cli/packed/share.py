@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 
 from dadapt_cli._typing import Array, Indices, Matrix
-from dadapt_cli.objective.blocks import sparse
+from dadapt_cli.objective.blocks import sparse, transposed
 from dadapt_cli.objective.losses import Logistic, Softmax
 from dadapt_cli.packed.folder import Data
 from dadapt_cli.packed.kept import READING, RESIDENT, Kept
@@ -113,7 +113,8 @@ class Share:
                 sums = counts, counts.copy(), counts.copy()
             else:
                 size = np.abs(X.data.astype(np.float64))
-                sums = counts, _like(X, size).T @ ones, _like(X, size * size).T @ ones
+                one, two = (transposed(_like(X, of)) @ ones for of in (size, size * size))
+                sums = counts, one, two
             if self.settings.bias:
                 return tuple(np.append(own, float(len(ones))) for own in sums)
             return sums
@@ -164,7 +165,7 @@ class Share:
 
     def _back(self, X: Matrix, residual: Array) -> Array:
         """X' residual, ditto."""
-        g: Array = X.T @ residual
+        g: Array = transposed(X) @ residual
         if not self.settings.bias:
             return g
         return np.concatenate([g, residual.sum(axis=0, keepdims=True)])
