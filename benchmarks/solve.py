@@ -1,169 +1,123 @@
-"""Gradients and seconds to a relative suboptimality, for every method on the same problems.
+"""Processor time to a relative suboptimality of 1e-3 and 1e-6, for every method on every problem.
 
-    python benchmarks/solve.py counts [PROBLEM ...]     gradients to 1e-2 / 1e-3 / 1e-6
-    python benchmarks/solve.py times [PROBLEM ...]      milliseconds to 1e-3 and 1e-6, as ratios
+    python benchmarks/solve.py run [--problems NAME ...] [--l2 1 0.01 0] [--save FILE] [EARLIER]
+    python benchmarks/solve.py show FILE ... [--plot docs/solve.svg]
+    python benchmarks/solve.py unscaled
 
-A problem german*0 has its columns times 10^U(-3, 3), drawn with seed 0; --l2 C is l2 = C/n.
+`run` prints a line per cell (a problem, a weight of the l2 term, a level) and then the tables;
+`show` prints the tables of saved cells; `unscaled` compares german, diabetes and australian with
+columns times 10^U(-3, 3), ten draws, with the columns as they are.
 
-The objective is the mean logistic (softmax) loss with l2 = 1/n (or as said), no bias, from w = 0;
-columns of zeros are dropped. A level counts as reached when a point with (f - f*)/(f(0) - f*) at
-most it has been evaluated together with its gradient, line searches included; f* is that of
-``reference.find``, with its certificate. LIBLINEAR and scikit-learn's newton-cholesky and saga
-give no gradient counts comparable to these and are timed only.
+The objective is the mean logistic (softmax) loss with l2 = C/n, for each C of --l2 (at 0 only where
+the classes cannot be separated), without a bias, from w = 0; columns of zeros are dropped. A level
+is reached where float64's f, by our Problem, is proven to have (f - f*)/(f(0) - f*) below it,
+f* being that of ``reference.find`` with its certificate. Our algorithms and SciPy's L-BFGS-B, on
+our gradient, get the loaded problem, set-up counted, and stop at the level. `fit` is a whole call
+of ``dadapt_cli.fit`` on X and y. scikit-learn's solvers and LIBLINEAR get X and y too, at the
+loosest of the tolerances 1, 0.1, 0.01, ... that reaches the level, found beforehand and not
+counted. LIBLINEAR runs in this process where liblinear-official is installed, else as the program
+less a run that only reads.
 
-Times are wall-clock on whatever else the machine does, so methods alternate, each is repeated,
-and medians are divided by SciPy's L-BFGS-B on our own gradient. BLAS runs on one thread, which is
-faster than two for vectors of this size. Solvers are given the loaded problem; set-up (metric,
-constant L, work space) is counted. Data: ../shared/data or DADAPT_SHARED.
+Times are processor time, of one thread, BLAS's too. Methods alternate and medians are given; one
+that its first run shows to take over ten times the fastest is run once. The search of a peer's
+tolerances, and any other run, is cut short after 0.5 s plus 50 times newton's time to 1e-6, 20 s at
+most: "-" in the tables. Data that are not there are named, with the remedy.
 """
 
 from __future__ import annotations
 
 import os
 
-os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
+os.environ |= {"OPENBLAS_NUM_THREADS": "1", "OMP_NUM_THREADS": "1"}
 
 import argparse
 import contextlib
+import gc
+import json
 import math
+import statistics
+import sys
 import time
-import warnings
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Sequence
+from functools import partial
+from pathlib import Path
 from typing import Any
 
 import numpy as np
+import peers
+import sklearn.linear_model  # noqa: F401 - imported before the clock runs
+import tables
+from peers import LEVELS, clock, judged, limit
 from scipy.optimize import minimize
+from tables import BASE, Cell
 
-from dadapt_cli import reference
+import data
+from dadapt_cli import fit, reference
 from dadapt_cli.algorithms import auto, find
 from dadapt_cli.algorithms._drive import Iterates, drive
-from dadapt_cli.libsvm import read_libsvm
+from dadapt_cli.compare.case import Case
 from dadapt_cli.objective import Problem, metric
 from dadapt_cli.preprocessing import labels
 from dadapt_cli.solver import start
 from dadapt_cli.solver.options import Options
-from data import SHARED, synthetic
+from dadapt_cli.solver.samples import Samples
 
-LEVELS = (1e-2, 1e-3, 1e-6)
-LIMIT = 1000
-TIMED_LIMIT = 400
+TUNED = tuple(data.FILES)[:19]
+"""Problems that the constants of newton's plan were chosen on."""
 
-FILES = {
-    "a1a": "a1a",
-    "a9a": "a9a.xz",
-    "w8a": "w8a.xz",
-    "mushrooms": "mushrooms.xz",
-    "phishing": "phishing.xz",
-    "german": "german.numer_scale",
-    "diabetes": "diabetes_scale",
-    "heart": "heart_scale",
-    "australian": "australian_scale",
-    "breast-cancer": "breast-cancer_scale",
-    "news20": "news20.xz",
-    "iris": "iris.scale",
-    "wine": "wine.scale",
-    "glass": "glass.scale",
-    "vehicle": "vehicle.scale",
-    "vowel": "vowel.scale",
-    "dna": "dna.scale.xz",
-    "letter": "letter.scale.xz",
-    "pendigits": "pendigits.xz",
-    "sensorless": "Sensorless.sub2200.xz",
-    "a1a.t": "a1a.t.xz",
-    "a9a.t": "a9a.t.xz",
-    "letter.t": "letter.scale.t.xz",
-    "dna.t": "dna.scale.t.xz",
-    "vowel.t": "vowel.scale.t",
-    "usps": "usps.xz",
-    "mnist.t": "mnist.t.xz",
-}
-POSITIVE = {"news20": 1}
-TIMED = ("a9a", "w8a", "mushrooms", "phishing", "news20", "letter", "vowel", "synthetic")
+HELD_OUT = ("w8a-2477", *data.KEEL, *data.SYNTHETIC)
+"""In place of w1a, fourclass, splice, svmguide1-3, colon, sonar, ionosphere, segment, satimage,
+skin and shuttle, as far as those were not to be had."""
 
-METHODS = "newton,orth,orth newton,auto,lbfgs,lbfgs [half],safe"
+UNSCALED = ("german*0", "diabetes*0", "australian*0")
 
-l2_times_n = 1.0
+OURS = ("newton", "auto", "orth", "lbfgs")
 
-TARGETS = {  # gradients of orth, as its study counted them; a tenth more is allowed
-    "a9a": (6, 12, 86),
-    "w8a": (6, 11, 32),
-    "mushrooms": (5, 10, 29),
-    "news20": (12, 32, 150),
-    "vowel": (6, 9, 18),
-    "letter": (20, 35, 81),
-}
+CAP = 20.0
+"""Seconds of processor time."""
 
-OURS: dict[str, dict[str, Any]] = {
-    "newton": {"algo": "newton"},
-    "orth": {"algo": "orth"},
-    "orth newton": {"algo": "orth", "inner": "newton"},
-    "orth m=3": {"algo": "orth", "memory": 3},
-    "orth pairs=10": {"algo": "orth", "lbfgs_pairs": 10},
-    "orth m=3 pairs=10": {"algo": "orth", "memory": 3, "lbfgs_pairs": 10},
-    "auto": {"algo": "auto"},
-    "lbfgs": {"algo": "lbfgs"},
-    "lbfgs [half]": {"algo": "lbfgs", "metric": "half"},
-    "safe": {"algo": "safe"},
-    "dual-avg II": {"algo": "dual-avg", "bound": "II"},
-    "dual-avg C [half]": {"algo": "dual-avg", "bound": "certified", "metric": "half"},
-    "gd C [half]": {"algo": "gd", "bound": "certified", "metric": "half"},
-    "adagrad C": {"algo": "adagrad", "bound": "certified"},
-}
+LONG = 5.0
+"""Seconds from which a run is not repeated."""
 
-clock: Callable[[], float] = time.perf_counter
-"""``--cpu`` makes it the processor time of the process, for a machine that is shared."""
+FITS = ("fit newton", "fit auto")
+
+
+def load(name: str, c: float) -> Case:
+    """The problem with l2 = c/n.
+
+    Raises
+    ------
+    data.MissingError
+        The data are not there.
+    ValueError
+        There is no f*, or the infimum is not attained: the classes can be separated.
+    """
+    X, y = data.named(name)
+    problem = Problem(X, labels.encode(y), l2=c / X.shape[0], threads=1)
+    known = reference.find(problem, reference.cache.content(problem), always=True)
+    if known.f_star is None or known.status != "attained":
+        raise ValueError(f"f* is {known.status}" + (f": {known.reason}" if known.reason else ""))
+    f_0 = problem.value_and_gradient(problem.zeros()).f
+    return Case(Samples(X, y), problem, known, f_0, Options(iterations=10_000))
+
 
 Point = tuple[float, float]
 """f and the seconds at which it was known, gradient included."""
 
-
-@dataclass(frozen=True)
-class Case:
-    """A problem with its f*."""
-
-    name: str
-    problem: Problem
-    f0: float
-    f_star: float
-
-    def reached(self, points: list[Point]) -> list[tuple[int | None, float]]:
-        """Gradients and seconds to each level; None and infinity where it was not reached."""
-        found: list[tuple[int | None, float]] = []
-        for level in LEVELS:
-            f = self.f_star + level * (self.f0 - self.f_star)
-            hit = next((i for i, point in enumerate(points) if point[0] <= f), None)
-            found.append((None, math.inf) if hit is None else (hit + 1, points[hit][1]))
-        return found
+Once = Callable[[], tuple[float, Any]]
+"""A run: seconds, and the weights it ends at."""
 
 
-def load(name: str) -> Case:
-    base, _, draw = name.partition("*")
-    if name == "synthetic":
-        X, y = synthetic()
-    else:
-        X, y = read_libsvm(SHARED / "data" / FILES[base])
-    X = X[:, np.unique(X.indices)]
-    l2 = l2_times_n / X.shape[0]
-    if draw:
-        factors = 10.0 ** np.random.default_rng(int(draw)).uniform(-3, 3, X.shape[1])
-        X = X.multiply(factors).tocsr()
-    problem = Problem(X, labels.encode(y, positive=POSITIVE.get(base)), l2=l2)
-    known = reference.find(problem, reference.cache.content(problem), always=True)
-    if known.f_star is None:
-        raise SystemExit(f"{name}: no f*: {known.reason}")
-    return Case(name, problem, problem.value_and_gradient(problem.zeros()).f, known.f_star)
-
-
-def ours(case: Case, chosen: dict[str, Any], limit: int, level: float) -> list[Point]:
-    """Run an algorithm of the package on the loaded problem until `level`."""
+def ours(
+    case: Case, chosen: dict[str, Any], goal: float, most: int = 10**6, cap: float = CAP
+) -> tuple[list[Point], Any]:
+    """Points of one of our algorithms until `goal`, and the last one's weights."""
     points: list[Point] = []
-    goal = case.f_star + level * (case.f0 - case.f_star)
+    begin = clock()
     if chosen["algo"] == "auto":
         chosen = auto.choose(case.problem)[0]
     algorithm = find(chosen["algo"])
     options = Options(**chosen).resolved(algorithm.INFO)
-    begin = clock()
     problem = case.problem.in_metric(metric.scale(case.problem, str(options.metric)))
     x0 = problem.zeros()
     now = problem.value_and_gradient(x0)
@@ -171,9 +125,9 @@ def ours(case: Case, chosen: dict[str, Any], limit: int, level: float) -> list[P
 
     def iterates() -> Iterates[None]:
         at = now
-        for _ in range(limit):
+        while True:
             points.append((at.f, clock() - begin))
-            if at.f <= goal or state.stalled:
+            if at.f <= goal or state.stalled or len(points) >= most or points[-1][1] > cap:
                 break
             state.f = at.f
             yield problem.rescaled(at.g)
@@ -181,186 +135,201 @@ def ours(case: Case, chosen: dict[str, Any], limit: int, level: float) -> list[P
 
     with np.errstate(all="ignore"):
         drive(algorithm, state, iterates())
-    return points
+    return points, problem.rescaled(state.x)
 
 
-def scipys(case: Case, limit: int, level: float) -> list[Point]:
-    """SciPy's L-BFGS-B on our own gradient, as anybody would call it."""
+def scipys(case: Case, goal: float, most: int = 10**6, cap: float = CAP) -> tuple[list[Point], Any]:
+    """SciPy's L-BFGS-B on our gradient, as anybody would call it; returned as :func:`ours`."""
     points: list[Point] = []
-    problem = case.problem
-    goal = case.f_star + level * (case.f0 - case.f_star)
+    problem, last = case.problem, case.problem.zeros()
     begin = clock()
 
     def objective(flat: Any) -> tuple[float, Any]:
-        at = problem.value_and_gradient(flat.reshape(problem.shape))
+        w = flat.reshape(problem.shape)
+        at = problem.value_and_gradient(w)
         points.append((at.f, clock() - begin))
-        if at.f <= goal or len(points) >= limit:
+        if at.f <= goal or len(points) >= most or points[-1][1] > cap:
+            np.copyto(last, w)
             raise StopIteration
         return at.f, at.g.ravel()
 
-    options = {"maxcor": 10, "ftol": 0.0, "gtol": 1e-14, "maxls": 50, "maxiter": limit}
+    options = {"maxcor": 10, "ftol": 0.0, "gtol": 1e-14, "maxls": 50, "maxfun": most,
+               "maxiter": most}  # fmt: skip
     with contextlib.suppress(StopIteration):
-        minimize(objective, problem.zeros().ravel(), jac=True, method="L-BFGS-B", options=options)
-    return points
+        x0 = problem.zeros().ravel()
+        found = minimize(objective, x0, jac=True, method="L-BFGS-B", options=options)
+        np.copyto(last, found.x.reshape(problem.shape))
+    return points, last
 
 
-def sklearns(case: Case, limit: int) -> list[Point]:
-    """scikit-learn's lbfgs: its own objective, each call of it counted and valued by ours."""
-    import sklearn.linear_model._logistic as module
-    from sklearn.linear_model import LogisticRegression
+def fitted(case: Case, algo: str, goal: float, cap: float = CAP) -> tuple[float, Any]:
+    """A whole call of ``dadapt_cli.fit``."""
+    f_star, X, y = case.known.f_star, case.samples.X, case.samples.y
+    assert f_star is not None  # load() has looked
+    begin = clock()
+    result = fit(X, y, algo=algo, l2=case.problem.l2, threads=1, reference=f_star,
+                 tol=goal - f_star, iterations=10**6, time_limit=3 * cap)  # fmt: skip
+    return clock() - begin, result.w
 
-    problem, points = case.problem, []
-    original: Any = module.optimize.minimize
 
-    def counted(function: Any, w0: Any, *args: Any, **more: Any) -> Any:
-        def objective(flat: Any, *rest: Any) -> Any:
-            w = flat.reshape(problem.shape[::-1], order="F").T if problem.softmax else flat
-            points.append((problem.value_and_gradient(w).f, 0.0))
-            if len(points) >= limit:
-                raise StopIteration
-            return function(flat, *rest)
-
-        return original(objective, w0, *args, **more)
-
-    module.optimize.minimize = counted
+def quiet(once: Once, case: Case, level: str) -> float:
+    """Seconds of a run without garbage collections; infinite where it missed the level."""
+    gc.collect()  # of what the last run left: cells() has frozen the rest
+    gc.disable()
     try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")
-            LogisticRegression(
-                C=1.0 / l2_times_n if l2_times_n else math.inf,
-                fit_intercept=False,
-                tol=1e-12,
-                max_iter=limit,
-                solver="lbfgs",
-            ).fit(problem.X, problem.labels.index)
-    except StopIteration:
-        pass
+        seconds, w = once()
     finally:
-        module.optimize.minimize = original
-    return points
+        gc.enable()
+    return seconds if judged(case, w) <= limit(case, level) else math.inf
 
 
-def counts(names: list[str]) -> None:
-    """Print the table of gradients."""
-    print("| problem | sklearn lbfgs | L-BFGS-B | " + " | ".join(OURS) + " |")
-    print("|---" * (len(OURS) + 3) + "|")
-    table: dict[str, list[list[int | None]]] = {}
-    for name in names:
-        case = load(name)
-        rows = {
-            "sklearn lbfgs": sklearns(case, LIMIT),
-            "L-BFGS-B": scipys(case, LIMIT, LEVELS[-1]),
-        }
-        for label, chosen in OURS.items():
-            rows[label] = ours(case, chosen, LIMIT, LEVELS[-1])
-        found = {label: [k for k, _ in case.reached(points)] for label, points in rows.items()}
-        for label, values in found.items():
-            table.setdefault(label, []).append(values)
-        cells = ["/".join("-" if k is None else str(k) for k in v) for v in found.values()]
-        print(f"| {name} | " + " | ".join(cells) + " |", flush=True)
-        for level, target, k in zip(LEVELS, TARGETS.get(name, ()), found["orth"], strict=False):
-            verdict = "met" if k is not None and k <= 1.1 * target else "MISSED"
-            print(f"  orth on {name} to {level:g}: {k}, at most {1.1 * target:.1f}: {verdict}")
-    print("\nGradients relative to scikit-learn's lbfgs, geometric mean (fewer/as many/more):")
-    for label, values in table.items():
-        cells = []
-        for i in range(len(LEVELS)):
-            pairs = [(a[i], b[i]) for a, b in zip(values, table["sklearn lbfgs"], strict=True)]
-            ratios = [a / b for a, b in pairs if a is not None and b is not None]
-            wins = sum(a is not None and (b is None or a < b) for a, b in pairs)
-            ties = sum(a is not None and a == b for a, b in pairs)
-            mean = math.exp(np.mean(np.log(ratios))) if ratios else math.nan
-            partly = "" if len(ratios) == len(pairs) else f" on {len(ratios)}"
-            cells.append(f"{mean:.2f}{partly} ({wins}/{ties}/{len(pairs) - wins - ties})")
-        print(f"| {label} | " + " | ".join(cells) + " |")
-
-
-def sklearn_seconds(case: Case, solver: str, level: float) -> float:
-    """Seconds of scikit-learn's `solver` at the loosest tolerance that reaches the level."""
-    from sklearn.linear_model import LogisticRegression
-
-    problem, goal = case.problem, case.f_star + level * (case.f0 - case.f_star)
-    if solver == "liblinear" and problem.softmax:
-        return math.inf  # it fits one class against the rest: another objective
-    for tol in (1e-1, 1e-2, 1e-3, 1e-4, 1e-5, 1e-6, 1e-8, 1e-10):
-        model = LogisticRegression(
-            C=1.0 / l2_times_n if l2_times_n else math.inf,
-            fit_intercept=False,
-            tol=tol,
-            max_iter=300,
-            solver=solver,
-            random_state=0,
-        )
-        begin = clock()
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")
-            model.fit(problem.X, problem.labels.index)
-        seconds = clock() - begin
-        w = model.coef_.T if problem.softmax else model.coef_.ravel()
-        if problem.value_and_gradient(np.ascontiguousarray(w)).f <= goal:
-            return seconds
-        if seconds > 20:
-            break
-    return math.inf
-
-
-def times(names: list[str], repeats: int, peers: bool, methods: list[str]) -> None:
-    """Print medians of milliseconds, and their ratio to SciPy's L-BFGS-B on our gradient."""
-    timed = {k: OURS[k] for k in methods}
-    ratios: dict[tuple[str, float], list[float]] = {}
-    for name in names:
-        case = load(name)
-        for level in LEVELS[1:]:
-            runs: dict[str, Callable[[], list[Point]]] = {
-                "L-BFGS-B": lambda c=case, v=level: scipys(c, TIMED_LIMIT, v)
+def cells(name: str, c: float, repeat: int, known: Sequence[Cell]) -> Iterable[Cell]:
+    """Time a problem: one record a level; `known` are earlier ones, with peers' tolerances."""
+    case = load(name, c)
+    gc.freeze()
+    seconds = quiet(partial(own(case, CAP)["newton"], case.threshold(LEVELS[-1])), case, LEVELS[-1])
+    cap = min(CAP, 0.5 + 50 * seconds)
+    mine = own(case, cap)
+    for once in mine.values():  # a warm-up
+        once(case.threshold(LEVELS[0]))
+    first = {v: {n: quiet(partial(once, case.threshold(v)), case, v) for n, once in mine.items()}
+             for v in LEVELS}  # fmt: skip
+    with contextlib.ExitStack() as stack:
+        others = peers.installed()
+        unsuited = {one.name: why for one in others if (why := peers.unsuited(one, case))}
+        searched = {}
+        for one in others:
+            if one.name in unsuited:
+                continue
+            made = searched[one.name] = peers.ready(stack.enter_context(one.on(case)))
+            for cell in known:
+                if (tolerance := cell["tolerance"].get(one.name)) is not None:
+                    made.found[cell["level"]] = tolerance, cell["seconds"][one.name]
+            if not known:
+                peers.search(case, one.name, made, cap)
+        for level in LEVELS:
+            runs: dict[str, Once] = {
+                n: partial(once, case.threshold(level)) for n, once in mine.items()
             }
-            for label, chosen in timed.items():
-                runs[label] = lambda c=case, o=chosen, v=level: ours(c, o, TIMED_LIMIT, v)
-            seconds: dict[str, list[float]] = {label: [] for label in runs}
-            for _ in range(repeats):
-                for label, once in runs.items():
-                    seconds[label].append(case.reached(once())[LEVELS.index(level)][1])
-            middle = {label: float(np.median(s)) for label, s in seconds.items()}
-            if peers:
-                for solver in ("lbfgs", "liblinear", "newton-cholesky", "saga"):
-                    if solver != "newton-cholesky" or math.prod(case.problem.shape) <= 1500:
-                        middle[f"sklearn {solver}"] = sklearn_seconds(case, solver, level)
-            cells = []
-            for label, value in middle.items():
-                ratio = value / middle["L-BFGS-B"]
-                ratios.setdefault((label, level), []).append(ratio)
-                cells.append(
-                    f"{label} -"
-                    if value == math.inf
-                    else f"{label} {1e3 * value:.1f} ({ratio:.2f})"
-                )
-            print(f"{name} to {level:g}, ms (ratio): " + ", ".join(cells), flush=True)
-    print("\nRatio of seconds to SciPy's L-BFGS-B on our gradient: geometric mean, worst")
-    for (label, level), values in ratios.items():
-        known = [v for v in values if v < math.inf]
-        mean = math.exp(np.mean(np.log(known))) if known else math.nan
-        print(f"{label} to {level:g}: {mean:.2f}, {max(values):.2f} ({len(known)}/{len(values)})")
+            times = dict(first[level])
+            for n, one in searched.items():
+                tolerance, times[n] = one.found.get(level, (0.0, math.inf))
+                runs[n] = partial(one.once, tolerance)
+            fastest = min(times.values())
+            always = (BASE, *tables.COUNTED)
+            close = [n for n in runs if times[n] < (LONG if n in always else 10 * fastest)]
+            seconds: dict[str, list[float]] = {n: [] for n in close}
+            for turn in range(repeat if fastest > 5e-3 else 3 * repeat):
+                for n in close if turn % 2 else close[::-1]:
+                    seconds[n].append(quiet(runs[n], case, level))
+            times |= {n: statistics.median(s) for n, s in seconds.items()}
+            yield {
+                "problem": name,
+                "shape": [case.problem.n, *case.problem.shape],
+                "l2_times_n": c,
+                "level": level,
+                "seconds": {n: t if t < math.inf else None for n, t in times.items()},
+                "tolerance": {
+                    n: o.found[level][0] for n, o in searched.items() if level in o.found
+                },
+                "unsuited": unsuited,
+                "cap": cap,
+                "date": time.strftime("%Y-%m-%d"),
+                "load": round(os.getloadavg()[0], 1),
+            }
+
+
+def own(case: Case, cap: float) -> dict[str, Callable[[float], tuple[float, Any]]]:
+    """Runs of ours and of SciPy's, given the f to reach."""
+
+    def timed(solve: Callable[..., tuple[list[Point], Any]], *given: Any) -> tuple[float, Any]:
+        points, w = solve(case, *given, cap=cap)
+        return points[-1][1], w
+
+    return {
+        BASE: partial(timed, scipys),
+        **{name: partial(timed, ours, {"algo": name}) for name in OURS},
+        **{name: partial(fitted, case, name.split()[1], cap=cap) for name in FITS},
+    }
+
+
+def saved(files: list[str]) -> list[Cell]:
+    """The cells in files."""
+    lines = [line for file in files for line in Path(file).read_text().splitlines()]
+    return [json.loads(line) for line in lines]
+
+
+def run(
+    names: list[str], weights: list[float], repeat: int, save: str | None, earlier: Sequence[Cell]
+) -> None:
+    """Time the problems, print what is missing, and the tables; go on with a file of cells."""
+    done = saved([save]) if save is not None and Path(save).exists() else []
+    there = {(cell["problem"], cell["l2_times_n"]) for cell in done}
+    for c in weights:
+        for name in names:
+            if (name, c) in there:
+                continue
+            begin = clock()
+            try:
+                known = [x for x in earlier if (x["problem"], x["l2_times_n"]) == (name, c)]
+                for cell in cells(name, c, repeat, known):
+                    done.append(cell)
+                    best, who = tables.best_peer(cell)
+                    times = {n: cell["seconds"][n] for n in ("newton", BASE, *FITS)} | {who: best}
+                    text = ", ".join(f"{n} {tables.milliseconds(t)}" for n, t in times.items())
+                    print(f"{name}, l2 = {c:g}/n, to {cell['level']}, ms: {text}", flush=True)
+                    if save is not None:
+                        with Path(save).open("a") as file:
+                            file.write(json.dumps(cell) + "\n")
+            except (data.MissingError, ValueError) as error:
+                print(f"{name}, l2 = {c:g}/n: left out: {error}", flush=True)
+            print(f"  {clock() - begin:.1f} s", file=sys.stderr)
+    if done:
+        tables.show(done)
+
+
+def unscaled(draws: int, repeat: int) -> None:
+    """Print times to 1e-6 with scaled columns, and the others' as multiples of those."""
+    level = LEVELS[-1]
+    for base in (name.split("*")[0] for name in UNSCALED):
+        some = [load(base, 1.0), *(load(f"{base}*{i}", 1.0) for i in range(draws))]
+        gc.freeze()
+        for name in ("newton", *FITS):
+            runs = [(case, partial(own(case, CAP)[name], case.threshold(level))) for case in some]
+            times = [[quiet(once, case, level) for case, once in runs] for _ in range(repeat)]
+            scaled, *others = (statistics.median(column) for column in zip(*times, strict=True))
+            ratios = sorted(t / scaled for t in others)
+            print(f"{base}, {name}: {tables.milliseconds(scaled)} ms to {level}; {draws} draws: "
+                  f"median {statistics.median(ratios):.2f} x, worst {ratios[-1]:.2f} x, reached "
+                  f"{sum(r < math.inf for r in ratios)}", flush=True)  # fmt: skip
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawTextHelpFormatter
     )
-    parser.add_argument("what", choices=["counts", "times"])
-    parser.add_argument("problems", nargs="*")
-    parser.add_argument("--repeats", type=int, default=5)
-    parser.add_argument("--methods", default=METHODS, help="of times, with commas between")
-    parser.add_argument("--l2", type=float, default=1.0, help="over n; 0: none")
-    parser.add_argument("--peers", action="store_true", help="also time scikit-learn's solvers")
-    parser.add_argument("--cpu", action="store_true", help="processor time, not wall-clock")
+    parser.add_argument("what", choices=["run", "show", "unscaled"])
+    parser.add_argument(
+        "files",
+        nargs="*",
+        help="of cells: to show, or with the peers' tolerances for run",
+    )
+    parser.add_argument("--problems", nargs="+", default=[*TUNED, *HELD_OUT, *UNSCALED])
+    parser.add_argument("--l2", nargs="+", type=float, default=[1.0, 0.01, 0.0], help="over n")
+    parser.add_argument("--repeat", type=int, default=3)
+    parser.add_argument("--draws", type=int, default=10)
+    parser.add_argument("--save", help="a file of cells to go on with, one a line")
+    parser.add_argument("--plot", help="draw the profile of the files of show")
     args = parser.parse_args()
-    globals()["l2_times_n"] = args.l2
-    if args.cpu:
-        globals()["clock"] = time.process_time
-    if args.what == "counts":
-        counts(args.problems or list(FILES))
+    if args.what == "run":
+        run(args.problems, args.l2, args.repeat, args.save, saved(args.files))
+    elif args.what == "unscaled":
+        unscaled(args.draws, args.repeat)
     else:
-        times(args.problems or list(TIMED), args.repeats, args.peers, args.methods.split(","))
+        found = saved(args.files)
+        tables.show(found)
+        if args.plot:
+            tables.draw(args.plot, found)
 
 
 if __name__ == "__main__":

@@ -24,6 +24,9 @@ else:
 Matrix: TypeAlias = Any
 """The data, one sample a row: scipy.sparse.csr_array or a dense array."""
 
+Label: TypeAlias = int | str
+"""A label as the user gives it: an integer, a bool (which is an int), or text."""
+
 Record: TypeAlias = dict[str, Any]
 """One JSON object of INTERFACE: keys in order, None for what is infinite or unknown."""
 

@@ -24,6 +24,7 @@ from dadapt_cli.errors import DataError, UsageError
 from dadapt_cli.objective import Problem, cores
 from dadapt_cli.objective.minibatches import Batches
 from dadapt_cli.preprocessing.labels import Labels
+from dadapt_cli.preprocessing.sample_weight import merge_equal
 from dadapt_cli.solver import stages, start
 from dadapt_cli.solver.monitor import Monitor
 from dadapt_cli.solver.options import Options, not_for
@@ -53,20 +54,18 @@ def _learns_in_parts(self: DAdaptClassifier) -> bool:
 
 
 class DAdaptClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
-    r"""Logistic regression; unlike in a fit, ``orth`` with ``newton`` and 10 pairs, tol, intercept.
+    r"""Logistic regression; unlike in a fit, ``auto``, an intercept, and a `tol` to stop at.
 
     Binary or softmax, without a learning rate: minimises the weighted mean of the losses plus
     (l2/2) ||coef||^2. With ``l2="1/n"``, the default, n the sum of the weights, that is the
     objective of ``LogisticRegression(C=1)``. In these defaults it differs from the fits of the
-    command line, which run ``dual-avg`` (``orth`` with ``exact`` and no pairs), without an
-    intercept, to the end of their iterations.
+    command line, which run ``dual-avg`` without an intercept to the end of their iterations.
 
     Parameters
     ----------
     algo
-        ``orth`` (with the defaults of its options here, the one that copes best with features of
-        very different sizes), ``auto``, ``safe``, ``lbfgs``, ``dual-avg``, ``gd``, ``adagrad``, or
-        a minibatch one: ``sgd``, ``adam``, ...
+        ``auto`` (``newton``; with a `metric` ``lbfgs``), ``orth``, ``safe``, ``lbfgs``,
+        ``dual-avg``, ``gd``, ``adagrad``, or a minibatch one: ``sgd``, ``adam``, ...
     l2
         Weight of the l2 term: a number, or ``"1/n"``.
     fit_intercept
@@ -86,10 +85,8 @@ class DAdaptClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
         Log one line per reported iteration, at level INFO, through the logger ``dadapt``.
     n_jobs
         Threads; None or -1 for all cores.
-    inner, lbfgs_pairs
-        Options of ``orth``; ``"exact"`` and 0 are the defaults of the command line.
-    iterations, d0, bound, gradient_bound, metric, memory, epochs, batch_size, c, schedule, \
-average, beta, momentum, betas, lr, variant, reference, time_limit, every
+    iterations, d0, bound, gradient_bound, metric, memory, inner, lbfgs_pairs, epochs, \
+batch_size, c, schedule, average, beta, momentum, betas, lr, variant, reference, time_limit, every
         As for :func:`dadapt_cli.fit`; no reference is computed unless asked for.
 
     Attributes
@@ -120,7 +117,7 @@ average, beta, momentum, betas, lr, variant, reference, time_limit, every
 
     def __init__(
         self,
-        algo: str = "orth",
+        algo: str = "auto",
         *,
         l2: str | float = "1/n",
         fit_intercept: bool = True,
@@ -136,8 +133,8 @@ average, beta, momentum, betas, lr, variant, reference, time_limit, every
         gradient_bound: str | float = "auto",
         metric: str | None = None,
         memory: int = 1,
-        inner: str = "newton",
-        lbfgs_pairs: int = 10,
+        inner: str = "exact",
+        lbfgs_pairs: int = 0,
         epochs: int = 100,
         batch_size: int = 16,
         c: float = 4.0,
@@ -207,7 +204,7 @@ average, beta, momentum, betas, lr, variant, reference, time_limit, every
             Data or parameters that cannot be used.
         """
         X, y, weights = self._samples(X, y, sample_weight)
-        classes, index = np.unique(y, return_inverse=True)
+        classes = np.unique(y)
         if len(classes) < 2:
             raise ValueError(f"y has one class, {classes.tolist()}; two are needed")
         init = self._start(classes, X.shape[1]) if self.warm_start else None
@@ -215,10 +212,11 @@ average, beta, momentum, betas, lr, variant, reference, time_limit, every
         self.__dict__.pop("_state", None)  # of partial_fit
         options = self._options()
         chosen = Options(**options)
-        chosen.check(options)
-        result = stages.fit_source(
-            Samples(X, index.astype(np.float64), weights), chosen, self._monitor(), init=init
-        )
+        if not chosen.check(options).INFO.minibatch:
+            index = np.searchsorted(classes, y)
+            X, index, weights = merge_equal(X, index, weights)
+            y = classes[index]
+        result = stages.fit_source(Samples(X, y, weights), chosen, self._monitor(), init=init)
         self.result_ = result
         self._keep(result.w, X.shape[1])
         self.n_iter_, self.d_, self.trace_ = int(result.end["k"]), result.d, result.trace

@@ -14,17 +14,19 @@ from dataclasses import dataclass
 import numpy as np
 
 from dadapt_cli.objective import Problem
+from dadapt_cli.objective.smoothness import sum_of_squares
+from dadapt_cli.system import memory
 
-FLOPS = 5e10
+FLOPS = 3e10
 """Floating-point operations of a single-precision Gram product, per second."""
 
-ENTRY = {True: 3e-9, False: 5e-10}
+ENTRY = {True: 3e-9, False: 8e-10}
 """Seconds of both products per stored entry, times classes^(3/4): sparse, dense."""
 
 SCORE = 1.2e-8
-"""Seconds of the link, and of the other work on the margins, per score."""
+"""Seconds of the link, and of the other work on the margins, per score and per sample."""
 
-GATHER, NUMBER = 1e-8, 1e-9
+GATHER, NUMBER = 1e-8, 3e-9
 """Seconds per stored entry of a sparse matrix's sampled rows, and per number of them made dense."""
 
 STEP, BUILD = 8e-5, 1e-4
@@ -55,6 +57,13 @@ HUGE = 10_000_000
 
 LATER = 2.0
 """Builds that the steps with a diagonal may cost before the factor is made."""
+
+SMALLEST_ROW, LARGEST_SUM = 1e-15, 1e30
+"""Least mean square of a row, and largest sum of squares: in between, products are far from the
+ends of single precision, whose underflow the bounds on rounding do not count."""
+
+ASKED = 2**26
+"""Bytes of a copy from which the memory is asked for: reading what is free takes 0.1 ms."""
 
 NOTHING = 2_000_000
 """Multiplications in a sample of all rows that cost no more than its calls."""
@@ -99,13 +108,25 @@ class Plan:
     after: float = 0.0
 
 
+def begins_single(problem: Problem) -> bool:
+    """Whether single precision pays, holds the values, and its copy of them fits in memory."""
+    scores = problem.n * (problem.n_classes if problem.softmax else 1)
+    if problem.dtype != np.float64 or scores < TINY or problem.sums is not None:
+        return False
+    if not SMALLEST_ROW * problem.n < sum_of_squares(problem) < LARGEST_SUM:
+        return False
+    needed = 4 * (problem.X.size + 3 * scores)
+    free = memory.available() if needed > ASKED else None
+    return free is None or free > needed
+
+
 def plan(problem: Problem) -> Plan:
     """The plan for a problem's shape."""
-    n, p = problem.n, problem.p
+    n, p, most = problem.n, problem.p, problem.most_sampled
     C = problem.n_classes if problem.softmax else 1
     best, unknowns = ("full", p * C) if problem.softmax else ("binary", p)
-    rows = min(n, max(10 * p, 6 * unknowns, 256) if problem.softmax else max(10 * p, 512))
-    few, step = min(n, 10 * p), step_seconds(problem)
+    rows = min(most, max(10 * p, 6 * unknowns, 256) if problem.softmax else max(10 * p, 512))
+    few, step = min(most, 10 * p), step_seconds(problem)
     rows = n if n * unknowns**2 <= NOTHING else rows
     few = n if n * p**2 <= NOTHING else few
     if p > 2 * n:
@@ -139,13 +160,13 @@ def _about(steps: float) -> str:
 def step_seconds(problem: Problem) -> float:
     """Estimated seconds of a step: both products, the link and the search."""
     C, dense = problem.n_classes if problem.softmax else 1, isinstance(problem.X, np.ndarray)
-    products = problem.X.size * ENTRY[not dense] * C**0.75
-    return float(products + problem.n * C * SCORE + STEP)
+    products = problem.stored * ENTRY[not dense] * C**0.75
+    return float(products + problem.n * (C + 1) * SCORE + STEP)
 
 
 def build_seconds(problem: Problem, rows: int, unknowns: int) -> float:
     """Estimated seconds of a factor, gathering its rows included."""
     gather = NUMBER * rows * unknowns
     if not isinstance(problem.X, np.ndarray):
-        gather += GATHER * rows * problem.X.size / problem.n
+        gather += GATHER * rows * problem.stored / problem.n
     return (rows * unknowns**2 + unknowns**3 / 3) / FLOPS + gather + BUILD

@@ -127,20 +127,24 @@ class Rounding:
     def of(cls, problem: Problem, x0: Array, *, inf: bool = False) -> Rounding:
         """For f and gradients of `problem`, in its metric; a few passes over the data."""
         made = cls.plain(x0, inf=inf)
-        row, made.column = _most_in_a_row(problem), smoothness.most_in_a_column(problem)
-        kappa = 32 + 2 * (problem.n_classes if problem.softmax else 1)
+        made.column = smoothness.most_in_a_column(problem)
         made.G = (smoothness.lipschitz_inf if inf else smoothness.lipschitz)(problem)
         made.L = (smoothness.smoothness_inf if inf else smoothness.frobenius)(problem)
-        made.margins = gamma(row + 8, made.u)
-        made.link = kappa * made.u
+        made.charge(problem, made.u)
         blocks = [b.rows.stop - b.rows.start for b in problem.blocks]
-        made.sum_blocks(problem, blocks if problem.sums is None else problem.sums.lengths)
-        summed = gamma(problem.n, EPS) + gamma(x0.size + 4, made.u)  # losses, squares of weights
-        made.value_relative = summed + made.link
-        made.value_absolute = made.link if problem.softmax else 0.0
+        made.sum_blocks(blocks if problem.sums is None else problem.sums.lengths)
         return made
 
-    def sum_blocks(self, problem: Problem, lengths: list[int]) -> None:
+    def charge(self, problem: Problem, u: float) -> None:
+        """Charge products and links whose unit is `u`; those with X' are to be charged anew."""
+        self.u, self.sums = u, 0.0
+        self.margins = gamma(_most_in_a_row(problem) + 8, u)
+        self.link = (32 + 2 * (problem.n_classes if problem.softmax else 1)) * u
+        summed = gamma(problem.n, EPS) + gamma(math.prod(problem.shape) + 4, u)  # losses, weights
+        self.value_relative = summed + self.link
+        self.value_absolute = self.link if problem.softmax else 0.0
+
+    def sum_blocks(self, lengths: list[int]) -> None:
         """Charge the product with X' where it is a sum over blocks of so many rows."""
         column = min(max(lengths), self.column) + len(lengths)
         self.sums = max(self.sums, gamma(column + 8, self.u) + self.link)

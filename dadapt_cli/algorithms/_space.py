@@ -52,7 +52,7 @@ def dot(a: Array, b: Array) -> Scalar:
     if a.ndim == REPLICAS:
         return total(np.multiply(a, b, dtype=np.float64))
     if a.dtype is DOUBLE:
-        return float(np.vdot(a, b))
+        return float(a.ravel().dot(b.ravel()))  # half the time of vdot's call for small arrays
     return float(np.dot(a.ravel().astype(np.float64), b.ravel().astype(np.float64)))
 
 

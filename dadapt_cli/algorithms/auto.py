@@ -1,51 +1,52 @@
-"""``auto``: the method that was fastest where it was measured, by size and classes."""
+"""``auto``: ``newton``, the fastest on most problems, or what the data and options allow."""
 
 from __future__ import annotations
 
 from typing import Any
 
+from dadapt_cli.algorithms import _plan
 from dadapt_cli.algorithms._base import Info
 from dadapt_cli.objective import Problem
 
 INFO = Info(
     name="auto",
-    title="orth or lbfgs, whichever the benchmark found faster on such data",
+    title="newton; with --metric, or on packed data, lbfgs or what can be kept",
     theorem="that of the one it picks, which it says",
     symbols="those of the one it picks",
     d_means="a certified lower bound on D = ||x_0 - x*||_2, in the metric; reported, not used",
-    options="--metric (that of the one it picks)",
+    options="--metric (then it picks lbfgs, or orth for a checkpoint)",
     distance="D",
     bounds=("certified",),
     settings=(),
     averages=False,
 )
 
-LONG_ROWS = 100
-"""Entries a row from which, for two classes, a gradient costs more than a subspace search."""
-
 LARGE = 400_000
 """Entries times classes from which the set-up of the metric is nothing against the gradients."""
 
 
-def choose(problem: Problem, *, resumable: bool = False) -> tuple[dict[str, Any], str]:
+def choose(
+    problem: Problem, *, metric: str | None = None, resumable: bool = False
+) -> tuple[dict[str, Any], str]:
     """Options to run with in place of ``--algo auto``, and why, in words.
 
-    With `resumable`, a checkpoint must be able to hold its state: ``lbfgs`` is out of the question.
-
-    From benchmarks/solve.py, times to 1e-3 and 1e-6: ``orth`` needs the fewest gradients nearly
-    everywhere, but its search costs as much as the gradients it saves unless rows are long, and
-    more for many classes; the metric helps L-BFGS too, except where features outnumber samples.
+    ``newton`` reached 1e-3 and 1e-6 in the least time on most problems of benchmarks/solve.py.
+    It takes no metric and keeps a number for each sample, which packed data do not allow. With
+    `resumable`, a checkpoint must be able to hold the state of what it picks instead: ``lbfgs`` is
+    out of the question then.
     """
-    if problem.sums is not None and resumable:  # orth keeps a number for each sample
-        return {"algo": "accel"}, "accel: a checkpoint of packed data can hold it"
+    if problem.sums is None:
+        if metric is None:
+            return {"algo": "newton"}, f"newton: {_plan.plan(problem).reason}"
+        if resumable:
+            reason = "orth --inner newton: it takes a metric, and a checkpoint can hold it"
+            return {"algo": "orth", "inner": "newton"}, reason
+        return {"algo": "lbfgs"}, "lbfgs: it takes a metric"
     if resumable:
-        return {"algo": "orth", "inner": "newton"}, "orth --inner newton: a checkpoint can hold it"
-    stored, classes = problem.nonzeros, problem.n_classes if problem.softmax else 1
+        return {"algo": "accel"}, "accel: a checkpoint of packed data can hold it"
     if problem.p > problem.n:
         return {"algo": "lbfgs"}, "lbfgs: more features than samples"
-    if problem.sums is None and not problem.softmax and stored >= LONG_ROWS * problem.n:
-        return {"algo": "orth", "inner": "newton"}, "orth --inner newton: long rows, two classes"
-    if stored * classes >= LARGE:
+    if problem.nonzeros * (problem.n_classes if problem.softmax else 1) >= LARGE:
         reason = "lbfgs --metric half: many entries against the cost of a search"
         return {"algo": "lbfgs", "metric": "half"}, reason
     return {"algo": "lbfgs"}, "lbfgs: too small for set-up to pay"

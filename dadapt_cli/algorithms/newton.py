@@ -25,7 +25,7 @@ from __future__ import annotations
 import math
 from collections import deque
 from dataclasses import dataclass, field
-from typing import ClassVar, NamedTuple
+from typing import Any, ClassVar, NamedTuple
 
 import numpy as np
 
@@ -34,10 +34,17 @@ from dadapt_cli.algorithms import _factor
 from dadapt_cli.algorithms._base import Info, State
 from dadapt_cli.algorithms._certificate import Certificate
 from dadapt_cli.algorithms._factor import FACTORS, Columns, Curvature, Pairs
-from dadapt_cli.algorithms._plan import GROWTH, SHARE, TINY, Plan, build_seconds, plan
+from dadapt_cli.algorithms._plan import (
+    GROWTH,
+    SHARE,
+    Plan,
+    begins_single,
+    build_seconds,
+    plan,
+)
 from dadapt_cli.algorithms._space import dot, norm, ratchet
 from dadapt_cli.objective import Evaluation, Problem
-from dadapt_cli.objective.margins import Margins
+from dadapt_cli.objective.margins import Marginal, margins_of
 
 INFO = Info(
     name="newton",
@@ -68,11 +75,17 @@ SHORTEST = 1e-6
 CURVED = 1e-10
 """Share of sum |s_j y_j|, in any units of the features: a pair with less <s, y> is rounding."""
 
+LEAST = 3
+"""Fewest steps with a factor."""
+
 FLAT = 3
 """Steps in a row without a decrease beyond rounding, after which the run has stalled."""
 
 REFRESH = 50
 """Steps after which the margins X x are computed anew, against the drift from adding up steps."""
+
+TO_DOUBLE = 3e-7
+"""Decrease of f promised, over f, from which single precision does not show it: 5 units of it."""
 
 MARGIN = 4
 """What a rounding of margins counts for: one of u_ic = z_ic - z_iy, which is up to
@@ -89,7 +102,7 @@ class Newton(State):
 
     problem: Problem
     columns: Columns
-    margins: Margins
+    margins: Marginal
     certificate: Certificate
     plan: Plan
     L: float
@@ -107,18 +120,38 @@ class Newton(State):
     rejected: int = 0  # trial points
     rejection_costs: ClassVar[bool] = False  # no gradient
     gradient_steps: int = 0  # -g/L
+    rough: bool = False  # margins and links are in single precision
+    rough_steps: int = 0  # made so
     pairs: Pairs
 
     def evaluate(self, problem: Problem) -> Evaluation:
         """f and gradient at x_k: the step has computed them."""
         return Evaluation(self.f_x, self.g_x, self.margins.U)
 
+    @property
+    def complete(self) -> bool:
+        """Whether margins that a checkpoint leaves out are those of x_k alone."""
+        return self.margins.anew == math.inf or self.k % self.margins.anew == 0
+
+    def resumed(self) -> None:
+        """Make the margins of x_k, if the checkpoint has left them out."""
+        if self.margins.anew < math.inf:
+            self.margins.at(self.x)
+            self.margins.loss(moved=False)
+
+    def like(self, kept: dict[str, Any]) -> None:
+        """Have the margins of a checkpoint's precision, before its numbers are put here."""
+        if self.rough != kept["rough"]:
+            self.rough = bool(kept["rough"])
+            self.margins = margins_of(self.problem, np.float32 if self.rough else None)
+
 
 def start(
     x0: Array, g0: Array, *, d0: float, bound: str = "certified", L: float, problem: Problem
 ) -> Newton:
     """Before the first step: the margins of x_0, no curvature."""
-    margins, chosen = Margins(problem), plan(problem)
+    chosen, rough = plan(problem), begins_single(problem)
+    margins = margins_of(problem, np.float32 if rough else None)
     if x0.any():
         margins.at(x0)
         loss = margins.loss(moved=False)
@@ -138,6 +171,7 @@ def start(
         L=L,
         f_x=loss + problem.l2_term(x0),
         g_x=g0,
+        rough=rough,
         rows=chosen.rows,
         pairs=deque(maxlen=chosen.pairs or MEMORY),
     )
@@ -148,20 +182,64 @@ def step(state: Newton, g: Array) -> None:
     _certify(state, g)
     g = g.astype(np.float64, copy=False)
     _renew_curvature(state)
-    d = _direction(state, g)
-    trial = _search(state, g, *_model_minimum(state, g, d))
-    promised = state.rounding.size**2 / (2 * state.L)
-    if not state.f_x - trial.f >= (promised if promised > _rounding(state) else 0.0):
-        trial = _gradient_step(state, g)
+    trial = _next(state, g)
+    if trial is None:
+        g = _to_double(state)
+        trial = _next(state, g)
+        assert trial is not None
     state.stalled = not trial.f < state.f_x
     if not state.stalled:
         _move(state, g, trial)
 
 
+def _next(state: Newton, g: Array) -> Trial | None:
+    """The point to go to; None where single precision no longer shows that f falls."""
+    d = _direction(state, g)
+    t1, slope, length = _model_minimum(state, g, d)
+    if state.rough and (state.flat >= FLAT or -0.5 * t1 * slope <= TO_DOUBLE * abs(state.f_x)):
+        return None
+    trial = _search(state, t1, slope, t1 * d, length)
+    promised = dot(g, g) / (2 * state.L)
+    if not state.f_x - trial.f >= (promised if promised > _rounding(state) else 0.0):
+        trial = _gradient_step(state, g)
+    return None if state.rough and not trial.f < state.f_x else trial
+
+
+def _to_double(state: Newton) -> Array:
+    """Go on in double precision from the same point; return its gradient."""
+    state.rough, state.flat, state.margins = False, 0, margins_of(state.problem)
+    at, certificate = state.rounding, state.certificate
+    at.charge(state.problem, float(np.finfo(state.problem.dtype).eps) / 2)
+    at.sum_blocks(state.margins.lengths)
+    _refresh(state)
+    g = _gradient(state)
+    at.at(state.f_x, g, state.x - state.x0)
+    certificate.f_best, certificate.best_error = state.f_x, at.value  # what is known better
+    at.f_best, at.best_error = state.f_x, at.value
+    return g
+
+
+def _refresh(state: Newton) -> None:
+    """Compute margins and f at x_k anew."""
+    state.margins.at(state.x)
+    state.rounding.drift = 0.0
+    state.f_x = state.margins.loss(moved=False) + state.problem.l2_term(state.x)
+
+
+def _gradient(state: Newton) -> Array:
+    """At x_k, from the link there; float64."""
+    g = state.margins.gradient()
+    if state.problem.l2:
+        g += state.problem.ridge * state.x
+    return g
+
+
 def _certify(state: Newton, g: Array) -> None:
     """Take x_k into d and the bound, as for the points of any method."""
     if state.k == 0:
-        state.rounding.sum_blocks(state.problem, state.margins.lengths)
+        if state.rough:
+            state.rounding.charge(state.problem, float(np.finfo(np.float32).eps) / 2)
+        state.rounding.sum_blocks(state.margins.lengths)
     state.weigh(1.0, g)
     state.slack += state.certificate.inner
     state.s += g
@@ -172,7 +250,7 @@ def _certify(state: Newton, g: Array) -> None:
 
 def _renew_curvature(state: Newton) -> None:
     """Compute B anew once the steps since the last one have cost as much as that."""
-    problem, plan, C = state.problem, state.plan, state.margins.C
+    problem, plan = state.problem, state.plan
     if plan.later and not state.later and state.k >= plan.after:
         state.later, state.wait = True, 0.0
     wanted = plan.later if state.later else plan.form
@@ -191,11 +269,10 @@ def _renew_curvature(state: Newton) -> None:
     if wanted == "kron":
         return
     if form != "kron":
-        state.rows = min(problem.n, GROWTH * rows)
-    full = wanted == "full"
-    build = build_seconds(problem, state.rows, problem.p * (C if full else 1))
-    least = 5 if full and problem.n * C < TINY else 3
-    state.wait = max(least, SHARE * build / plan.step)
+        state.rows = min(problem.most_sampled, GROWTH * rows)
+    unknowns = problem.p * (state.margins.C if wanted == "full" else 1)
+    build = build_seconds(problem, state.rows, unknowns)
+    state.wait = max(LEAST, SHARE * build / plan.step)
 
 
 def _direction(state: Newton, g: Array) -> Array:
@@ -208,16 +285,16 @@ def _direction(state: Newton, g: Array) -> Array:
     return -g
 
 
-def _model_minimum(state: Newton, g: Array, d: Array) -> tuple[float, Array]:
-    """t1 and s = t1 d, the minimum of the quadratic model along d; V is the margins of d."""
+def _model_minimum(state: Newton, g: Array, d: Array) -> tuple[float, float, float]:
+    """t1, the minimum of the quadratic model along d; slope and length of d; V is its margins."""
     problem, margins, at = state.problem, state.margins, state.rounding
     margins.along(d)
-    square = dot(d, d)
+    slope, square = dot(g, d), dot(d, d)
     l2 = dot(problem.ridge * d, d) if problem.intercept else problem.l2 * square
     curvature = margins.curvature() + l2
-    t1 = -dot(g, d) / curvature if curvature > 0 else 1.0
-    state.error = abs(t1) * (at.margins + 4 * MARGIN * at.u) * math.sqrt(square)
-    return t1, t1 * d
+    t1, length = -slope / curvature if curvature > 0 else 1.0, math.sqrt(square)
+    state.error = abs(t1) * (at.margins + 4 * MARGIN * at.u) * length
+    return t1, slope, length
 
 
 class Trial(NamedTuple):
@@ -229,60 +306,59 @@ class Trial(NamedTuple):
         The value there; infinite if no point was accepted.
     x
         In the problem's dtype.
-    s
-        The step to it, float64.
+    s, length
+        The step to it, float64, and its norm.
     """
 
     f: float
     x: Array
     s: Array
+    length: float
 
 
-def _search(state: Newton, g: Array, t1: float, s: Array) -> Trial:
+def _search(state: Newton, t1: float, slope: float, s: Array, length: float) -> Trial:
     """x + t s for the first t = 1, ... where f has fallen enough; V becomes its margins."""
-    slope, t, a = dot(g, s), 1.0, t1  # a: the factor for V
+    slope, t, a = t1 * slope, 1.0, t1  # a: the factor for V
     while t >= SHORTEST:
-        trial = _trial(state, s if t == 1.0 else t * s, a)
+        trial = _trial(state, s if t == 1.0 else t * s, t * abs(t1) * length, a)
         if trial.f <= state.f_x + ARMIJO * t * slope:
             return trial
         state.rejected += 1
         least = -slope * t / (2 * (trial.f - state.f_x - slope * t))  # of the parabola
         a = min(max(least, 0.1), 0.5) if math.isfinite(least) else 0.25
         t *= a
-        state.error = a * state.error + 2 * MARGIN * state.rounding.u * norm(trial.s)
-    return Trial(math.inf, state.x, s)
+        state.error = a * state.error + 2 * MARGIN * state.rounding.u * trial.length
+    return Trial(math.inf, state.x, s, 0.0)
 
 
 def _gradient_step(state: Newton, g: Array) -> Trial:
     """x - g/L: f falls by at least ||g||^2/(2L)."""
     s = -g / state.L
+    length = norm(s)
     state.margins.along(s)
-    state.error = (state.rounding.margins + MARGIN * state.rounding.u) * norm(s)
+    state.error = (state.rounding.margins + MARGIN * state.rounding.u) * length
     state.gradient_steps += 1
-    return _trial(state, s)
+    return _trial(state, s, length)
 
 
-def _trial(state: Newton, s: Array, a: float = 1.0) -> Trial:
+def _trial(state: Newton, s: Array, length: float, a: float = 1.0) -> Trial:
     """f at x + s, whose margins are U + a V."""
     x = (state.x + s).astype(state.problem.dtype, copy=False)
-    return Trial(state.margins.loss(a) + state.problem.l2_term(x), x, s)
+    return Trial(state.margins.loss(a) + state.problem.l2_term(x), x, s, length)
 
 
 def _move(state: Newton, g: Array, trial: Trial) -> None:
     """Go to the point that was tried last."""
-    problem, margins, at, before = state.problem, state.margins, state.rounding, state.f_x
-    margins.accept()
+    problem, at, before = state.problem, state.rounding, state.f_x
+    state.margins.accept()
     state.x, state.f_x = trial.x, trial.f  # x_{k+1}
-    at.drift += state.error + MARGIN * at.u * (at.reach + norm(trial.s))
+    at.drift += state.error + MARGIN * at.u * (at.reach + trial.length)
     state.k += 1
     state.since += 1
-    if state.k % REFRESH == 0:
-        margins.at(state.x)
-        at.drift = 0.0
-        state.f_x = margins.loss(moved=False) + problem.l2_term(state.x)
-    new = margins.gradient()
-    if problem.l2:
-        new += problem.ridge * state.x
+    state.rough_steps += state.rough
+    if state.k % min(REFRESH, state.margins.anew) == 0:
+        _refresh(state)
+    new = _gradient(state)
     state.g_x = new.astype(problem.dtype, copy=False)
     if state.plan.pairs or state.B.lower is None:  # no factor: the pairs are all there is
         y = new - g
@@ -290,7 +366,7 @@ def _move(state: Newton, g: Array, trial: Trial) -> None:
         if sy > CURVED * dot(np.abs(trial.s), np.abs(y)):
             state.pairs.append((trial.s, y, sy))
     state.flat = state.flat + 1 if before - state.f_x <= _rounding(state) else 0
-    state.stalled = state.flat >= FLAT
+    state.stalled = state.flat >= FLAT and not state.rough
 
 
 def _rounding(state: Newton) -> float:

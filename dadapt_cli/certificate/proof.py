@@ -16,7 +16,7 @@ from typing import Any
 
 import numpy as np
 
-from dadapt_cli._typing import Array
+from dadapt_cli._typing import Array, Label
 from dadapt_cli.system.files import atomic_write
 
 SCHEMA = 1
@@ -44,7 +44,7 @@ class Data:
     sha256: str
     samples: int
     features: int
-    labels: Sequence[int | str]
+    labels: Sequence[Label]
     zero_based: bool = False
 
 

@@ -65,7 +65,8 @@ def restore(live: Any, kept: Any, arrays: Arrays) -> Any:
     Parameters
     ----------
     live
-        The same thing as it is made at the start of a run.
+        The same thing as it is made at the start of a run. An object whose parts change in kind on
+        the way has a method ``like``, given what is kept, that makes them of that kind.
 
     Raises
     ------
@@ -89,6 +90,8 @@ def restore(live: Any, kept: Any, arrays: Arrays) -> Any:
         return {name: restore(known[name], item, arrays) for name, item in content.items()}
     if type(live).__name__ != kind or set(_names(live)) != set(content):
         raise ValueError(f"{kind} with {sorted(content)[:8]} does not fit {type(live).__name__}")
+    if hasattr(live, "like"):
+        live.like(content)
     for name, item in content.items():
         setattr(live, name, restore(getattr(live, name), item, arrays))
     return live

@@ -10,6 +10,7 @@ from dadapt_cli.errors import ExitCode, NumericalError, UsageError
 from dadapt_cli.solver.declared import declared
 
 if TYPE_CHECKING:
+    from dadapt_cli._typing import Label
     from dadapt_cli.cli._reading import Input
     from dadapt_cli.model.held_out import HeldOut, PackedHeldOut
     from dadapt_cli.solver.monitor import Monitor
@@ -18,15 +19,16 @@ if TYPE_CHECKING:
     from dadapt_cli.solver.stages import FitResult, Tested
 
 
-def check_savable(path: str, scale: str, positive: int | None = None, y: Any = ()) -> None:
+def check_savable(path: str, scale: str, positive: Label | None = None, y: Any = ()) -> None:
     """Raise UsageError, before a fit, where the model's file format could not hold its result."""
     import numpy as np
 
     from dadapt_cli import model
+    from dadapt_cli.preprocessing.labels import REST
 
     if model.text_format(path):
         rest = positive is not None and len(np.unique(y)) > 2
-        model.liblinear.check(scale, ("rest",) if rest else ())
+        model.liblinear.check(scale, (REST,) if rest else ())
 
 
 def check_packed(found: Input, given: list[str]) -> None:

@@ -162,6 +162,8 @@ def _parameters(cls: type) -> Iterator[inspect.Parameter]:
         default = one.default
         if one.holds(Mapping):
             kind = list[str]
+        elif set(one.kinds) == {int, str} and not one.words:  # a label: integers in a file
+            kind = int
         elif kind not in (bool, int, float) or len(one.kinds) > 1:
             kind, default = str, None if default is None else one.shown
         info = typer.Option(

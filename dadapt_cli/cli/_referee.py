@@ -11,11 +11,12 @@ from typing import Any
 import numpy as np
 
 from dadapt_cli import model as models
-from dadapt_cli._typing import Array
+from dadapt_cli._typing import Array, Label
 from dadapt_cli.errors import DataError, InputOutputError, UsageError
 from dadapt_cli.libsvm import LoadedData
 from dadapt_cli.model import Model
 from dadapt_cli.objective import Problem
+from dadapt_cli.preprocessing.labels import REST, Rest
 from dadapt_cli.preprocessing.prepare import Preparation, prepare
 from dadapt_cli.solver import start
 from dadapt_cli.solver.options import Options
@@ -108,8 +109,8 @@ def options(answer: Answer, given: Mapping[str, Any]) -> Options:
 def _recorded(path: str, model: Model) -> dict[str, Any]:
     """The objective that a model says it was fitted with."""
     found: dict[str, Any] = {"scale": model.scaling.kind, "bias": model.bias is not None}
-    if "rest" in model.classes:
-        found["positive"] = next(label for label in model.classes if label != "rest")
+    if isinstance(model.classes[0], Rest):
+        found["positive"] = model.classes[1]
     try:
         began = model.about["start"]
         found["l2"] = float(began["objective"]["l2"])
@@ -154,7 +155,7 @@ def problem(
     return objective, w, start.unusual(data, objective)
 
 
-def _logistic(answer: Answer, positive: int | None) -> Model:
+def _logistic(answer: Answer, positive: Label | None) -> Model:
     """Return the model; for one against the rest, the column of the requested label."""
     model = answer.model
     assert model is not None
@@ -170,7 +171,7 @@ def _logistic(answer: Answer, positive: int | None) -> Model:
             "the rest, are not softmax; give --positive LABEL to judge one of them"
         )
     column = model.w[:, model.classes.index(positive)]
-    return Model("logistic", ("rest", positive), column, model.bias, model.scaling, model.about)
+    return Model("logistic", (REST, positive), column, model.bias, model.scaling, model.about)
 
 
 def _oriented(answer: Answer, problem: Problem) -> Array:

@@ -14,11 +14,15 @@ from dadapt_cli.cli._reading import Reading, require_input
 from dadapt_cli.errors import DataError, ExitCode, UsageError
 from dadapt_cli.solver.checks import choice
 from dadapt_cli.solver.declared import same
+from dadapt_cli.system.terminal import word
 
 if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
     from typing import BinaryIO
 
     from dadapt_cli.model import Model, Verdict
+
+    _Scored = tuple[Any, Any]
 
 NAME = "predict"
 
@@ -88,33 +92,34 @@ def main(
             f"--proven: {model} has no radius around the optimum; dadapt fit DATA --save M.npz, "
             "with an l2 term, keeps one"
         )
-    if form == "json" and found.packed:
-        raise UsageError(
-            f"--format json is for text; {found.path} is a packed folder: leave it out"
-        )
     read = found.samples(**how)
-    parts = [(read.X, read.y)] if read.folder is None else samples(read.folder)
-    writing: Any = atomic_write(output) if output else contextlib.nullcontext(sys.stdout.buffer)
     verdicts: list[Verdict] = []
     said: list[str] = list(read.notes)
-    with writing as stream:
-        for X, y in parts:  # a folder's leaves
+
+    def scored() -> Iterator[_Scored]:
+        for X, y in [(read.X, read.y)] if read.folder is None else samples(read.folder):
             try:
                 X, lines = fitted.conform(X, strict=reading.strict)
                 scores = fitted.finite_scores(X)
             except DataError as error:
                 raise DataError(str(error), found.path) from None
-            said += [] if verdicts else lines
-            marks = fitted.proven(X) if proven else None
-            verdict = fitted.judge(scores, y)
-            if form == "json":
-                stream.write(_document(fitted, scores, marks, verdict, probability))
-            else:
-                _write(stream, fitted, scores, probability, marks, head=not verdicts)
-            verdicts.append(verdict)
+            verdicts.append(fitted.judge(scores, y))
+            if len(verdicts) == 1:
+                said.extend(lines)
+            yield scores, fitted.proven(X) if proven else None
+
+    writing: Any = atomic_write(output) if output else contextlib.nullcontext(sys.stdout.buffer)
+    with writing as stream:
+        if form == "json":
+            names = ["labels"] + ["probabilities"] * probability + ["proven"] * proven
+            verdict = _document(stream, fitted, names, scored, verdicts)
+        else:
+            for scores, marks in scored():
+                _write(stream, fitted, scores, probability, marks, head=len(verdicts) == 1)
+            verdict = add_up(verdicts)
         stream.flush()
     if not quiet:
-        for line in (*said, _summary(add_up(verdicts))):
+        for line in (*said, _summary(verdict)):
             say(f"{found.path}: {line}")
     return ExitCode.OK
 
@@ -136,7 +141,7 @@ def _write(
     if scores.ndim == 1:  # the class of positive scores first, as in the model's file
         order = order[::-1]
     if probability and head:
-        names = " ".join(str(model.classes[i]) for i in order)
+        names = " ".join(word(model.classes[i]) for i in order)
         stream.write(f"labels {names}{'' if marks is None else ' proven'}\n".encode())
     for start in range(0, len(scores), ROWS):
         part = slice(start, start + ROWS)
@@ -146,33 +151,65 @@ def _write(
         stream.write(("\n".join(rows) + "\n").encode())
 
 
-def _document(model: Model, scores: Any, marks: Any, verdict: Verdict, probability: bool) -> bytes:
-    """One JSON document: labels, probabilities and proofs if requested, accuracy, log-loss."""
+def _document(
+    stream: BinaryIO,
+    model: Model,
+    names: list[str],
+    scored: Callable[[], Iterator[_Scored]],
+    verdicts: list[Verdict],
+) -> Verdict:
+    """Write one JSON document; a packed folder is read once for each of the lists in `names`."""
     import json
+    import math
 
+    from dadapt_cli.model.held_out import add_up
+
+    def put(text: str) -> None:
+        stream.write(text.encode())
+
+    total = None
+    for name in names:
+        verdicts.clear()
+        for scores, marks in scored():
+            if len(verdicts) > 1:
+                put(", ")
+            elif total is None:
+                put(f'{{"classes": {json.dumps(list(model.classes))}, "{name}": [')
+            else:
+                put(f', "{name}": [')
+            put(json.dumps(_items(model, name, scores, marks), allow_nan=False)[1:-1])
+        put("]")
+        total = add_up(verdicts)
+    assert total is not None
+    known = total.samples > 0
+    finite = known and math.isfinite(total.log_loss or 0.0)
+    made = {
+        "accuracy": total.accuracy if known else None,
+        "log_loss": total.log_loss if finite else None,
+        "unknown_labels": total.unknown,
+    }
+    put(f", {json.dumps(made, allow_nan=False)[1:]}\n")
+    return total
+
+
+def _items(model: Model, name: str, scores: Any, marks: Any) -> list[Any]:
+    """What a list of the document says of these samples."""
     import numpy as np
 
-    classes = list(model.classes)
-    made: dict[str, Any] = {
-        "classes": classes,
-        "labels": [classes[i] for i in model.decide(scores).tolist()],
-    }
-    if probability:  # in the order of the classes
-        made["probabilities"] = np.exp(model.log_probabilities(scores)).tolist()
-    if marks is not None:
-        made["proven"] = [bool(mark) for mark in marks.tolist()]
-    known = verdict.samples > 0
-    made["accuracy"] = verdict.accuracy if known else None
-    made["log_loss"] = verdict.log_loss if known and np.isfinite(verdict.log_loss or 0.0) else None
-    made["unknown_labels"] = verdict.unknown
-    return (json.dumps(made, allow_nan=False) + "\n").encode()
+    if name == "labels":
+        return [model.classes[i] for i in model.decide(scores).tolist()]
+    if name == "proven":
+        return [bool(mark) for mark in marks.tolist()]
+    listed: list[Any] = np.exp(model.log_probabilities(scores)).tolist()
+    return listed  # in the order of the classes
 
 
 def _rows(model: Model, scores: Any, order: list[int], probability: bool) -> list[str]:
     """Format one line per sample."""
     import numpy as np
 
-    rows = [str(model.classes[i]) for i in model.decide(scores).tolist()]
+    names = [word(label) for label in model.classes]
+    rows = [names[i] for i in model.decide(scores).tolist()]
     if not probability:
         return rows
     p = np.exp(model.log_probabilities(scores))[:, order].tolist()

@@ -8,6 +8,7 @@ from typing import Annotated, Any, NoReturn
 
 import typer
 
+from dadapt_cli.cli._documents import entry as _entry
 from dadapt_cli.cli._options import FORMATS, Format
 from dadapt_cli.errors import DataError, InputOutputError, UsageError
 from dadapt_cli.solver.checks import choice
@@ -30,7 +31,7 @@ LAST = ("k", "d", "f_last", "f_best", "suboptimality_best", "bound", "grad_norm"
 def main(
     file: Annotated[
         str,
-        typer.Argument(metavar="FILE", help="A model, checkpoint, proof, baseline or trace."),
+        typer.Argument(metavar="FILE", help="What fit, compare, regress or predict wrote."),
     ],
     weights: Annotated[
         bool,
@@ -40,8 +41,9 @@ def main(
     ] = False,
     output: Format = "table",
 ) -> None:
-    """Show what is in a model, checkpoint, proof, baseline or trace; its content tells which.
+    """Show what a file holds: model, checkpoint, proof, baseline, trace or JSON document.
 
+    Its content tells which. JSON documents are those of fit, compare, regress and predict.
     Nothing is checked against data: dadapt verify does that.
 
     Examples
@@ -84,7 +86,8 @@ def _read(path: str, weights: bool) -> dict[str, Any]:
 
     with reporting(path, "it cannot be read"):
         if Path(path).exists() and not Path(path).is_file():
-            raise InputOutputError(f"{path}: is not a regular file; name one that dadapt wrote")
+            remedy = "dadapt check describes a folder" if Path(path).is_dir() else "name another"
+            raise InputOutputError(f"{path}: is not a regular file; {remedy}")
         with Path(path).open("rb") as stream:
             head = stream.read(HEAD)
     first = (head.split(None, 1) or [b""])[0]
@@ -93,22 +96,39 @@ def _read(path: str, weights: bool) -> dict[str, Any]:
         made["format"] = "npz" if head.startswith(npz.MAGIC) else "liblinear"
     elif head.startswith(checkpoint.MAGIC):
         kind, made = "checkpoint", _checkpoint(checkpoint.read(path))
-    elif first.startswith(b"{"):
+    elif first.startswith((b"{", b"[")):
         kind, made = _json(path)
     else:
-        _refuse(path)
+        _refuse(path, _remedy(head))
     if weights and kind != "model":
         raise UsageError(f"--weights is for models; {path} is a {kind}")
     return {"kind": kind, "path": path, **made}
 
 
-def _refuse(path: str) -> NoReturn:
-    raise DataError("no model, checkpoint, proof, baseline or trace", path)
+def _refuse(path: str, remedy: str) -> NoReturn:
+    raise DataError(
+        "no model, checkpoint, proof, baseline, trace or JSON document of fit, compare, regress or "
+        f"predict; {remedy}",
+        path,
+    )
+
+
+def _remedy(head: bytes) -> str:
+    """What to do with a file that is none of these, by how it begins."""
+    line = head.partition(b"\n")[0]
+    if line.startswith(b"<"):
+        return "open a page or a picture in a browser"
+    if b"," in line and line.replace(b",", b"").replace(b"_", b"").strip().isascii():
+        return "of what is in CSV, -f json (or --export FILE.json) makes a document"
+    if b":" in line:
+        return "dadapt check describes data"
+    return "name a file that dadapt wrote"
 
 
 def _json(path: str) -> tuple[str, dict[str, Any]]:
     """The kind of a document, or of a file of records, and what it holds."""
     from dadapt_cli.certificate import check
+    from dadapt_cli.cli import _documents as documents
     from dadapt_cli.regress import baseline
     from dadapt_cli.system import memory
     from dadapt_cli.system.files import read_whole
@@ -123,12 +143,14 @@ def _json(path: str) -> tuple[str, dict[str, Any]]:
         document = check.load(path)
         if isinstance(document, dict) and "claims" in document:
             return "proof", _proof(document)
+        if isinstance(document, dict) and (found := documents.describe(document)) is not None:
+            return found
     except check.BadInputError as error:
         text = str(error)
         raise DataError(text.removeprefix(f"{path}: "), path) from None
     if isinstance(document, dict) and {"problems", "version"} <= set(document):
         return "baseline", _baseline(baseline.read(Path(path)))
-    _refuse(path)
+    _refuse(path, "the command that printed it shows it as a table without --json")
 
 
 def _parsed(line: bytes) -> dict[str, Any]:
@@ -142,13 +164,6 @@ def _parsed(line: bytes) -> dict[str, Any]:
     except (ValueError, RecursionError):
         return {}
     return found if isinstance(found, dict) else {}
-
-
-def _entry(table: Any, *names: str) -> Any:
-    """Look up a nested entry, or None: the JSON of a file may be anything."""
-    for name in names:
-        table = table.get(name) if isinstance(table, dict) else None
-    return table
 
 
 def _model(model: Any, weights: bool) -> dict[str, Any]:

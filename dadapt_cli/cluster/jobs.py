@@ -9,8 +9,8 @@ from urllib.parse import urlsplit
 
 from dadapt_cli.errors import UsageError
 from dadapt_cli.packed.folder import Data
-from dadapt_cli.packed.objective import Engine
 from dadapt_cli.packed.share import Settings
+from dadapt_cli.packed.sums import Engine
 
 Result = TypeVar("Result")
 

@@ -11,6 +11,7 @@ import os
 import signal
 import sys
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from types import TracebackType
 from typing import Any, TypeVar
 
@@ -25,7 +26,8 @@ from dadapt_cli.cluster.worker import (
 from dadapt_cli.errors import ExitCode, MissingExtraError, UsageError
 from dadapt_cli.objective import cores
 from dadapt_cli.packed.folder import Data
-from dadapt_cli.packed.share import Settings, Share
+from dadapt_cli.packed.settings import Settings
+from dadapt_cli.packed.share import GATHERED, Share
 from dadapt_cli.packed.tree import Node, Tree
 from dadapt_cli.system import blas, memory
 
@@ -42,6 +44,8 @@ class Job:
 
     Attributes
     ----------
+    keeps
+        Whether what an operation leaves in a process is there for the next one.
     notes
         What the user should know about the other processes, once :meth:`engine` has asked them.
 
@@ -52,6 +56,8 @@ class Job:
     UsageError
         There is no MPI library for it.
     """
+
+    keeps = True  # a rank that is lost ends the job
 
     def __init__(self) -> None:
         try:
@@ -167,6 +173,9 @@ class Job:
 
     def _do(self, what: str, argument: Any) -> Any:
         if what == "open":
+            if self.rank:
+                settings = replace(argument.settings, lead_bytes=0)
+                argument = replace(argument, settings=settings)
             self.share = argument.share(self.size, self.rank, self.beside)
             return [(f"worker {self.rank} on {self.host}", processor())]
         assert self.share is not None
@@ -180,15 +189,17 @@ class Job:
             return failed or (True, [one for _, results in answers for one in results])
         for receives, other in partners(self.rank, self.size):
             if receives:
-                own = self._both(own, self.comm.recv(source=other))
+                own = self._both(what, own, self.comm.recv(source=other))
             else:
                 self.comm.send(own, dest=other)
         return own
 
-    def _both(self, own: Answer, more: Answer) -> Answer:
+    def _both(self, what: str, own: Answer, more: Answer) -> Answer:
         """The nodes of two ranges of leaves that follow each other, siblings added; or an error."""
         if not (own[0] and more[0]):
             return more if own[0] else own
+        if what in GATHERED:
+            return True, own[1] + more[1]
         assert self.share is not None
         tree = Tree(len(self.share.data.leaves))
         for node in (*own[1], *more[1]):
@@ -197,7 +208,7 @@ class Job:
 
 
 class Engine:
-    """Asks all ranks of a job; see :class:`~dadapt_cli.packed.objective.Engine`."""
+    """Asks all ranks of a job; see :class:`~dadapt_cli.packed.sums.Engine`."""
 
     def __init__(self, job: Job) -> None:
         self.job = job

@@ -15,7 +15,8 @@ import dadapt_cli
 from dadapt_cli.errors import DataError, InputOutputError, UsageError
 from dadapt_cli.packed.folder import Data, opened
 from dadapt_cli.packed.objective import require_memory
-from dadapt_cli.packed.share import Settings, Share
+from dadapt_cli.packed.settings import Settings
+from dadapt_cli.packed.share import Share
 from dadapt_cli.packed.tree import share
 from dadapt_cli.system import blas, memory
 

@@ -130,6 +130,6 @@ def compare(
             raise DataError(f"X is of type {X.dtype}; numbers are needed")
 
     def only() -> Iterator[Samples]:
-        yield Samples(X, np.asarray(y), sample_weight)
+        yield Samples(X, y, sample_weight)
 
     return Comparison(run(made, only(), Watcher()).document)

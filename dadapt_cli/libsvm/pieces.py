@@ -17,7 +17,7 @@ _BETWEEN_PAIRS = re.compile(rb".*[0-9.][ \t](?=[0-9])", re.DOTALL)
 
 
 class UncuttableError(Exception):
-    """There is no newline and no blank between pairs for :data:`LONGEST_TOKEN` bytes."""
+    """There is no place to cut for more bytes than are allowed."""
 
 
 class Piece(NamedTuple):
@@ -39,15 +39,16 @@ class Piece(NamedTuple):
     begin: int = 0
 
 
-def cut(blocks: Iterable[bytes], whole_lines: bool) -> Iterator[Piece]:
+def cut(blocks: Iterable[bytes], longest_line: float | None) -> Iterator[Piece]:
     """Cut the blocks of a file into pieces.
 
     Parameters
     ----------
     blocks
         The text, cut anywhere.
-    whole_lines
-        Never cut inside a line, whatever memory it takes.
+    longest_line
+        Never cut inside a line, which has no more bytes than this; None: cut inside long lines, at
+        blanks between pairs, at most :data:`LONGEST_TOKEN` bytes apart.
 
     Yields
     ------
@@ -57,7 +58,7 @@ def cut(blocks: Iterable[bytes], whole_lines: bool) -> Iterator[Piece]:
     Raises
     ------
     UncuttableError
-        See there.
+        The line, or what is between two blanks, is longer.
     """
     supply = iter(blocks)
     buffer, start, ended = b"", 0, False
@@ -84,15 +85,19 @@ def cut(blocks: Iterable[bytes], whole_lines: bool) -> Iterator[Piece]:
         if not end and ended and len(buffer) - start <= PIECE:
             end = len(buffer)
         elif not end:
-            inside = None if whole_lines else _inside(buffer, start)
+            inside = None if longest_line is not None else _inside(buffer, start)
             if inside is not None:
                 end, in_comment = inside
             else:
                 end = buffer.find(b"\n", start + PIECE) + 1 or (len(buffer) if ended else 0)
             if not end and inside is None:
                 wanted = len(buffer) - start + 1
-                if wanted > LONGEST_TOKEN and not whole_lines:
-                    raise UncuttableError
+                if longest_line is None and wanted > LONGEST_TOKEN:
+                    raise UncuttableError(
+                        f"no newline and no blank between pairs within {LONGEST_TOKEN} bytes"
+                    )
+                if longest_line is not None and wanted > longest_line:
+                    raise UncuttableError(f"no newline within {longest_line:.0f} bytes")
                 continue
         if end > start:
             piece = Piece(buffer[start:end], continues, before + start)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import os
 from dataclasses import dataclass
 from typing import Any, Literal, NoReturn, Protocol
@@ -13,7 +14,7 @@ from dadapt_cli.errors import DataError
 from dadapt_cli.libsvm import fast, streams
 from dadapt_cli.libsvm.assemble import Assembler
 from dadapt_cli.libsvm.explain import BadLine, Rules, name_file, parse_line
-from dadapt_cli.libsvm.pieces import LONGEST_TOKEN, Piece, UncuttableError, cut
+from dadapt_cli.libsvm.pieces import Piece, UncuttableError, cut
 from dadapt_cli.libsvm.rows import Array, Rows, fits_float32, is_ordered, sort_rows
 from dadapt_cli.libsvm.tidy import tidy
 from dadapt_cli.system.activity import tell
@@ -71,6 +72,8 @@ class RowTaker(Protocol):
 class Reading:
     """The reading of one file, from text to a matrix or another taker of rows."""
 
+    KIND = "LIBSVM text"
+
     def __init__(self, path: str, rules: Rules, matrix: RowTaker) -> None:
         self.path, self.rules, self.matrix = path, rules, matrix
         self.lines = 0  # completed so far
@@ -79,6 +82,11 @@ class Reading:
         self.untidy = False
         self.open = self.newline = False
         self.previous = -1
+
+    @property
+    def longest_line(self) -> float | None:
+        """Most bytes of a line that is taken as a whole; None: long lines are cut."""
+        return math.inf if self.rules.lenient else None
 
     def take(self, piece: Piece, share: float | None) -> None:
         """Parse a piece and add its rows to the matrix."""
@@ -271,7 +279,7 @@ def take_all(reading: Reading, source: streams.Source, *, strict: bool = False) 
     parsed = 0
     _keep_freed_memory()
     try:
-        for piece in cut(blocks, whole_lines=reading.rules.lenient):
+        for piece in cut(blocks, reading.longest_line):
             parsed += len(piece.text)
             share = source.share(parsed)
             tell(f"reading {reading.path}", share)
@@ -284,11 +292,8 @@ def take_all(reading: Reading, source: streams.Source, *, strict: bool = False) 
             reading.note(_NO_NEWLINE)
         if not reading.matrix.rows:
             reading.fail("no data rows up to here, only comments and empty lines; give data", -1)
-    except UncuttableError:
-        reading.fail(
-            f"no newline and no blank between pairs within {LONGEST_TOKEN} bytes; "
-            "this is not LIBSVM text"
-        )
+    except UncuttableError as problem:
+        reading.fail(f"{problem}; this is not {reading.KIND}")
     except streams.BadStreamError as problem:
         reading.fail(str(problem))
     except DataError:

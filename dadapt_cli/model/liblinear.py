@@ -14,9 +14,11 @@ from typing import Any
 
 import numpy as np
 
+from dadapt_cli._typing import Label
 from dadapt_cli.errors import DataError, UsageError
 from dadapt_cli.model.model import LARGEST, Model
-from dadapt_cli.preprocessing.labels import LARGEST_LABEL
+from dadapt_cli.preprocessing.labels import LARGEST_LABEL, Rest
+from dadapt_cli.system.terminal import word
 
 LOGISTIC = ("L2R_LR", "L1R_LR", "L2R_LR_DUAL")
 
@@ -30,15 +32,20 @@ KEYS = ("solver_type", "nr_class", "label", "nr_feature", "bias")
 MOST_CLASSES = 2**31 - 1
 
 
-def check(scale: str, classes: tuple[int | str, ...] = ()) -> None:
-    """Raise UsageError for what the format cannot express: unit rows, a class ``rest``."""
+def check(scale: str, classes: tuple[Label, ...] = ()) -> None:
+    """Raise UsageError for what the format cannot express: unit rows, labels of text."""
     if scale == "unit":
         raise UsageError(
             "--scale unit cannot be written in LIBLINEAR's format, which has no scaling; "
             "save as .npz"
         )
-    if "rest" in classes:
+    if any(isinstance(label, Rest) for label in classes):
         raise UsageError("LIBLINEAR's format has no label for the rest of --positive; save as .npz")
+    for label in classes:
+        if isinstance(label, str):
+            raise UsageError(
+                f"LIBLINEAR's format has integer labels only, not {word(label, 40)}; save as .npz"
+            )
 
 
 def dumps(model: Model) -> bytes:
@@ -55,7 +62,7 @@ def dumps(model: Model) -> bytes:
     head = [
         "solver_type L2R_LR",
         f"nr_class {len(labels)}",
-        "label " + " ".join(str(label) for label in labels),
+        "label " + " ".join(str(int(label)) for label in labels),
         f"nr_feature {model.n_features}",
         f"bias {-1 if model.bias is None else model.bias:.17g}",
         "w",

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import scipy.sparse as sp
 
-from dadapt_cli._typing import Array, Indices, Mask, Matrix
+from dadapt_cli._typing import Array, Indices, Label, Mask, Matrix
 from dadapt_cli.errors import DataError, UsageError
 from dadapt_cli.objective.ball import Ball
 from dadapt_cli.preprocessing.labels import indices
@@ -72,7 +72,7 @@ class Model:
     """
 
     kind: str
-    classes: tuple[int | str, ...]
+    classes: tuple[Label, ...]
     w: Array
     bias: float | None = None
     scaling: Scaling = field(default_factory=Scaling)
@@ -160,6 +160,11 @@ class Model:
         if scores.ndim == 1:
             return (scores > 0).astype(np.intp)
         return np.asarray(scores.argmax(axis=1))
+
+    def predict(self, X: Matrix) -> Any:
+        """Labels of n samples with the model's number of features, (n,); as :meth:`decide`."""
+        same = len({type(label) for label in self.classes}) == 1  # not ``rest`` and an integer
+        return np.array(self.classes, None if same else object)[self.decide(self.scores(X))]
 
     def log_probabilities(self, scores: Array) -> Array:
         """Logarithms of the class probabilities, (n, number of classes).

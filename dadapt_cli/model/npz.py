@@ -9,10 +9,11 @@ from typing import Any
 
 import numpy as np
 
+from dadapt_cli._typing import Label
 from dadapt_cli.errors import DataError
 from dadapt_cli.model.model import KINDS, LARGEST, Model
 from dadapt_cli.objective.ball import Ball
-from dadapt_cli.preprocessing.labels import LARGEST_LABEL
+from dadapt_cli.preprocessing.labels import LARGEST_LABEL, REST, Rest, text_fault
 from dadapt_cli.preprocessing.scaling import SCALES, Scaling
 from dadapt_cli.system import archive
 from dadapt_cli.system.archive import ArchiveError, words
@@ -34,7 +35,7 @@ def dumps(model: Model) -> bytes:
             "format": FORMAT,
             "version": VERSION,
             "kind": model.kind,
-            "classes": list(model.classes),
+            "classes": _named(model.classes),
             "bias": model.bias,
             "scale": model.scaling.kind,
             "about": dict(model.about),
@@ -129,13 +130,27 @@ def _ball(radius: Any, centre: Any, w: Any) -> Ball | None:
     return Ball(centre, radius)
 
 
-def _classes(labels: Any) -> tuple[int | str, ...]:
-    """The labels: different integers, or ``rest`` and one."""
+def _named(classes: tuple[Label, ...]) -> list[Label | None]:
+    """The labels in the file: REST is null before text, and ``rest`` before an integer."""
+    text = isinstance(classes[-1], str)
+    return [None if text and isinstance(label, Rest) else label for label in classes]
+
+
+def _classes(labels: Any) -> tuple[Label, ...]:
+    """The labels: different ones of one type, or REST and one."""
     if not isinstance(labels, list) or len(labels) < 2:
         raise ValueError("fewer than two labels")
-    whole = labels[1:] if labels[0] == "rest" and len(labels) == 2 else labels
-    if not all(type(label) is int and abs(label) <= LARGEST_LABEL for label in whole):
+    whole = labels
+    if len(labels) == 2 and labels[0] == (None if isinstance(labels[1], str) else "rest"):
+        whole, labels = labels[1:], [REST, labels[1]]
+    kinds = {type(label) for label in whole}
+    if kinds not in ({int}, {str}, {bool}):
+        raise ValueError("labels that are not all integers, all text or all bools")
+    if kinds == {int} and any(abs(label) > LARGEST_LABEL for label in whole):
         raise ValueError("labels that are not integers of at most 2^53")
+    for fault in (text_fault(label) for label in whole if kinds == {str}):
+        if fault is not None:
+            raise ValueError(f"a label {fault}")
     if len(set(whole)) != len(whole):
         raise ValueError("a label twice")
     return tuple(labels)

@@ -23,6 +23,7 @@ from dadapt_cli.solver.trace import finite
 from dadapt_cli.system import memory
 from dadapt_cli.system.activity import tell
 from dadapt_cli.system.processes import each
+from dadapt_cli.system.terminal import word
 
 COPIES = 4
 """Copies of the samples a fold holds at most: its own, their blocks, and what steps need."""
@@ -78,7 +79,7 @@ def cross_validate(
     if not 2 <= folds <= sizes.min():
         raise UsageError(
             f"--cross-validate {folds}; give 2 to {sizes.min()}, the number of samples with the "
-            f"label {encoded.classes[int(sizes.argmin())]}"
+            f"label {word(encoded.classes[int(sizes.argmin())], 40)}"
         )
     if options.seed >= 2**32:
         raise UsageError(f"--seed {options.seed}; with folds give one below 2^32")

@@ -138,6 +138,12 @@ class Problem:
         size = " x ".join(str(length) for length in self.shape)
         needed = VECTORS * 8 * math.prod(self.shape)
         memory.require(needed, f"work space for {size} weights (is an index too large?)")
+        if self.softmax:
+            memory.require(
+                self.dtype.itemsize * self.n * self.n_classes,
+                f"a score for each of {self.n} rows and {self.n_classes} classes",
+                remedy="are the labels measurements, or names of rows?",
+            )
         self.X: Matrix = stored(X, self.bias, self.dtype)
         self.dropped = dropped
         self.sample_weight = (
@@ -158,6 +164,8 @@ class Problem:
         self._pool: ThreadPoolExecutor | None = None
         self.metric_scale: Array | None = None
         self.column_squares: Array | None = None  # cached by smoothness.column_squares
+        self.column_counts: Array | None = None  # and by its _column_counts
+        self.sum_of_squares: float | None = None  # and by its sum_of_squares
 
     def link(self, rows: slice) -> Logistic | Softmax:
         """The losses of some consecutive rows, with work space of their own."""
@@ -171,6 +179,16 @@ class Problem:
         """Stored entries of the data, the bias feature included."""
         dense = isinstance(self.X, np.ndarray)
         return int(np.count_nonzero(self.X)) if dense else int(self.X.nnz)
+
+    @property
+    def stored(self) -> int:
+        """Numbers that the products read: zeros of a dense matrix count."""
+        return int(self.X.size)
+
+    @property
+    def most_sampled(self) -> int:
+        """Rows that a sample of them may have."""
+        return self.n
 
     def zeros(self) -> Array:
         """The start x_0 = 0, shape (p,) or (p, C)."""
@@ -246,9 +264,9 @@ class Problem:
         predicted = scores.argmax(axis=1) if self.softmax else (scores > 0).astype(np.intp)
         return float(np.average(predicted == self.labels.index, weights=self.sample_weight))
 
-    def value_of(self, w: Array, scores: Any) -> float:
-        """f at `w`, whose scores are known."""
-        return self.value(scores, w)
+    def value_of(self, w: Array, scores: Any = None) -> float:
+        """f at `w`, whose scores may be known."""
+        return self.value(self.scores(w) if scores is None else scores, w)
 
     def judged(self, w: Array, scores: Array | None = None) -> tuple[float, float]:
         """Accuracy and mean loss at `w`, whose scores may be known."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import math
 from dataclasses import dataclass
 from typing import Any
@@ -10,8 +11,12 @@ import numpy as np
 import scipy.sparse as sp
 
 from dadapt_cli._typing import Array, Indices, Mask, Matrix
+from dadapt_cli.objective.blocks import rows_of
 from dadapt_cli.objective.rounding import TINY, U, gamma
 from dadapt_cli.objective.smoothness import magnitudes
+
+AT_ONCE = 2**20
+"""Stored entries whose squares are handled at once."""
 
 
 @dataclass(frozen=True)
@@ -71,15 +76,24 @@ def row_norms_up(X: Any) -> Array:
     if isinstance(X, np.ndarray):
         largest = np.abs(X).max(axis=1, initial=0.0)
         whole = np.where(largest > 0, largest, 1.0)
-        squares = np.square(X / whole[:, None]).sum(axis=1)
-    else:
-        size = np.abs(X.data)
-        filled = np.diff(X.indptr) > 0
-        largest = np.zeros(X.shape[0])
+        return _norms_up(np.square(X / whole[:, None]).sum(axis=1), whole, X.shape[1])
+    norms = np.empty(X.shape[0])
+    # In parts: the scaled entries of all rows would be twice the data.
+    edges = np.searchsorted(X.indptr, np.arange(0, X.nnz, AT_ONCE)).tolist()
+    for first, last in itertools.pairwise(np.unique([0, *edges, X.shape[0]]).tolist()):
+        own = rows_of(X, slice(first, last))
+        size, lengths = np.abs(own.data), np.diff(own.indptr)
+        filled = lengths > 0
+        largest = np.zeros(last - first)
         if size.size:
-            largest[filled] = np.maximum.reduceat(size, X.indptr[:-1][filled])
+            largest[filled] = np.maximum.reduceat(size, own.indptr[:-1][filled])
         whole = np.where(largest > 0, largest, 1.0)
-        scaled = np.square(size / np.repeat(whole, np.diff(X.indptr)))
-        squares = np.asarray(sp.csr_array((scaled, X.indices, X.indptr), X.shape).sum(axis=1))
-    factor = 1.0 + gamma(X.shape[1] + 16.0)
-    return np.asarray(whole * np.sqrt(np.ravel(squares) + X.shape[1] * TINY) * factor + TINY)
+        scaled = np.square(size / np.repeat(whole, lengths))
+        squares = sp.csr_array((scaled, own.indices, own.indptr), own.shape).sum(axis=1)
+        norms[first:last] = _norms_up(np.ravel(squares), whole, X.shape[1])
+    return norms
+
+
+def _norms_up(squares: Array, whole: Array, columns: int) -> Array:
+    factor = 1.0 + gamma(columns + 16.0)
+    return np.asarray(whole * np.sqrt(squares + columns * TINY) * factor + TINY)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import itertools
 import math
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -35,12 +35,43 @@ def rows_of(X: Matrix, rows: slice) -> Matrix:
     """Some rows, sharing the memory: a copy would not fit the cache beside the original."""
     if isinstance(X, np.ndarray) or rows == slice(0, X.shape[0]):
         return X[rows] if isinstance(X, np.ndarray) else X
-    a, b = X.indptr[rows.start], X.indptr[rows.stop]
     part = sparse().csr_array((rows.stop - rows.start, X.shape[1]), dtype=X.dtype)
     # Set as attributes: the constructor copies views that are much smaller than what they view.
-    part.data, part.indices = X.data[a:b], X.indices[a:b]
-    part.indptr = X.indptr[rows.start : rows.stop + 1] - a
+    _, part.data, part.indices, part.indptr = arrays_of(X, rows)
     return part
+
+
+class Csr(NamedTuple):
+    """The arrays of a compressed sparse matrix, for :mod:`.products`.
+
+    An object of SciPy's class takes as long to make as a block's product.
+    """
+
+    shape: tuple[int, int]
+    data: Array
+    indices: Any
+    indptr: Any
+
+
+def arrays_of(X: Matrix, rows: slice, data: Array | None = None) -> Array | Csr:
+    """Some rows for the products, sharing the memory of X, or of `data` in place of its values."""
+    if isinstance(X, np.ndarray):
+        return X[rows]
+    data = X.data if data is None else data
+    if rows == slice(0, X.shape[0]):
+        return Csr(X.shape, data, X.indices, X.indptr)
+    a, b = X.indptr[rows.start], X.indptr[rows.stop]
+    shape = (rows.stop - rows.start, X.shape[1])
+    return Csr(shape, data[a:b], X.indices[a:b], X.indptr[rows.start : rows.stop + 1] - a)
+
+
+def transposed(X: Matrix) -> Matrix:
+    """X', sharing the memory. SciPy's own copies the arrays of a block: they are views."""
+    if isinstance(X, np.ndarray):
+        return X.T
+    other = sparse().csc_array(X.shape[::-1], dtype=X.dtype)
+    other.data, other.indices, other.indptr = X.data, X.indices, X.indptr
+    return other
 
 
 def stored(X: Matrix, bias: bool, dtype: np.dtype[Any]) -> Matrix:
@@ -108,7 +139,7 @@ class Block:
     ) -> None:
         self.rows = rows
         self.X = X
-        self.XT = X.T  # for CSR a CSC view of the same arrays: no copy, and as fast
+        self.XT = transposed(X)
         self.link = link
         self.scores = scores
         self.dropped = dropped

@@ -60,7 +60,8 @@ def gram(
     root: Array = np.sqrt(c).astype(dtype)
 
     def part(some: Indices | slice, own: slice) -> Array:
-        A = dense_rows(problem, some, scale, dtype) * root[own, None]
+        A = dense_rows(problem, some, scale, dtype)
+        A = np.multiply(A, root[own, None], out=A if A.base is None else None)
         return A.T @ A
 
     return _summed(problem, rows, problem.p, part)

@@ -14,17 +14,20 @@ consecutive, and sums run over the blocks in an order that the number of threads
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
-from typing import Any
+from typing import Any, Protocol, TypeVar
 
 import numpy as np
 
-from dadapt_cli._typing import Array, Indices, Matrix
-from dadapt_cli.objective import Problem
-from dadapt_cli.objective.blocks import BLOCK, THREADS_FROM, rows_of
+from dadapt_cli._typing import Array, Indices
+from dadapt_cli.objective import Problem, curvature
+from dadapt_cli.objective.blocks import BLOCK, THREADS_FROM, Csr, arrays_of
 from dadapt_cli.objective.losses import SCORES, logistic, softmax
 from dadapt_cli.objective.products import add_transposed, forward
+
+Result = TypeVar("Result")
 
 PARTS = 8
 """Most parts for threads; set by the shape alone, so that the thread count changes no digit."""
@@ -34,11 +37,74 @@ GRADIENTS = 8
 
 
 @dataclass(frozen=True)
+class Sample:
+    """Some rows of the data, for the Hessian on them.
+
+    Attributes
+    ----------
+    problem
+        Has the rows, among others or alone.
+    rows
+        Which of its rows they are.
+    q
+        (m,) of the wrong class, or (m, C) of each; as :meth:`Margins.probabilities`.
+    """
+
+    problem: Problem
+    rows: Indices | slice
+    q: Array
+
+
+class Marginal(Protocol):
+    """What a method on margins asks for, wherever they are stored; see :class:`Margins`."""
+
+    U: Any
+    C: int
+    anew: float
+
+    @property
+    def lengths(self) -> list[int]:
+        """Rows of each partial sum."""
+
+    def at(self, x: Array) -> None:
+        """Make U the margins of `x`."""
+
+    def equal(self) -> float:
+        """Make U those of weights 0; return the mean loss there."""
+
+    def along(self, d: Array) -> None:
+        """Make V the margins of `d`."""
+
+    def curvature(self) -> float:
+        """V'HV."""
+
+    def loss(self, a: float = 1.0, *, moved: bool = True) -> float:
+        """Mean loss at U + a V, or at U."""
+
+    def accept(self) -> None:
+        """Go to U + V."""
+
+    def gradient(self) -> Array:
+        """Of the mean loss there."""
+
+    def sample(self, count: int, seed: int) -> Sample:
+        """Some rows."""
+
+
+def margins_of(problem: Problem, dtype: Any = None) -> Marginal:
+    """The margins of a problem, where its samples are; `dtype` by default the problem's."""
+    if problem.sums is not None:
+        made: Marginal = problem.sums.margins(problem)
+        return made
+    return Margins(problem, dtype)
+
+
+@dataclass(frozen=True)
 class Rows:
     """A block: its rows of the data, what its link needs, and work space of its thread."""
 
     rows: slice
-    X: Matrix
+    X: Array | Csr
     sign: Array | None  # -y_i, two classes
     own: Indices | None  # places of the own class in the flattened block, more classes
     sample_weight: Array | None
@@ -52,23 +118,30 @@ class Margins:
     ----------
     problem
         In the user's variables, without dropped classes.
+    dtype
+        Of the products and the link, by default the problem's. Values in fewer digits are a copy.
 
     Attributes
     ----------
     U, V
-        (n,) or (n, C), in the problem's dtype. V is work space.
+        (n,) or (n, C), of that dtype. V is work space.
     R
         The block's link (q above) at the last point evaluated, without the samples' weights.
+    anew
+        Steps after which :meth:`at` must be called because checkpoints leave the margins out.
     """
 
-    REMADE = ("parts", "V", "ones")  # from the problem, when a run is resumed
+    anew = math.inf
 
-    def __init__(self, problem: Problem) -> None:
+    REMADE = ("parts", "V", "ones", "dtype")  # from the problem, when a run is resumed
+
+    def __init__(self, problem: Problem, dtype: Any = None) -> None:
         self.problem = problem
+        self.dtype = problem.dtype if dtype is None else np.dtype(dtype)
         self.C = problem.n_classes if problem.softmax else 1
         shape = (problem.n, self.C) if problem.softmax else (problem.n,)
-        self.U, self.V, self.R = (np.zeros(shape, problem.dtype) for _ in range(3))
-        self.ones = np.ones(self.C, problem.dtype)
+        self.U, self.V, self.R = (np.zeros(shape, self.dtype) for _ in range(3))
+        self.ones = np.ones(self.C, self.dtype)
         self.parts = self._parts()
 
     @property
@@ -90,24 +163,28 @@ class Margins:
 
     def _blocks(self, spans: list[slice]) -> list[Rows]:
         problem, largest = self.problem, max(s.stop - s.start for s in spans)
-        work = np.empty((largest, *self.U.shape[1:]), problem.dtype)
+        work = np.empty((largest, *self.U.shape[1:]), self.dtype)
         blocks = []
         for rows in spans:
-            X, length = rows_of(problem.X, rows), rows.stop - rows.start
-            sign, own = None, None
+            X, length = arrays_of(problem.X, rows), rows.stop - rows.start
+            if isinstance(X, Csr):
+                X = X._replace(data=X.data.astype(self.dtype, copy=False))
+            else:
+                X = X.astype(self.dtype, copy=False)
+            sign, own, c = None, None, problem.sample_weight
             if problem.softmax:
                 own = np.arange(length) * self.C + problem.y[rows]
             else:
-                sign = -problem.y[rows]
-            c = None if problem.sample_weight is None else problem.sample_weight[rows]
+                sign = -problem.y[rows].astype(self.dtype, copy=False)
+            c = None if c is None else c[rows].astype(self.dtype, copy=False)
             blocks.append(Rows(rows, X, sign, own, c, work[:length]))
         return blocks
 
-    def _each(self, job: Any) -> list[Any]:
+    def _each(self, job: Callable[..., Result], *args: Any) -> list[Result]:
         """Results of a job on each part's blocks, in order."""
         if len(self.parts) == 1:
-            return [job(self.parts[0])]
-        return self.problem.in_threads([partial(job, part) for part in self.parts])
+            return [job(*args, self.parts[0])]
+        return self.problem.in_threads([partial(job, *args, part) for part in self.parts])
 
     def at(self, x: Array) -> None:
         """Make U the margins of `x`; V is overwritten."""
@@ -126,7 +203,7 @@ class Margins:
 
     def along(self, d: Array) -> None:
         """Make V the margins of the direction `d`, (p,) or (p, C)."""
-        self._each(partial(self._along, d.astype(self.problem.dtype, copy=False)))
+        self._each(self._along, d.astype(self.dtype, copy=False))
 
     def _along(self, d: Array, blocks: list[Rows]) -> None:
         for block in blocks:
@@ -147,12 +224,12 @@ class Margins:
         Block by block, so that what one line has read is still in the cache for the next.
         """
         total = 0.0
-        for loss in self._each(partial(self._loss, a, moved)):
+        for loss in self._each(self._loss, a, moved):
             total += loss
         return total / self.problem.n_mean
 
     def _loss(self, a: float, moved: bool, blocks: list[Rows]) -> float:
-        total, factor = 0.0, self.problem.dtype.type(a)
+        total, factor = 0.0, self.dtype.type(a)
         with np.errstate(all="ignore"):  # each thread has its own state; overflow is handled
             for block in blocks:
                 if a != 1.0:
@@ -176,7 +253,7 @@ class Margins:
         return g
 
     def _gradient(self, blocks: list[Rows]) -> Array:
-        g = np.zeros(self.problem.shape, self.problem.dtype)
+        g = np.zeros(self.problem.shape, self.dtype)
         total = g if len(blocks) == 1 or g.dtype == np.float64 else np.zeros(g.shape)
         for block in blocks:
             residual = self.R[block.rows]
@@ -205,11 +282,16 @@ class Margins:
         """sum_i q_i'v^2 - (q_i'v)^2; the own entries of V are 0."""
         w = block.sample_weight
         T = np.multiply(R, V, out=block.work)
-        mean: Array = T @ self.ones
+        mean: Array = T.dot(self.ones)
         if w is None:
             return _sum(T, V) - _sum(mean, mean)
         T *= w[:, None]
         return _sum(T, V) - _sum(mean * w, mean)
+
+    def sample(self, count: int, seed: int) -> Sample:
+        """So many rows (:func:`~.curvature.sampled`), at R's point."""
+        rows = curvature.sampled(self.problem.n, count, seed)
+        return Sample(self.problem, rows, self.probabilities(rows))
 
     def probabilities(self, rows: Indices | slice) -> Array:
         """q of some rows: (m,) of the wrong class, or (m, C) of each; a new array."""
@@ -236,4 +318,4 @@ def _ranges(length: int, count: int) -> list[tuple[int, int]]:
 
 def _sum(a: Array, b: Array) -> float:
     """<a, b> of one block, in its dtype: at most SCORES terms."""
-    return float(np.dot(a.reshape(-1), b.reshape(-1)))
+    return float(a.reshape(-1).dot(b.reshape(-1)))

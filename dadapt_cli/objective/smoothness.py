@@ -18,7 +18,7 @@ import numpy as np
 from dadapt_cli._typing import Array, Matrix
 from dadapt_cli.errors import DataError
 from dadapt_cli.objective import Problem
-from dadapt_cli.objective.blocks import rows_of, sparse
+from dadapt_cli.objective.blocks import Csr, arrays_of, sparse
 from dadapt_cli.objective.products import add_transposed, forward
 
 COLLATZ_WIELANDT_ROUNDS = 3
@@ -106,10 +106,12 @@ def _row_sums(problem: Problem, power: int) -> Array:
         if power == 2 and scale is None:
             return np.asarray(np.einsum("ij,ij->i", X, X, dtype=np.float64))
         return np.asarray((np.abs(X.astype(np.float64)) ** power) @ weights)
+    if scale is None and _only_ones(problem):
+        return np.diff(X.indptr).astype(np.float64)
     of = partial(np.square if power == 2 else np.abs, dtype=np.float64)
     sums = np.zeros(problem.n)
     for rows in _ranges(problem):
-        forward(_with(rows_of(X, rows), of), weights, sums[rows])
+        forward(_with(arrays_of(X, rows), of), weights, sums[rows])
     return sums
 
 
@@ -128,6 +130,8 @@ def column_squares(problem: Problem) -> Array:
         X = problem.X
         if isinstance(X, np.ndarray):
             squares = np.einsum("ij,ij->j", problem.weighted(X), X, dtype=np.float64)
+        elif problem.sample_weight is None and _only_ones(problem):
+            squares = _column_counts(problem)
         else:
             squares = _column_sums(problem, lambda x: np.square(x, dtype=np.float64))
         problem.column_squares = np.asarray(squares)
@@ -141,6 +145,8 @@ def column_entries(problem: Problem) -> Array:
         return np.asarray(problem.sums.columns[0])
     if isinstance(X, np.ndarray):
         return np.asarray(_counts(problem) @ (X != 0))
+    if problem.sample_weight is None and X.data.all():
+        return _column_counts(problem)
     return _column_sums(problem, lambda x: (x != 0).astype(np.float64))
 
 
@@ -149,7 +155,7 @@ def _column_sums(problem: Problem, of: Callable[[Array], Array]) -> Array:
     X, counts = problem.X, _counts(problem)
     total = np.zeros(problem.p)
     for rows in _ranges(problem):
-        add_transposed(_with(rows_of(X, rows), of), counts[rows], total)
+        add_transposed(_with(arrays_of(X, rows), of), counts[rows], total)
     return total
 
 
@@ -160,26 +166,47 @@ def most_in_a_column(problem: Problem) -> int:
         return int(problem.sums.longest_column(problem.n))
     if isinstance(X, np.ndarray):
         return problem.n
-    counts = np.zeros(problem.p, np.intp)
-    for start in range(0, X.size, CACHED):  # bincount casts the indices: within the cache
-        counts += np.bincount(X.indices[start : start + CACHED], minlength=problem.p)
-    return int(counts.max())
+    return int(_column_counts(problem).max())
 
 
-def _with(part: Matrix, of: Callable[[Array], Array]) -> Matrix:
-    """A sparse matrix of the same pattern with the values of(x)."""
-    made = sparse().csr_array(part.shape)
-    made.data, made.indices, made.indptr = of(part.data), part.indices, part.indptr
-    return made
+def _only_ones(problem: Problem) -> bool:
+    """Whether a sparse matrix stores nothing but ones, as one-hot data do: sums are then counts."""
+    values = problem.X.data
+    return bool((values[:1000] == 1).all()) and bool((values == 1).all())
+
+
+def _column_counts(problem: Problem) -> Array:
+    """Stored entries of each column of a sparse matrix, (p,) float64; computed once."""
+    if problem.column_counts is None:
+        problem.column_counts = np.zeros(problem.p)
+        ranges = [arrays_of(problem.X, rows) for rows in _ranges(problem)]
+        ones = np.ones(max(max(part.data.size, part.shape[0]) for part in ranges))
+        for part in ranges:
+            ones_of = part._replace(data=ones[: part.data.size])
+            add_transposed(ones_of, ones[: part.shape[0]], problem.column_counts)
+    return problem.column_counts
+
+
+def _with(part: Csr, of: Callable[[Array], Array]) -> Csr:
+    """The same pattern with the values of(x)."""
+    return part._replace(data=of(part.data))
+
+
+def sum_of_squares(problem: Problem) -> float:
+    """sum_ij x_ij^2, in the user's variables, without the samples' weights; computed once."""
+    if problem.sum_of_squares is None:
+        values = (problem.X if isinstance(problem.X, np.ndarray) else problem.X.data).ravel()
+        values = values.astype(np.float64, copy=False)
+        problem.sum_of_squares = float(np.dot(values, values))
+    return problem.sum_of_squares
 
 
 def frobenius(problem: Problem) -> float:
     """c ||X||_F^2/n + l2 in the problem's metric: an upper bound on L that costs no product."""
     c, scale = _curvature(problem) / problem.n_mean, _scale(problem)
     if scale is None and problem.sample_weight is None and problem.sums is None:
-        values = (problem.X if isinstance(problem.X, np.ndarray) else problem.X.data).ravel()
-        values = values.astype(np.float64, copy=False)
-        total = float(np.dot(values, values)) * (1.0 + values.size * float(np.finfo(float).eps))
+        total = sum_of_squares(problem)
+        total *= 1.0 + problem.X.size * float(np.finfo(float).eps)
     else:
         total = float(np.sum(column_squares(problem) * (1.0 if scale is None else scale**2)))
     return (c * total + float(np.max(_ridge(problem)))) * _rounding(problem)

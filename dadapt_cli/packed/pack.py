@@ -15,6 +15,7 @@ from dadapt_cli.libsvm.explain import Rules
 from dadapt_cli.libsvm.pieces import Piece
 from dadapt_cli.libsvm.reader import Reading, take_all
 from dadapt_cli.libsvm.streams import MAX_BYTES, MAX_RATIO, BadStreamError, Source
+from dadapt_cli.packed.criteo import CriteoReading
 from dadapt_cli.packed.files import Files
 from dadapt_cli.packed.folder import Data, opened
 from dadapt_cli.packed.format import (
@@ -46,14 +47,18 @@ class Packing:
 
     Attributes
     ----------
+    format
+        Of the text: LIBSVM's, or Criteo's (:mod:`.criteo`).
     dtype
         Of the values.
     leaf
         Entries, or rows, from which a leaf is closed.
     features, zero_based, lenient
-        As in :func:`dadapt_cli.libsvm.load`.
+        As in :func:`dadapt_cli.libsvm.load`; of Criteo's text `features` is the number of columns
+        that its fields are hashed into.
     """
 
+    format: Literal["libsvm", "criteo"] = "libsvm"
     dtype: Literal["float64", "float32"] = "float64"
     leaf: int = LEAF
     features: int | None = None
@@ -109,7 +114,7 @@ class _Text(Source):
 _CHANGED = "the text has changed since the pack began; pack it anew with --restart"
 
 
-class _Reading(Reading):
+class _Marking(Reading):
     """Tells the packer where each piece begins, and the user how far the reading is."""
 
     matrix: Packer
@@ -130,6 +135,10 @@ class _Reading(Reading):
         self.tell()
 
 
+class _MarkingCriteo(_Marking, CriteoReading):
+    """The same of Criteo's text."""
+
+
 def pack(
     path: str,
     folder: str,
@@ -140,7 +149,7 @@ def pack(
     limits: tuple[int, float] = (MAX_BYTES, MAX_RATIO),
     progress: Progress = lambda done, size, rows: None,
 ) -> Data:
-    """Pack a LIBSVM text; return the folder as it is opened.
+    """Pack a text; return the folder as it is opened.
 
     Memory: about 45 bytes for each of ``how.leaf`` entries, on top of the reader's.
 
@@ -161,7 +170,7 @@ def pack(
     Raises
     ------
     DataError
-        The text is no LIBSVM data, or not the one that the pack was begun with.
+        The text is not of its format, or not the one that the pack was begun with.
     InputOutputError
         The text cannot be read, the folder not written, it holds other files, or another process
         packs into it.
@@ -184,8 +193,9 @@ def pack(
             if begun:
                 _take_up(packer, how)
             else:
-                packer.begin(_head(how))
-            _read_text(packer, path, how, limits, progress)
+                packer.begin(head(how))
+            kept = packer.lines[-1]["text"] if packer.lines else None
+            read_text(packer, _Text(path, *limits, kept), how, kept, progress)
         finally:
             packer.release()
     return opened(folder)
@@ -223,7 +233,7 @@ def _there(place: Path, folder: str, *, resume: bool, restart: bool) -> bool:
     return resume
 
 
-def _head(how: Packing) -> Record:
+def head(how: Packing) -> Record:
     """The first line of a journal."""
     return {"format": f"{FORMAT} journal", "version": VERSION, "options": asdict(how)}
 
@@ -238,16 +248,17 @@ def _take_up(packer: Packer, how: Packing) -> None:
     """
     lines, ends = journal_lines(packer.folder)
     if not lines:  # killed before the first line was complete
-        packer.begin(_head(how))
+        packer.begin(head(how))
         return
-    head = lines[0]
-    if head.get("format") != f"{FORMAT} journal" or head.get("version") != VERSION:
+    first = lines[0]
+    if first.get("format") != f"{FORMAT} journal" or first.get("version") != VERSION:
         raise DataError("is of another version; --restart packs anew", str(packer.folder / JOURNAL))
-    begun = head["options"]
+    begun = {**asdict(Packing()), **first["options"]}  # options that came later had no effect
     for option, value in asdict(how).items():
         if begun.get(option) != value:
+            flag = "hash" if (option, how.format) == ("features", "criteo") else option
             raise UsageError(
-                f"--{option.replace('_', '-')}: the pack was begun with {begun.get(option)}, not "
+                f"--{flag.replace('_', '-')}: the pack was begun with {begun.get(option)}, not "
                 f"{value}; give the same, or begin anew with --restart"
             )
     good: list[Record] = []
@@ -289,19 +300,28 @@ def _leaf(files: Files, line: Record) -> Leaf:
     return replace(leaf, sha256=line["files"])
 
 
-def _read_text(
-    packer: Packer, path: str, how: Packing, limits: tuple[int, float], progress: Progress
+def read_text(
+    packer: Packer,
+    source: Source,
+    how: Packing,
+    kept: Record | None,
+    progress: Progress = lambda done, size, rows: None,
 ) -> None:
-    """Read the text to its end, and write the manifest."""
-    kept = packer.lines[-1]["text"] if packer.lines else None
-    source = _Text(path, *limits, kept)
+    """Read a text to its end, and write the manifest.
+
+    Parameters
+    ----------
+    kept
+        What the line of the last kept leaf says about the text, if there is one.
+    """
+    path = source.path
     rules = Rules(
         zero_based=how.zero_based,
         n_features=how.features,
         lenient=how.lenient,
         float32=how.dtype == "float32",
     )
-    reading = _Reading(
+    reading = (_MarkingCriteo if how.format == "criteo" else _Marking)(
         path, rules, packer, lambda: progress(source.consumed, source.size, packer.started)
     )
     if kept is not None:

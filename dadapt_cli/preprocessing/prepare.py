@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from dadapt_cli._typing import Array, Matrix
+from dadapt_cli._typing import Array, Label, Matrix
 from dadapt_cli.errors import DataError
 from dadapt_cli.preprocessing.labels import Labels, encode
 from dadapt_cli.preprocessing.sample_weight import drop_weightless, sample_weights
@@ -27,8 +27,8 @@ class Preparation:
         One of :data:`~dadapt_cli.preprocessing.scaling.SCALES`.
     """
 
-    positive: int | None = None
-    weight: Mapping[int, float] | str = field(default_factory=dict)
+    positive: Label | None = None
+    weight: Mapping[Label, float] | str = field(default_factory=dict)
     scale: str = "none"
 
 

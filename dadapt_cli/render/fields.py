@@ -39,7 +39,10 @@ def event(name: str) -> tuple[Any, str]:
     return one_of(name), f"`{name}`."
 
 
-LABELS = (["integer|string"], "In the order of the weights' columns; of two the second is +1.")
+LABELS = (
+    ["integer|string|boolean"],
+    "In the order of the weights' columns; of two the second is +1.",
+)
 
 DATA: Fields = {
     "path": ("string|null", "As given; null in the library."),

@@ -25,8 +25,8 @@ ALGORITHM: Fields = {
 }  # fmt: skip
 
 PREDICTION: Fields = {
-    "classes": (["integer|string"], "Of the model."),
-    "labels": (["integer|string"], "One a sample."),
+    "classes": (["integer|string|boolean"], "Of the model."),
+    "labels": (["integer|string|boolean"], "One a sample."),
     "probabilities?": ([["number"]], "With `--probability`: a row a sample, in the order of the "
                        "classes."),
     "proven?": (["boolean"], "With `--proven`: it is proven the optimum's."),

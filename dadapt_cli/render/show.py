@@ -23,7 +23,7 @@ LONGEST = 200
 
 _UP = decimal.Context(prec=2, rounding=decimal.ROUND_CEILING)
 
-APART = ("options", "weights", "claims", "problems")
+APART = ("options", "weights", "claims", "problems", "comparisons", "points", "failed")
 """Entries with a layout of their own."""
 
 
@@ -46,6 +46,12 @@ def table(document: Record, defaults: Record) -> str:
         lines += _weights(column)
     lines += _claims(document.get("claims") or {})
     lines += _problems(document.get("problems") or {})
+    for one in document.get("comparisons") or []:
+        lines.append(f"{'data':<{WIDTH}}{_shown(one['data'])}")
+        lines += _entries({n: one[n] for n in one if n not in ("data", "runs")}, defaults, "  ")
+        lines += _records(one["runs"])
+    for name in ("points", "failed"):
+        lines += _records(document.get(name) or [])
     return "\n".join(printable(line, sys.stdout) for line in lines)
 
 
@@ -64,10 +70,11 @@ def _entries(entries: Record, defaults: Record, indent: str) -> Iterator[str]:
             yield f"{indent}{_cut(name):<{max(WIDTH - len(indent), 0)}}{shown}"
 
 
-def _bound(name: str, value: Any) -> str:
+def _bound(name: str, value: Any, *, short: bool = False) -> str:
     """Format a value; a proven bound is never rounded to a stronger one."""
     if isinstance(value, float) and name == "gap" and value > 0:
-        return f"at most {float(_UP.create_decimal_from_float(value)):.2g}"
+        most = f"{float(_UP.create_decimal_from_float(value)):.2g}"
+        return most if short else f"at most {most}"
     if isinstance(value, float) and name == "labels_proven" and 0 <= value <= 1:
         return f"{math.floor(1000 * value) / 10:.1f} % of the labels are the optimum's"
     return _shown(value)
@@ -122,6 +129,19 @@ def _claims(claims: Record) -> Iterator[str]:
         k = "" if last["k"] is None else str(last["k"])
         rows.append((kind, str(len(listed)), k, ends[0], ends[1]))
     yield from _aligned(rows)
+
+
+def _records(rows: list[Record]) -> Iterator[str]:
+    """A table of records with the same keys."""
+    if rows:
+        cells = [
+            [
+                "-" if value is None else _bound(name, value, short=True)
+                for name, value in row.items()
+            ]
+            for row in rows
+        ]
+        yield from _aligned([tuple(rows[0]), *map(tuple, cells)])
 
 
 def _problems(problems: Record) -> Iterator[str]:

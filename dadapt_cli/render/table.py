@@ -14,6 +14,7 @@ from dadapt_cli._typing import Record
 from dadapt_cli.render import screen
 from dadapt_cli.render.digits import digits
 from dadapt_cli.render.spark import BARS, sparkline
+from dadapt_cli.system.terminal import word
 
 Info: TypeAlias = Any
 """What is known about an algorithm: an object with the fields of ``algorithms.Info``."""
@@ -137,10 +138,12 @@ class Table:
     def _heading(self) -> list[Text]:
         start = self.start
         data, objective, known = start["data"], start["objective"], start["reference"]
-        labels = ", ".join(str(label) for label in data["labels"][:8])
+        labels = ", ".join(word(label, 40) for label in data["labels"][:8])
         more = ", ..." if len(data["labels"]) > 8 else ""
         name = data["path"] or "data"
-        positive = f" ({data['labels'][1]} is the positive one)" if data["classes"] == 2 else ""
+        positive = (
+            f" ({word(data['labels'][1], 40)} is the positive one)" if data["classes"] == 2 else ""
+        )
         lines = [
             Text.assemble(
                 (name, "bold"),

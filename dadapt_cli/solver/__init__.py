@@ -31,7 +31,8 @@ def fit(
         Samples, shape (n, p): a SciPy sparse matrix or array, or anything NumPy takes; or
         ``dadapt_cli.packed(FOLDER)``, which has its own labels.
     y
-        Integer labels, shape (n,). Two distinct ones give the binary model, more give softmax.
+        Labels, shape (n,): all integers, all text or all bools. Two distinct ones give the binary
+        model, the greater one is the positive one; more give softmax.
     sample_weight
         How much each sample counts, shape (n,), at least 0; by default 1. The mean of the losses
         and l2 = 1/n are over their sum; 0 leaves a sample out.
@@ -120,7 +121,7 @@ def fit(
                 source = Source(X.path, X.about["text"]["sha256"], zero_based=X.about["zero_based"])
                 samples = Samples(X, np.empty(0), job=job, source=source)
             else:
-                samples = Samples(X, np.asarray(y), sample_weight)
+                samples = Samples(X, y, sample_weight)
             told = Told(callback, verbose=verbose)
             monitor = Monitor(
                 told.record, told.note, interrupts=told.interrupts, checkpoint=checkpoint

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import time
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -25,6 +25,11 @@ class _Best:
 
     x: Array
     f: float = math.inf
+
+
+def _rough(state: State) -> bool:
+    """Whether f and gradient are those of fewer digits than the problem's."""
+    return getattr(state, "rough", False)
 
 
 def iterate(
@@ -69,26 +74,34 @@ def _iterates(
         state=state, best=best, average_scores=average_scores, growth=ending.growth, k=k
     )
     average_scores, ending.growth, k = kept["average_scores"], kept["growth"], kept["k"]
+    if k:
+        state.resumed()
     evaluation = state.evaluate(problem) if k else first
-    unreported = None
+    unreported, rough = None, _rough(state)
     while True:
         grad_square = float(np.vdot(evaluation.g, evaluation.g))
         if not (math.isfinite(evaluation.f) and math.isfinite(grad_square)):
             ending.reason = f"iteration {k}: f is {evaluation.f} and ||g||^2 is {grad_square}"
             break
-        if evaluation.f < best.f:
+        if evaluation.f < best.f or (rough and not _rough(state)):  # of fewer digits so far
             best = _Best(state.x, evaluation.f)
+        rough = _rough(state)
         elapsed = time.perf_counter() - begin
         now = Iterate(k, state.x, evaluation.f, best.f, grad_square, elapsed, k + 1)
         monitor.watch(now, state)
         ending.status = stopping.status(now) or ("precision" if state.stalled else None)
         if monitor.interrupts.caught is not None:
             ending.status = "interrupted"
-        if checkpoint.due(ending=ending.status is not None):
+        if state.complete and checkpoint.due(ending=ending.status is not None):
             checkpoint.keep(
                 elapsed,
                 state=state, best=best, average_scores=average_scores, growth=ending.growth, k=k,
             )  # fmt: skip
+        if ending.status and rough:  # what a run ends with is known to all digits
+            evaluation = problem.value_and_gradient(problem.rescaled(state.x))
+            best = _Best(state.x, evaluation.f)
+            square = float(np.vdot(evaluation.g, evaluation.g))
+            now = replace(now, f=evaluation.f, f_best=evaluation.f, grad_square=square)
         unreported = step_row(now, state)
         if ending.status or stopping.budget.reports(k):
             f_average = None

@@ -10,7 +10,7 @@ from dataclasses import dataclass, replace
 from functools import partial
 from typing import TYPE_CHECKING, Any, Literal
 
-from dadapt_cli._typing import Metric, Scale
+from dadapt_cli._typing import Label, Metric, Scale
 from dadapt_cli.errors import UsageError
 from dadapt_cli.solver.checks import choice, number
 from dadapt_cli.solver.declared import FULL_BATCH, MINIBATCH, NAMED, declared, option
@@ -44,13 +44,15 @@ class Options:
     scale: Scale = _data(  # noqa: RUF009
         "none", "Divide: features by minmax or standard (deviation), rows to unit."
     )
-    weight: Mapping[int, float] | Literal["balanced"] = _data(
+    weight: Mapping[Label, float] | Literal["balanced"] = _data(
         dict,
         "A label's samples count W times; repeatable. balanced: each class counts the same.",
         at_least=0.0,
         metavar="LABEL=W",
     )
-    positive: int | None = _data(None, "This label against the rest.", metavar="LABEL")
+    positive: Label | None = _data(  # noqa: RUF009
+        None, "This label against the rest.", metavar="LABEL"
+    )
     dtype: Literal["float64", "float32"] = _data("float64", "float64, or float32 for the arrays.")
 
     l2: str | float = _objective(
@@ -212,7 +214,8 @@ class Options:
                 "--bias and --intercept: one constant feature is enough; leave one out"
             )
         for label in () if isinstance(self.weight, str) else self.weight:
-            number("weight", label)
+            if not isinstance(label, str):
+                number("weight", int(label) if isinstance(label, bool) else label)
         try:
             _ = self.memory_bytes
         except ValueError as error:

@@ -6,13 +6,17 @@ from dataclasses import replace
 from typing import Any
 
 from dadapt_cli.algorithms import Info
+from dadapt_cli.algorithms._subspace import STEPS
 from dadapt_cli.cluster.local import Local
 from dadapt_cli.errors import UsageError
 from dadapt_cli.objective import cores
+from dadapt_cli.packed.batches import buffer_bytes
 from dadapt_cli.packed.check import require_classes
 from dadapt_cli.packed.folder import Data
-from dadapt_cli.packed.objective import Engine, Packed, classes_of, require_memory
-from dadapt_cli.packed.share import Settings
+from dadapt_cli.packed.kept import lead_bytes, margin_bytes, search_bytes, work_bytes
+from dadapt_cli.packed.objective import Packed, classes_of, require_memory
+from dadapt_cli.packed.settings import Settings
+from dadapt_cli.packed.sums import Engine
 from dadapt_cli.preprocessing.prepare import Prepared
 from dadapt_cli.preprocessing.scaling import Scaling
 from dadapt_cli.solver.options import Options
@@ -26,8 +30,17 @@ REFUSED = {
 """Options that packed data do not take, and why."""
 
 
-def check(options: Options, info: Info) -> None:
+KEEPING = ("newton", "orth")
+"""Methods that keep numbers for each sample, in the process that has it."""
+
+
+def check(options: Options, info: Info, job: Any = None) -> None:
     """Refuse options that packed data do not take.
+
+    Parameters
+    ----------
+    job
+        The processes that share the work, or None.
 
     Raises
     ------
@@ -39,10 +52,15 @@ def check(options: Options, info: Info) -> None:
             flag = name.replace("_", "-")
             raise UsageError(f"--{flag} is not for packed data: {reason}")
     why = None
-    if info.minibatch:
-        why = "its minibatches are drawn from all samples"
-    elif "problem" in info.wants:
+    if info.minibatch and job is not None:
+        raise UsageError(
+            f"--algo {options.algo} is not for --cluster: one process makes its steps, one after "
+            "the other; leave --cluster and --workers out"
+        )
+    if "problem" in info.wants and info.name not in KEEPING:
         why = "it keeps a number for each sample"
+    elif info.name in KEEPING and job is not None and not getattr(job, "keeps", False):
+        why = "it keeps numbers for each sample, which these processes do not"
     if why is not None:
         raise UsageError(
             f"--algo {options.algo} is not for packed data: {why}; take dual-avg, lbfgs, accel or "
@@ -62,7 +80,31 @@ def check(options: Options, info: Info) -> None:
             )
 
 
-def prepared(data: Data, options: Options, job: Any = None) -> tuple[Prepared, Packed]:
+def keeping(settings: Settings, info: Info, options: Options, data: Data) -> Settings:
+    """The settings with the bytes that a method keeps."""
+    if info.minibatch:
+        return replace(settings, lead_bytes=buffer_bytes(data, settings))
+    if info.name not in KEEPING:
+        return settings
+    columns = settings.n_classes if settings.n_classes > 2 else 1
+    unknowns = (data.shape[1] + settings.bias) * columns
+    if info.name == "orth":
+        own = options.resolved(info)
+        directions = STEPS + own.memory + (own.lbfgs_pairs > 0)
+        return replace(
+            settings,
+            sample_bytes=search_bytes(settings, directions),
+            lead_bytes=8 * unknowns * (directions + 3 * own.lbfgs_pairs + 8),
+        )
+    return replace(
+        settings,
+        sample_bytes=margin_bytes(settings),
+        leaf_bytes=work_bytes(settings),
+        lead_bytes=lead_bytes(unknowns),
+    )
+
+
+def prepared(data: Data, options: Options, info: Info, job: Any = None) -> tuple[Prepared, Packed]:
     """The data as a fit needs them, and the objective.
 
     Parameters
@@ -86,6 +128,7 @@ def prepared(data: Data, options: Options, job: Any = None) -> tuple[Prepared, P
         threads=options.threads or (cores() if job is None else job.threads),
         hold=False,
     )
+    settings = keeping(settings, info, options, data)
     l2 = 1.0 / data.shape[0] if options.l2 == "1/n" else float(options.l2)
     engine: Engine
     if job is None:

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from html import escape
 from typing import Any
 
-from dadapt_cli._typing import Array, Record
+from dadapt_cli._typing import Array, Label, Record
 from dadapt_cli.errors import MissingExtraError, UsageError
 from dadapt_cli.model import Model
 
@@ -38,7 +38,7 @@ class FitResult:
     theorem2_w
         The iterate that Theorem 2 returns, when its step was taken, else None.
     classes
-        The labels; with two of them the second is the positive one.
+        The labels, as the user gave them; with two of them the second is the positive one.
     model
         The same weights as a :class:`~dadapt_cli.model.Model`, to predict with or to save.
     signal
@@ -54,7 +54,7 @@ class FitResult:
     start: Record
     end: Record
     theorem2_w: Array | None
-    classes: tuple[int | str, ...]
+    classes: tuple[Label, ...]
     model: Model
     signal: int | None
     proof: str | None = None

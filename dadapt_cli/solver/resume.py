@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import json
 import os
 from collections.abc import Collection, Iterator, Mapping
 from contextlib import ExitStack, contextmanager
@@ -102,7 +103,21 @@ def _read(path: str) -> Checkpoint:
 
 def _of(saved: Checkpoint) -> Options:
     """The options of the run in a file."""
-    return Options(**{name: _plain(value) for name, value in saved.head["options"].items()})
+    kept = {name: _plain(value) for name, value in saved.head["options"].items()}
+    if isinstance(kept["weight"], dict):
+        kept["weight"] = {_label(text): factor for text, factor in kept["weight"].items()}
+    return Options(**kept)
+
+
+def _label(text: str) -> Any:
+    """The label in a key that :func:`identify` made; UsageError where there is none."""
+    try:
+        label = json.loads(text)
+    except (ValueError, RecursionError):
+        label = None
+    if not isinstance(label, (int, str)):
+        raise UsageError(f"--weight {text[:40]!r}: this is no label")
+    return label
 
 
 def _refuse_to_lose(path: str, *, restart: bool) -> None:
@@ -146,8 +161,8 @@ def _plain(value: Any) -> Any:
     """An option's value as JSON gives it back, with tuples for its lists."""
     if isinstance(value, (list, tuple)):
         return tuple(map(_plain, value))
-    if isinstance(value, Mapping):  # of labels: JSON has only strings for them
-        return {int(label): _plain(factor) for label, factor in value.items()}
+    if isinstance(value, Mapping):
+        return {_plain(label): _plain(factor) for label, factor in value.items()}
     return value.item() if isinstance(value, np.generic) else value
 
 
@@ -205,6 +220,8 @@ def identify(
                 "otherwise (--init, --weight, sample_weight); give the same"
             )
     kept = {name: _plain(value) for name, value in asdict(options).items() if name not in OWN}
+    if isinstance(kept["weight"], dict):  # JSON keys are text: "1" of the label 1, "\"1\"" of "1"
+        kept["weight"] = {json.dumps(label): factor for label, factor in kept["weight"].items()}
     kept["threads"] = problem.threads  # the digits of dense products may depend on them
     checkpoint.head = {**head, "options": kept, "data": data}
 

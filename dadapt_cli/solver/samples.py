@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from dadapt_cli._typing import Array
+from dadapt_cli.preprocessing.labels import as_array
 
 
 @dataclass(frozen=True)
@@ -38,7 +39,8 @@ class Samples:
     Attributes
     ----------
     X, y
-        As in :func:`dadapt_cli.fit`; arrays.
+        As in :func:`dadapt_cli.fit`; arrays. y becomes that of
+        :func:`~dadapt_cli.preprocessing.labels.as_array`.
     sample_weight
         How much each sample counts, or None.
     job
@@ -52,3 +54,6 @@ class Samples:
     sample_weight: Any = None
     job: Any = None
     source: Source = field(default_factory=Source)
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "y", as_array(self.y))

@@ -101,8 +101,8 @@ def _prepare(
     try:
         problem: Problem
         if isinstance(samples.X, Data):
-            packed.check(options, algorithm.INFO)
-            data, problem = packed.prepared(samples.X, options, samples.job)
+            packed.check(options, algorithm.INFO, samples.job)
+            data, problem = packed.prepared(samples.X, options, algorithm.INFO, samples.job)
         else:
             with resume.blamed(monitor.checkpoint.origin, UsageError):
                 data = prepare(samples.X, samples.y, how, samples.sample_weight)
@@ -122,11 +122,13 @@ def _prepare(
     w0 = None if init is None else start.x0_weights(problem, data.scaling, init)
     resume.identify(monitor.checkpoint, options, problem, source.sha256, w0)
     if options.algo == auto.INFO.name:
-        picked, reason = auto.choose(problem, resumable=monitor.checkpoint.keeps)
+        picked, reason = auto.choose(
+            problem, metric=options.metric, resumable=monitor.checkpoint.keeps
+        )
         options = replace(options, **{**picked, "metric": options.metric or picked.get("metric")})
         algorithm = options.check()
         if problem.sums is not None:
-            packed.check(options, algorithm.INFO)
+            packed.check(options, algorithm.INFO, samples.job)
         monitor.note(f"auto picked {reason}")
     resolved = options.resolved(algorithm.INFO)
     return _Setup(samples, resolved, algorithm, data, problem, w0, judge, tested, monitor, begin)
@@ -266,6 +268,7 @@ def _finish(setup: _Setup, run: _Run, outcome: Outcome) -> FitResult:
         diagnosis=[
             *trace.diagnose(outcome, setup.algorithm.INFO, believed, options.tol),
             *trace.rejections(run.state),
+            *trace.roughness(run.state),
         ],
         seconds={
             "load": source.load_seconds,

@@ -15,6 +15,7 @@ from dadapt_cli.algorithms._rounding import Rounding
 from dadapt_cli.errors import UsageError
 from dadapt_cli.model import Model
 from dadapt_cli.objective import Problem, smoothness
+from dadapt_cli.preprocessing.labels import some
 from dadapt_cli.preprocessing.prepare import Prepared
 from dadapt_cli.preprocessing.scaling import Scaling
 from dadapt_cli.solver import full_batch, minibatch
@@ -230,8 +231,8 @@ def _of_model(problem: Problem, scaling: Scaling, model: Model) -> Array:
     """The model's weights for the data's classes, features and divisors."""
     classes, p = problem.labels.classes, problem.p - problem.bias
     if set(model.classes) != set(classes):
-        raise UsageError(f"--init: the model has the labels {_some(model.classes)}, "
-                         f"the data {_some(classes)}")  # fmt: skip
+        raise UsageError(f"--init: the model has the labels {some(model.classes)}, "
+                         f"the data {some(classes)}")  # fmt: skip
     if (model.bias is not None) != problem.bias:
         one, other = ("a", "none") if model.bias is not None else ("no", "one")
         raise UsageError(f"--init: the model has {one} constant feature, this fit has {other}; "
@@ -251,7 +252,3 @@ def _of_model(problem: Problem, scaling: Scaling, model: Model) -> Array:
     if w.ndim == 1:
         return w if model.classes == classes else -w
     return w[:, [model.classes.index(name) for name in classes]]
-
-
-def _some(names: tuple[int | str, ...]) -> str:
-    return ", ".join(map(str, names[:8])) + (", ..." if len(names) > 8 else "")

@@ -13,7 +13,7 @@ import numpy as np
 import scipy
 
 from dadapt_cli import __version__
-from dadapt_cli._typing import Array, Record
+from dadapt_cli._typing import Array, Label, Record
 from dadapt_cli.algorithms import Info, MinibatchState, State
 from dadapt_cli.objective import Problem
 from dadapt_cli.reference import Reference
@@ -209,7 +209,7 @@ def outcome(
     )
 
 
-def describe(X: Any, samples: int, labels: tuple[int | str, ...], source: Source) -> Record:
+def describe(X: Any, samples: int, labels: tuple[Label, ...], source: Source) -> Record:
     """The ``data`` entry of a start record.
 
     Parameters
@@ -353,6 +353,17 @@ def rejections(state: object) -> list[str]:
         return [f"{tried} rejected by the line search: a loss each, and no gradient"]
     spent = "1 gradient was" if count == 1 else f"{count} gradients were"
     return [f"{spent} spent on points that were rejected: the step was too long there"]
+
+
+def roughness(state: object) -> list[str]:
+    """Where f is not known to all digits, in words."""
+    count = getattr(state, "rough_steps", 0)
+    if not count:
+        return []
+    return [
+        f"f before k = {count + 1} is that of single precision, good to about 1e-7 of it; d and "
+        "the bound count the error"
+    ]
 
 
 def _growth(outcome: Outcome, info: Info, reference: Reference) -> list[str]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import sys
 from typing import Any
@@ -20,6 +21,22 @@ def printable(text: str, stream: Any = None) -> str:
     encoding = getattr(sys.stderr if stream is None else stream, "encoding", None) or "utf-8"
     shown = "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in text)
     return shown.encode(encoding, "backslashreplace").decode(encoding)
+
+
+def word(label: Any, most: int | None = None) -> str:
+    """A label as one word of a line: as it is, or, where that is no plain word, as JSON has it.
+
+    Parameters
+    ----------
+    most
+        Longer text is cut there, for a message.
+    """
+    text = str(label)
+    if most is not None and len(text) > most:
+        text = f"{text[:most]}..."
+    if text and text.isprintable() and not any(c.isspace() or c == '"' for c in text):
+        return text
+    return json.dumps(text).replace("\x7f", "\\u007f")
 
 
 def replace_closed_streams() -> None:

@@ -17,6 +17,8 @@ from dadapt_cli.errors import UsageError
 from ..conftest import DATA
 from .beyond import LAD_SEEDS, Known, golden, least_absolute_deviations, regression, steps
 
+pytestmark = pytest.mark.usefixtures("one_cache")
+
 RTOL = 1e-11  # sums in another order: measured 1e-13; the issue asks for 1e-9
 
 SLACK = 1 + 1e-12
@@ -135,7 +137,7 @@ def check(known: Known, name: str, bound: str, beta: float, count: int) -> Any:
 
 
 @pytest.mark.parametrize(("name", "bound", "beta"), VARIANTS)
-@pytest.mark.parametrize("seed", range(0, 60, 4))
+@pytest.mark.parametrize("seed", range(0, 60, 12))
 def test_theorem_a_on_least_absolute_deviations(
     seed: int, name: str, bound: str, beta: float
 ) -> None:
@@ -151,7 +153,7 @@ def test_theorem_a_on_real_data(path: str, name: str, bound: str, beta: float) -
     check(known, name, bound, beta, 300)
 
 
-@pytest.mark.parametrize("seed", range(0, 60, 3))
+@pytest.mark.parametrize("seed", range(0, 60, 6))
 def test_theorem_b_for_the_last_evaluated_point(seed: int) -> None:
     """f(y_n) - f* <= 4 D (d_{n+1}/W_n) sqrt(G^2 + sum ||g_k||^2) with Theorem 2's step, each n."""
     known = least_absolute_deviations(seed)
@@ -165,7 +167,7 @@ def test_theorem_b_for_the_last_evaluated_point(seed: int) -> None:
 
 
 def test_the_average_is_better_than_the_papers_on_least_absolute_deviations() -> None:
-    """Geometric mean of f over the 60 problems: anytime .364, schedule-free .077 of the paper's."""
+    """Geometric mean of f over 60 problems: anytime .364, schedule-free .077 of the paper's."""
     ratios: dict[float, list[float]] = {1.0: [], 0.9: []}
     for seed in LAD_SEEDS:
         known = least_absolute_deviations(seed)
@@ -181,7 +183,7 @@ def test_the_average_is_better_than_the_papers_on_least_absolute_deviations() ->
 
 
 @pytest.mark.parametrize("schedule", ["linear", "cosine"])
-@pytest.mark.parametrize("seed", range(0, 60, 3))
+@pytest.mark.parametrize("seed", range(0, 60, 6))
 def test_theorem_d_bounds_every_last_iterate(seed: int, schedule: str) -> None:
     known = least_absolute_deviations(seed)
     x0 = np.zeros(known.shape)

@@ -15,6 +15,8 @@ from dadapt_cli.algorithms import find, table
 from ..conftest import DATA
 from .beyond import Known, golden, least_absolute_deviations, regression, steps
 
+pytestmark = pytest.mark.usefixtures("one_cache")
+
 RTOL = 1e-9  # the issue's; sums in another order are all the difference
 
 CASES: dict[str, tuple[str, dict[str, Any]]] = {
@@ -204,7 +206,7 @@ def check(name: str, known: Known, L: float, count: int) -> Any:
 
 
 @pytest.mark.parametrize("name", [n for n in OTHERS if n not in SMOOTH_ONLY])
-@pytest.mark.parametrize("seed", range(0, 60, 5))
+@pytest.mark.parametrize("seed", range(0, 60, 10))
 def test_bound_on_least_absolute_deviations(seed: int, name: str) -> None:
     known = least_absolute_deviations(seed)
     _, best = check(name, known, math.inf, 1500 if name == "dada" else 300)

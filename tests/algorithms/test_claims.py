@@ -6,6 +6,7 @@ by Newton's method in mpmath on exactly the floats that the problem holds.
 
 from __future__ import annotations
 
+import functools
 import os
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -206,6 +207,7 @@ class Claims:
     status: str
 
 
+@functools.cache
 def problem_of(seed: int) -> Problem:
     """Small, of any kind; l2 from 1e-3 to 1e7."""
     rng = np.random.default_rng(seed)
@@ -226,6 +228,13 @@ def problem_of(seed: int) -> Problem:
     )
 
 
+@functools.cache
+def optimum(problem: Problem) -> tuple[Exact, list[list[mpf]], mpf]:
+    """The problem in DIGITS digits with its minimiser and minimum, for all runs on it."""
+    exact = Exact(problem)
+    return exact, *exact.minimise()
+
+
 class Rows(Trace):
     """A trace that shows each row with its point."""
 
@@ -239,9 +248,9 @@ class Rows(Trace):
 def check(problem: Problem, run: Run, seed: int, steps: int = STEPS) -> Claims:
     """Run one algorithm and hold every row against the exact minimum."""
     (name, _, how), bound, metric = run[0].partition(" "), *run[1:]
-    algorithm, exact, rng = table()[name], Exact(problem), np.random.default_rng(seed + 10**6)
+    algorithm, rng = table()[name], np.random.default_rng(seed + 10**6)
     info = algorithm.INFO
-    minimiser, f_star = exact.minimise()
+    exact, minimiser, f_star = optimum(problem)
     problem = problem.in_metric(metrics.scale(problem, metric))
     c = np.ones(problem.p) if problem.metric_scale is None else problem.metric_scale.ravel()
     x0 = problem.zeros()
@@ -317,11 +326,12 @@ def test_no_claim_goes_beyond_rounding(seed: int, run: Run) -> None:
     assert not claims.false, (claims.false[:3], len(claims.false))
 
 
-def loss(value: float, l2: float = 0.0, **more: Any) -> Problem:
+@functools.cache
+def loss(value: float, l2: float = 0.0) -> Problem:
     """One feature of the given size, both classes overlapping."""
     rng = np.random.default_rng(0)
     X = value * rng.normal(size=(30, 1))
-    return Problem(X, encode(np.arange(30) % 2), l2=l2, **more)
+    return Problem(X, encode(np.arange(30) % 2), l2=l2)
 
 
 EXTREMES = [

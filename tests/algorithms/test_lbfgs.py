@@ -1,6 +1,8 @@
-"""lbfgs and auto: SciPy's solver in our trace, and the choice between it and orth."""
+"""lbfgs: SciPy's solver in our trace; auto: newton, or what takes a metric."""
 
 from __future__ import annotations
+
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -9,11 +11,14 @@ from scipy.optimize import minimize
 from dadapt_cli import fit
 from dadapt_cli.algorithms import auto, find
 from dadapt_cli.algorithms._drive import Iterates, drive
+from dadapt_cli.algorithms._plan import plan
 from dadapt_cli.cli import run
 from dadapt_cli.errors import NumericalError
 from dadapt_cli.libsvm import read_libsvm
+from dadapt_cli.objective import Problem
+from dadapt_cli.preprocessing.labels import encode
 
-from ..conftest import DATA, SMALL, load_problem, random_problem
+from ..conftest import DATA, SMALL, load_problem, random_problem, timeless
 
 
 @pytest.mark.parametrize("path", SMALL)
@@ -79,27 +84,29 @@ def test_an_error_in_the_loop_passes_through_scipy() -> None:
 
 
 def test_auto_says_what_it_picked_and_runs_it(capfd: pytest.CaptureFixture[str]) -> None:
-    assert run(["fit", str(DATA / "vehicle.scale"), "-a", "auto", "-n", "5", "--l2", "1/n"]) == 0
+    X, y = read_libsvm(DATA / "vehicle.scale")
+    assert run(["fit", str(DATA / "vehicle.scale"), "-a", "auto", "-n", "5"]) == 0
     out, err = capfd.readouterr()
-    assert "auto picked lbfgs" in err
-    assert "L-BFGS-B of SciPy" in out
-    result = fit(*read_libsvm(DATA / "vowel.scale"), algo="auto", metric="diagonal", iterations=3)
-    assert result.start["algorithm"] == result.start["options"]["algo"] == "lbfgs"
-    assert result.start["metric"] == "diagonal", "what the user gives stays"
+    assert err.count("\n") == 1
+    assert f"auto picked newton: {plan(Problem(X, encode(y))).reason}" in err
+    assert find("newton").INFO.title in out
+    named, picked = (fit(X, y, algo=algo, iterations=5) for algo in ("newton", "auto"))
+    assert picked.start["algorithm"] == picked.start["options"]["algo"] == "newton"
+    assert [timeless(row) for row in picked.trace] == [timeless(row) for row in named.trace]
 
 
-def test_auto_picks_by_size_and_classes() -> None:
-    def picked(n: int, p: int, n_classes: int = 2) -> dict[str, object]:
-        options, reason = auto.choose(random_problem(0, n=n, p=p, n_classes=n_classes))
-        assert find(options["algo"]).INFO.name in reason
-        return options
+def test_auto_picks_what_takes_the_metric(tmp_path: Path) -> None:
+    X, y = read_libsvm(DATA / "vowel.scale")
+    for more, algo in (({}, "lbfgs"), ({"checkpoint": tmp_path / "run"}, "orth")):
+        result = fit(X, y, algo="auto", metric="diagonal", iterations=3, **more)
+        assert result.start["algorithm"] == result.start["options"]["algo"] == algo
+        assert result.start["metric"] == "diagonal", "what the user gives stays"
 
-    assert picked(300, 120) == {"algo": "orth", "inner": "newton"}
-    assert picked(300, 120, n_classes=3) == {"algo": "lbfgs"}
-    assert picked(100, 120) == {"algo": "lbfgs"}
-    assert picked(60_000, 8) == {"algo": "lbfgs", "metric": "half"}
-    assert picked(2_000, 20, n_classes=12) == {"algo": "lbfgs", "metric": "half"}
-    X = np.random.default_rng(0).normal(size=(300, 120))
-    result = fit(X, np.arange(300) % 2, algo="auto", iterations=3, reference="none")
-    assert result.start["algorithm"] == "orth"
-    assert result.start["options"]["inner"] == "newton"
+
+@pytest.mark.parametrize("resumable", [False, True])
+@pytest.mark.parametrize(("n", "p", "classes"), [(300, 120, 2), (20, 60, 3), (2000, 20, 12)])
+def test_auto_is_newton_whatever_the_shape(n: int, p: int, classes: int, resumable: bool) -> None:
+    problem = random_problem(0, n=n, p=p, n_classes=classes)
+    options, reason = auto.choose(problem, resumable=resumable)
+    assert options == {"algo": "newton"}
+    assert reason == f"newton: {plan(problem).reason}"

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 import json
+import re
 import warnings
 from pathlib import Path
 from types import SimpleNamespace
@@ -23,6 +24,7 @@ from dadapt_cli.objective import Problem, smoothness
 from dadapt_cli.objective.margins import Margins
 from dadapt_cli.preprocessing.labels import encode
 from dadapt_cli.solver.stages import FitResult
+from dadapt_cli.system import memory
 
 from ..conftest import DATA, SMALL, Ran, random_problem
 from . import newton_plain
@@ -67,9 +69,14 @@ def check(result: FitResult, problem: Problem) -> None:
     known, single = result.reference, problem.dtype == np.float32
     eps = float(np.finfo(problem.dtype).eps)
     f_star, D = known["f_star"], known["D"] + known["D_error"]
-    rounding = 16 * eps * rows[0]["f_last"]  # of the sum of a mean and an l2 term, a few times
+    told = re.search("f before k = ([0-9]+) is that of single", "".join(result.end["diagnosis"]))
+    rough = 0 if told is None else int(told[1])
+    assert bool(rough) == _plan.begins_single(problem)
     share = 1.0
     for before, after in itertools.pairwise(rows):
+        # Of the sum of a mean and an l2 term, a few times.
+        digits = float(np.finfo(np.float32).eps) if before["k"] < rough else eps
+        rounding = 16 * digits * rows[0]["f_last"]
         fell = before["f_last"] - after["f_last"]
         assert fell >= -rounding
         if result.status != "precision" or after["k"] < result.end["k"]:
@@ -132,11 +139,14 @@ def test_every_plan_reaches_the_optimum(form: str, monkeypatch: pytest.MonkeyPat
 
 
 @pytest.mark.parametrize("form", ["binary", "full", "kron>full", "half>binary"])
-@pytest.mark.parametrize("dtype", ["float32", "float64"])
+@pytest.mark.parametrize("dtype", ["float32", "float64", "float32 at first"])
 def test_every_plan_resumes_to_the_bit(
     form: str, dtype: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Within the life of a factor, at a new one, with pairs, and after the margins' refresh."""
+    if dtype == "float32 at first":
+        monkeypatch.setattr(_plan, "TINY", 0)
+        dtype = "float64"
     X, y = scaled("vehicle.scale" if "full" in form else "wdbc.scale.xz")
     first, _, later = form.partition(">")
     chosen = _plan.Plan(first, 3, 40, 40, 1e-4, "a test's", later, 6.0)
@@ -151,6 +161,53 @@ def test_every_plan_resumes_to_the_bit(
     assert [r["f_last"] for r in part.trace] == [r["f_last"] for r in whole.trace]
     assert [r["d"] for r in part.trace] == [r["d"] for r in whole.trace]
     np.testing.assert_array_equal(part.w, whole.w)
+
+
+@pytest.mark.parametrize("more", [{}, {"bias": True}, {"intercept": True}], ids=str)
+@pytest.mark.parametrize("path", SMALL)
+def test_single_precision_at_first(
+    path: str, more: dict[str, Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Its f is within the error that d and the bound count; what follows has all digits."""
+    monkeypatch.setattr(_plan, "TINY", 0)
+    X, y = scaled(path)
+    problem, seen = Problem(X, encode(y), l2=1 / X.shape[0], **more), []
+    certify = newton._certify
+
+    def watched(state: newton.Newton, g: np.ndarray) -> None:
+        at, rough = problem.value_and_gradient(state.x), state.rough
+        certify(state, g)
+        f_error, g_error = abs(at.f - state.f_x), float(np.linalg.norm(at.g - g))
+        seen.append((rough, f_error, state.rounding.value, g_error, state.rounding.gradient))
+
+    monkeypatch.setattr(newton, "_certify", watched)
+    result = fitted(X, y, **more)
+    check(result, problem)
+    rough = [row for row in seen if row[0]]
+    assert 2 < len(rough) < len(seen)
+    assert all(f <= f_most and g <= g_most for _, f, f_most, g, g_most in seen)
+    assert max(row[1] for row in rough) > 100 * max(row[1] for row in seen if not row[0])
+    assert result.trace[-1]["suboptimality_last"] < 1e-9 * result.trace[0]["suboptimality_last"]
+    for k in (1, 3):  # a run that ends so: its last row has all digits nevertheless
+        part = fitted(X, y, iterations=k, **more)
+        assert part.end["f_last"] == problem.value_and_gradient(part.w).f == part.end["f_best"]
+
+
+def test_single_precision_where_it_holds_and_pays(monkeypatch: pytest.MonkeyPatch) -> None:
+    def begins(X: Any, **more: Any) -> bool:
+        return _plan.begins_single(Problem(X, encode(np.arange(len(X)) % 2), **more))
+
+    X = np.random.default_rng(0).normal(size=(_plan.TINY, 3))
+    assert begins(X)
+    assert not begins(X[1:])
+    assert not begins(X, dtype=np.float32)
+    assert not begins(1e20 * X)
+    assert not begins(1e-20 * X)
+    monkeypatch.setattr(_plan, "ASKED", 0)
+    problem = Problem(X, encode(np.arange(len(X)) % 2))
+    assert _plan.begins_single(problem)
+    with memory.limited(1):
+        assert not _plan.begins_single(problem)
 
 
 @pytest.mark.parametrize("n_classes", [2, 3])

@@ -48,8 +48,8 @@ MORE: dict[str, tuple[Row, ...]] = {
 
 EXCEPT: dict[str, set[str]] = {
     "lbfgs": {"scaling"},  # the first step of SciPy is g/||g||
-    "auto": {"scaling"},
     **{name: {"scaling"} for name in ("dog", "adgd", "adgd-2023", "ac-fgm")},  # absolute first step
+    "auto": {"scaling"},  # asked for with a metric, where it picks lbfgs
     "newton": {"metric"},  # it takes none
 }
 

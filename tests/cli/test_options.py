@@ -122,9 +122,7 @@ def test_defaults_travel() -> None:
     shared = {name: ours[name].default for name in asdict(Options()) if name in ours}
     other = {name: v for name, v in shared.items() if v != getattr(Options(), name)}
     assert other == {
-        "algo": "orth",
-        "inner": "newton",
-        "lbfgs_pairs": 10,
+        "algo": "auto",
         "reference": "none",
         "tol": 1e-8,
     }, "the only defaults that the estimator has of its own"

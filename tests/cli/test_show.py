@@ -182,6 +182,118 @@ def test_what_cannot_be_read(cli: Cli, tmp_path: Path) -> None:
     assert cli("show", "-").code == 2
 
 
+@pytest.mark.parametrize(
+    ("options", "records", "points"),
+    [
+        (("-n", 5), 2 + 4, []),
+        (("--path", "1,0.1"), 2 + 2, [1.0, 0.1]),
+        (("--cross-validate", 3), 2 + 3, []),
+        (("--path", "C=0.1,1", "--cross-validate", 3), 2 + 6 + 2, [None, None]),
+    ],
+)
+def test_the_document_of_a_fit(
+    cli: Cli, tmp_path: Path, options: Any, records: int, points: Any
+) -> None:
+    path = tmp_path / "d.json"
+    path.write_text(cli("fit", IRIS, *options, "-q", "--json").out)
+    document = shown(cli, path)
+    assert (document["kind"], document["records"]) == ("fit", records)
+    assert document["start"] == json.loads(path.read_text())["start"]
+    assert document["last"]["event"] == "end"
+    assert [point["l2"] for point in document["points"]] == points
+    lines = cli("show", path).out.splitlines()
+    assert lines[0].split() == ["fit", str(path)]
+    assert any(line.split()[:3] == ["l2", "C", "gap"] for line in lines) == bool(points)
+
+
+def test_the_document_of_a_comparison(cli: Cli, tmp_path: Path) -> None:
+    path = tmp_path / "x.json"
+    assert cli("compare", IRIS, WDBC, "-a", "newton,lbfgs", "--export", path, "-q").code == 0
+    whole, document = json.loads(path.read_text()), shown(cli, path)
+    assert document["kind"] == "comparison"
+    assert [one["data"] for one in document["comparisons"]] == [str(IRIS), str(WDBC)]
+    for one, made in zip(document["comparisons"], whole["comparisons"], strict=True):
+        assert one["verdict"] == made["verdict"]
+        assert one["f_star"] == made["reference"]["f_star"]
+        assert [run["gap"] for run in one["runs"]] == [run["gap"] for run in made["runs"]]
+    lines = cli("show", path).out.splitlines()
+    assert sum(line.split()[:1] == ["newton"] for line in lines) == 2
+    (made, *_) = whole["comparisons"][0]["runs"]
+    row = next(line.split() for line in lines if line.split()[:1] == [made["name"]])
+    assert made["gap"] <= float(row[2]) <= 1.1 * made["gap"], "rounded up"
+
+
+def test_the_document_of_the_gate_says_what_failed(cli: Cli, tmp_path: Path) -> None:
+    ran = cli("regress", "iris", "-a", "dual-avg", "--json", "-q")
+    document = json.loads(ran.out)
+    document["runs"][0] |= {"verdict": "worse", "message": "d fell"}
+    path = tmp_path / "r.json"
+    path.write_text(json.dumps(document))
+    found = shown(cli, path)
+    assert (found["kind"], found["passed"]) == ("gate", document["passed"])
+    assert found["verdicts"] == {"worse": 1, "ok": 1}
+    assert [run["message"] for run in found["failed"]] == ["d fell"]
+    assert "d fell" in cli("show", path).out
+
+
+@pytest.mark.usefixtures("folder")
+def test_the_document_of_a_prediction(cli: Cli) -> None:
+    ran = cli("predict", IRIS, "-m", "m.npz", "--proven", "--json", "-q")
+    Path("p.json").write_text(ran.out)
+    labels = json.loads(ran.out)["labels"]
+    found = shown(cli, "p.json")
+    assert (found["kind"], found["samples"], found["proven"]) == ("prediction", 150, 150)
+    assert found["predicted"] == {str(n): labels.count(n) for n in labels}
+    assert found["accuracy"] == json.loads(ran.out)["accuracy"]
+
+
+@pytest.mark.parametrize(
+    ("content", "remedy"),
+    [
+        ("event,k,d\nstep,0,1\n", "-f json (or --export FILE.json) makes a document"),
+        ("-1 3:1 4:2\n", "dadapt check describes data"),
+        ("<!DOCTYPE html>", "in a browser"),
+        ('[{"name": "iris"}]', "without --json"),
+        ('{"path": "x", "samples": 3}', "without --json"),
+    ],
+)
+def test_what_cannot_be_shown_says_what_can_be_done(
+    cli: Cli, tmp_path: Path, content: str, remedy: str
+) -> None:
+    (tmp_path / "x").write_text(content)
+    ran = cli("show", tmp_path / "x")
+    assert (ran.code, ran.out) == (3, "")
+    assert ran.err.startswith(f"dadapt: {tmp_path / 'x'}: no model, checkpoint, proof, baseline, ")
+    assert remedy in ran.err
+    assert "dadapt check describes a folder" in cli("show", tmp_path).err
+
+
+JUNK: Any = [None, True, -1, 1e300, "\x1b[2J\n", [], {}, [[1]], [{"a": {"b": 2}}], {"runs": 3}]
+
+
+@pytest.mark.parametrize(
+    "frame",
+    [
+        {"start": {}, "end": {}, "points": 0, "steps": 0},
+        {"start": {"data": 0}, "end": {"k": 0}},
+        {"command": "compare", "comparisons": 0, "options": 0, "version": 0},
+        {"command": "compare", "comparisons": [{"problem": 0, "runs": 0, "reference": 0}]},
+        {"command": "compare", "comparisons": [{"runs": [{"gap": 0, "name": 0}], "verdict": 0}]},
+        {"baseline": 0, "passed": 0, "runs": 0, "bad": 0},
+        {"baseline": 0, "passed": 0, "bad": ["x"], "runs": [{"verdict": "x", "message": 0}]},
+        {"classes": 0, "labels": 0, "accuracy": 0, "unknown_labels": 0, "proven": 0},
+    ],
+)
+def test_documents_may_hold_anything(cli: Cli, tmp_path: Path, frame: Any) -> None:
+    path = tmp_path / "d.json"
+    for junk in JUNK:
+        path.write_text(json.dumps(frame).replace(": 0", f": {json.dumps(junk)}"))
+        for args in ((), ("--json",)):
+            ran = cli("show", path, *args)
+            assert (ran.code, ran.err) == (0, ""), ran.err
+            assert ran.out.replace("\n", "").isprintable()
+
+
 @pytest.mark.usefixtures("folder")
 def test_options_that_do_not_fit(cli: Cli) -> None:
     ran = cli("show", "t.jsonl", "--weights")

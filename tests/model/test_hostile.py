@@ -15,8 +15,9 @@ import numpy as np
 import pytest
 
 from dadapt_cli import model as models
-from dadapt_cli.errors import DataError
+from dadapt_cli.errors import DataError, UsageError
 from dadapt_cli.model import Model, npz
+from dadapt_cli.preprocessing.labels import REST
 from dadapt_cli.system import archive
 
 from ..conftest import DATA, Ran
@@ -46,6 +47,47 @@ def test_the_honest_one_is_taken(tmp_path: Path) -> None:
     assert models.load(tmp_path / "m").classes == ("rest", 3)
 
 
+@pytest.mark.parametrize(
+    "classes",
+    [("cat", "dog"), ("", "\x1b[2J\n"), ("rest", "walk"), (REST, "rest"), (REST, 3), (False, True)],
+)
+def test_labels_come_back_as_they_were(classes: tuple[Any, Any], tmp_path: Path) -> None:
+    models.save(Model("logistic", classes, WEIGHTS), tmp_path / "m.npz")
+    back = models.load(tmp_path / "m.npz").classes
+    assert back == classes
+    assert [type(label) for label in back] == [type(label) for label in classes]
+
+
+def test_labels_of_text_are_no_liblinear_model(tmp_path: Path) -> None:
+    model = Model("logistic", ("cat\x1b", "dog"), WEIGHTS)
+    with pytest.raises(UsageError, match=r'integer labels only, not "cat\\u001b"; save as \.npz'):
+        models.save(model, tmp_path / "m.model")
+    assert not (tmp_path / "m.model").exists()
+
+
+def test_labels_of_text_are_escaped_on_every_way_out(cli: Cli, tmp_path: Path) -> None:
+    path = tmp_path / "m.npz"
+    labels = ("\x1b[2J\n", "\x9b31m\x7f b", "", 'a"b', "plain", "r\u202eight")
+    models.save(Model("softmax", labels, np.eye(4, 6)), path)
+    (tmp_path / "x").write_text("1 1:1\n1 2:1\n1 3:1\n1 4:1\n1 1:-1 2:-1 3:-1 4:-1\n")
+    ran = cli("predict", tmp_path / "x", "--model", path)
+    assert ran.code == 0
+    assert ran.out.splitlines()[0] == '"\\u001b[2J\\n"'
+    assert [json.loads(line) for line in ran.out.splitlines()[:4]] == list(labels[:4])
+    assert ran.out.splitlines()[4] == "plain"
+    assert "5 labels that the model does not know" in ran.err
+    ran = cli("predict", tmp_path / "x", "--model", path, "--json")
+    assert json.loads(ran.out)["labels"] == [*labels[:4], "plain"]
+    for more in ((), ("--probability",)):
+        out = cli("predict", tmp_path / "x", "--model", path, *more).out
+        assert out.replace("\n", "").isprintable()
+    for more in ((), ("--weights",), ("--json", "--weights")):
+        ran = cli("show", path, *more)
+        assert ran.code == 0
+        assert ran.out.replace("\n", "").isprintable()
+    assert json.loads(ran.out)["labels"] == list(labels)
+
+
 DEEP = json.dumps(GOOD).replace("{}", '{"x": ' + "[" * 100_000 + "]" * 100_000 + "}").encode()
 
 HOSTILE: dict[str, bytes] = {
@@ -57,7 +99,14 @@ HOSTILE: dict[str, bytes] = {
     "a null label": made(classes=[None, 1]),
     "a boolean label": made(classes=[True, 2]),
     "a float label": made(classes=[1.0, 2]),
-    "a label of text": made(classes=["a", "b"]),
+    "text and a number": made(classes=["a", 1]),
+    "a label of text twice": made(classes=["a", "a"]),
+    "a bool twice": made(classes=[True, True]),
+    "null before a number": made(classes=[None, 3]),
+    "null among text": made(np.zeros((4, 3)), kind="softmax", classes=[None, "a", "b"]),
+    "a label too long": made(classes=["a", "b" * 1001]),
+    "a label with a NUL": made(classes=["a", "b\0"]),
+    "a label with half a character": made(classes=["a", "\ud800"]),
     "an escape as label": made(classes=["\x1b[2J", 1]),
     "rest in the wrong place": made(classes=[1, "rest"]),
     "rest and two more": made(np.zeros((4, 3)), kind="softmax", classes=["rest", 1, 2]),

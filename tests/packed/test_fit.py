@@ -39,16 +39,6 @@ Cli = Callable[..., Ran]
 METHODS = ("dual-avg", "gd", "adagrad", "safe", "accel", "lbfgs")
 
 
-@pytest.fixture(scope="module")
-def folders(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
-    """Two classes, three with ones alone, and four; an odd number of leaves."""
-    room = tmp_path_factory.mktemp("packed")
-    sizes = {"wdbc.scale.xz": 2400, "dna.scale.xz": 20_000, "vehicle.scale": 3500}
-    for name, leaf in sizes.items():
-        pack(str(DATA / name), str(room / name), Packing(leaf=leaf))
-    return {name: room / name for name in sizes}
-
-
 def problem(
     data: Data,
     *,
@@ -232,8 +222,7 @@ def test_positive(folders: dict[str, Path]) -> None:
 @pytest.mark.parametrize(
     "options",
     [
-        ("-a", "orth"),
-        ("-a", "sgd"),
+        ("-a", "polyak", "--reference", "always"),
         ("--scale", "unit"),
         ("--weight", "1=2"),
         ("--certificate", "proof"),
@@ -270,6 +259,13 @@ def test_the_command_line(folders: dict[str, Path], cli: Cli, tmp_path: Path) ->
     both = [cli("predict", x, "-m", tmp_path / "m.npz", "--probability") for x in (folder, text)]
     assert both[0].out == both[1].out
     assert both[0].err.partition(": accuracy")[2] == both[1].err.partition(": accuracy")[2] != ""
+    js = [cli("predict", x, "-m", tmp_path / "m.npz", "--probability", "--json")
+          for x in (folder, text)]  # fmt: skip
+    found, whole = (json.loads(ran.out) for ran in js)
+    assert list(found) == list(whole)
+    assert found.pop("log_loss") == pytest.approx(whole.pop("log_loss"), rel=1e-12)
+    assert found == whole
+    assert js[0].err.partition(": accuracy")[2] == both[0].err.partition(": accuracy")[2]
     cross = cli("fit", text, "-n", 2, "--reference", "none", "--test", folder, "-f", "jsonl")
     assert json.loads(cross.out.splitlines()[-1])["test_accuracy"] is not None
     (tmp_path / "empty").mkdir()

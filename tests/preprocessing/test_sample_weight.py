@@ -18,7 +18,7 @@ from dadapt_cli.objective.minibatches import Batches
 from dadapt_cli.preprocessing.labels import encode
 from dadapt_cli.reference import cache, intercept, newton
 
-from ..conftest import DATA, random_problem
+from ..conftest import DATA, random_problem, vehicle
 
 FULL_BATCH = [name for name in names() if not find(name).INFO.minibatch]
 WITH_D = [name for name in FULL_BATCH if find(name).INFO.bounds]  # d is a bound
@@ -33,7 +33,7 @@ def data(n_classes: int, density: float = 1.0) -> tuple[Any, np.ndarray, np.ndar
     return sp.csr_array(X) if density < 1 else X, y, rng.integers(4, size=70)
 
 
-PLANNED = ("newton",)
+PLANNED = ("newton", "auto")
 """Whose curvature is from sampled rows, as many as their number suggests: they meet at the end."""
 
 
@@ -41,8 +41,7 @@ def close(a: float | None, b: float | None) -> bool:
     return a is b is None or bool(np.isclose(a, b, rtol=1e-6, atol=1e-9))
 
 
-@pytest.mark.parametrize("l2", ["1/n", 0.0])
-@pytest.mark.parametrize("density", [1.0, 0.2])
+@pytest.mark.parametrize(("density", "l2"), [(1.0, "1/n"), (0.2, 0.0)])
 @pytest.mark.parametrize("n_classes", [2, 3])
 @pytest.mark.parametrize("name", [*FULL_BATCH, "full batch of sgd"])
 def test_integer_weights_are_repeated_rows_and_zero_is_no_row(
@@ -255,10 +254,15 @@ def test_d_and_bound_hold_from_any_start(name: str, n_classes: int, case: str) -
         assert np.linalg.norm(start - end) == pytest.approx(known["D"], rel=1e-4)
 
 
+@pytest.fixture(scope="module")
+def vehicle_best() -> np.ndarray:
+    return fit(*vehicle(), l2="1/n", algo="lbfgs", iterations=2000, reference="none").w
+
+
+@pytest.mark.usefixtures("one_cache")
 @pytest.mark.parametrize("name", WITH_D)
-def test_a_start_near_the_optimum_has_a_tiny_D(name: str) -> None:
-    X, y = read_libsvm(DATA / "vehicle.scale")
-    best = fit(X, y, l2="1/n", algo="lbfgs", iterations=2000).w
+def test_a_start_near_the_optimum_has_a_tiny_D(name: str, vehicle_best: np.ndarray) -> None:
+    (X, y), best = vehicle(), vehicle_best
     near = best + 1e-5 * np.random.default_rng(0).normal(size=best.shape)
     more = {"metric": "identity"} if "metric" not in find(name).INFO.without else {}
     result = fit(X, y, l2="1/n", init=near, algo=name, iterations=50, **more)

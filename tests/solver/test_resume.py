@@ -88,7 +88,7 @@ def in_pieces(given: dict[str, Any], tmp_path: Path, monkeypatch: pytest.MonkeyP
     minibatch = algorithms.find(given["algo"], variant).INFO.minibatch
     common = {**given, **({"epochs": 3} if minibatch else {"iterations": 110})}
     common |= {"l2": "1/n", "reference": 0.5}
-    picked = {**common, "algo": "orth", "inner": "newton"} if given["algo"] == "auto" else common
+    picked = {**common, "algo": "newton"} if given["algo"] == "auto" else common
     whole = fit(*data, **picked)
     stops = Stops(picked["algo"], variant, monkeypatch)
     made = stops.run(data, 0, checkpoint=path, checkpoint_every=0, **common)
