@@ -195,8 +195,9 @@ def main() -> None:
 def runs(folder: str, algos: list[str], given: Any) -> Iterator[tuple[str, int, Line]]:
     """Engine, number of workers, and what was made."""
     yield from (("one", 1, line) for line in made(folder, algos, given.steps, "one", WAYS))
-    engines = itertools.product(given.engines.split(","), map(int, given.workers.split(",")))
-    for turn, (engine, workers) in enumerate(engines):
+    engines = [name for name in given.engines.split(",") if name]
+    workers_of = [int(number) for number in given.workers.split(",") if number]
+    for turn, (engine, workers) in enumerate(itertools.product(engines, workers_of)):
         ways = [WAYS[turn % 4]] if given.some else list(WAYS)
         if engine == "mpi":
             arguments = [folder, "--algos", ",".join(algos), "--steps", str(given.steps),

@@ -37,7 +37,7 @@ from dadapt_cli.errors import (
 from dadapt_cli.objective import cores
 from dadapt_cli.packed.folder import Data
 from dadapt_cli.packed.settings import Settings
-from dadapt_cli.packed.share import Share
+from dadapt_cli.packed.share import OPERATIONS, Share
 from dadapt_cli.packed.tree import Node
 from dadapt_cli.system import blas, memory
 
@@ -46,6 +46,9 @@ TRIES, PAUSE = 5, 1.0
 
 CONNECT, START = 5.0, 60.0
 """Seconds in which a scheduler must answer, and in which workers started here must be there."""
+
+FIRST = ("margins_at", "search_at")
+"""Operations that begin to keep numbers; the others of that kind need those."""
 
 OURS = 0.7
 """Of the memory that Dask grants a worker, which it ends at 0.95."""
@@ -66,6 +69,8 @@ class Job:
 
     Attributes
     ----------
+    keeps
+        Whether what an operation leaves in a worker is there for the next one.
     notes
         What the user should know about the workers, once :meth:`engine` has asked them.
 
@@ -76,6 +81,8 @@ class Job:
     InputOutputError
         There is no scheduler at the address, or it has no workers.
     """
+
+    keeps = True  # a worker that is lost with such numbers ends the run; see Engine
 
     def __init__(self, address: str | None, workers: int = 1) -> None:
         try:
@@ -193,10 +200,15 @@ class Terms:
 
 
 class Engine:
-    """Asks the workers; see :class:`~dadapt_cli.packed.sums.Engine`."""
+    """Asks the workers; see :class:`~dadapt_cli.packed.sums.Engine`.
+
+    A lost round of sums alone is asked again. Once the workers keep numbers of their samples, which
+    another one does not have, it is not.
+    """
 
     def __init__(self, job: Job, terms: Terms) -> None:
         self.job, self.terms = job, terms
+        self.kept = False
 
     def ask(self, operation: str, argument: Any = None) -> list[Node]:
         """Nodes of the tree over all leaves.
@@ -209,7 +221,9 @@ class Engine:
             From a worker, which is named.
         """
         why = ""
-        for _ in range(TRIES):
+        self.kept |= operation not in OPERATIONS
+        tries = 1 if self.kept else TRIES
+        for _ in range(tries):
             try:
                 answers = self._round(operation, argument)
             except Exception as error:  # noqa: BLE001 - tasks return theirs: this is communication
@@ -222,9 +236,11 @@ class Engine:
                     raise result
                 nodes += result
             return nodes
+        what = f"{TRIES} times workers were lost before they had answered"
+        if self.kept:
+            what = "a worker was lost with the numbers that this method keeps there"
         raise WorkersLostError(
-            f"{self.job.address}: {TRIES} times the workers were lost before they had answered "
-            f"({why}); see that the scheduler and dask worker run"
+            f"{self.job.address}: {what} ({why}); see that the scheduler and dask worker run"
         )
 
     def _round(self, operation: str, argument: Any) -> list[Answer]:
@@ -320,6 +336,8 @@ def _task(terms: Terms, rank: int, operation: str, argument: Any) -> Answer:
     def do() -> list[Node]:
         with _opening:
             if (terms.token, rank) not in _shares:
+                if operation not in (*OPERATIONS, *FIRST):
+                    raise WorkersLostError("what was kept here is gone")
                 _shares[terms.token, rank] = _open(terms, rank, worker), threading.Lock()
             share, used = _shares[terms.token, rank]
         with used, blas.threads(1):  # a lost round may still be at work here
