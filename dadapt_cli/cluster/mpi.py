@@ -44,8 +44,6 @@ class Job:
 
     Attributes
     ----------
-    keeps
-        Whether what an operation leaves in a process is there for the next one.
     notes
         What the user should know about the other processes, once :meth:`engine` has asked them.
 
@@ -56,8 +54,6 @@ class Job:
     UsageError
         There is no MPI library for it.
     """
-
-    keeps = True  # a rank that is lost ends the job
 
     def __init__(self) -> None:
         try:

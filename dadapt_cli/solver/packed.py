@@ -51,20 +51,15 @@ def check(options: Options, info: Info, job: Any = None) -> None:
         if getattr(options, name) != getattr(Options(), name):
             flag = name.replace("_", "-")
             raise UsageError(f"--{flag} is not for packed data: {reason}")
-    why = None
     if info.minibatch and job is not None:
         raise UsageError(
             f"--algo {options.algo} is not for --cluster: one process makes its steps, one after "
             "the other; leave --cluster and --workers out"
         )
     if "problem" in info.wants and info.name not in KEEPING:
-        why = "it keeps a number for each sample"
-    elif info.name in KEEPING and job is not None and not getattr(job, "keeps", False):
-        why = "it keeps numbers for each sample, which these processes do not"
-    if why is not None:
         raise UsageError(
-            f"--algo {options.algo} is not for packed data: {why}; take dual-avg, lbfgs, accel or "
-            "another whose state is of the size of the weights"
+            f"--algo {options.algo} is not for packed data: it keeps a number for each sample; "
+            "take newton, dual-avg, lbfgs, accel or another that does not"
         )
     if options.reference == "always":
         raise UsageError(
