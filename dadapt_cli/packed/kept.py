@@ -167,7 +167,7 @@ class Kept:
 
         def work(rows: Rows) -> Part:
             search = self._searches.get(rows.leaf.number)
-            if search is None:
+            if search is None or len(search.V) != len(directions):
                 lent = Lent(self._index(rows), self.p, self.data.shape[0], self.settings)
                 search = self._searches[rows.leaf.number] = Directions(lent, len(directions))
             search.Z[...] = _product(rows.X, search, w)

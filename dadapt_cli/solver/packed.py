@@ -20,6 +20,7 @@ from dadapt_cli.packed.sums import Engine
 from dadapt_cli.preprocessing.prepare import Prepared
 from dadapt_cli.preprocessing.scaling import Scaling
 from dadapt_cli.solver.options import Options
+from dadapt_cli.solver.start import l2_of
 
 REFUSED = {
     "scale": "the values are on disk as they are; scale the text before it is packed",
@@ -66,42 +67,45 @@ def check(options: Options, info: Info, job: Any = None) -> None:
             f"--algo {options.algo} is not for packed data: {why}; take dual-avg, lbfgs, accel or "
             "another whose state is of the size of the weights"
         )
-    if options.reference == "always":
+    _check_proofs(options, job)
+
+
+def _check_proofs(options: Options, job: Any) -> None:
+    """Refuse what would need proofs that packed data do not have."""
+    l2 = l2_of(options, 1.0) > 0
+    always = options.reference == "always"
+    wanted = always or (options.tol is not None and isinstance(options.reference, str))
+    if wanted and (not l2 or options.intercept):
+        name = "--reference always" if always else "--tol"
         raise UsageError(
-            "--reference always is not for packed data: it needs all samples at once; give a "
-            "number or none"
+            f"{name} on packed data is proven by the l2 term alone: give --l2 1/n (and --bias in "
+            "place of --intercept), or --reference a number"
         )
-    if options.tol is not None and isinstance(options.reference, str):
-        l2 = options.l2 == "1/n" or float(options.l2) > 0
-        if not l2 or options.intercept:
-            raise UsageError(
-                "--tol on packed data is proven by the l2 term alone: give --l2 1/n (and --bias in "
-                "place of --intercept), or --reference a number"
-            )
+    if always and options.dtype != "float64":
+        raise UsageError("--reference always on packed data reads them as float64; give --dtype")
+    if always and job is not None and not getattr(job, "keeps", False):
+        raise UsageError(
+            "--reference always keeps numbers for each sample, which these processes do not; give "
+            "--reference a number or none"
+        )
 
 
 def keeping(settings: Settings, info: Info, options: Options, data: Data) -> Settings:
-    """The settings with the bytes that a method keeps."""
-    if info.minibatch:
-        return replace(settings, lead_bytes=buffer_bytes(data, settings))
-    if info.name not in KEEPING:
-        return settings
+    """The settings with the bytes that a method keeps, and the search for the reference."""
     columns = settings.n_classes if settings.n_classes > 2 else 1
     unknowns = (data.shape[1] + settings.bias) * columns
+    sample = leaf = lead = 0
+    if info.minibatch:
+        lead = buffer_bytes(data, settings)
     if info.name == "orth":
         own = options.resolved(info)
         directions = STEPS + own.memory + (own.lbfgs_pairs > 0)
-        return replace(
-            settings,
-            sample_bytes=search_bytes(settings, directions),
-            lead_bytes=8 * unknowns * (directions + 3 * own.lbfgs_pairs + 8),
-        )
-    return replace(
-        settings,
-        sample_bytes=margin_bytes(settings),
-        leaf_bytes=work_bytes(settings),
-        lead_bytes=lead_bytes(unknowns),
-    )
+        sample = search_bytes(settings, directions)
+        lead = 8 * unknowns * (directions + 3 * own.lbfgs_pairs + 8)
+    if info.name == "newton" or options.reference == "always":
+        sample += margin_bytes(settings)
+        leaf, lead = work_bytes(settings), lead + lead_bytes(unknowns)
+    return replace(settings, sample_bytes=sample, leaf_bytes=leaf, lead_bytes=lead)
 
 
 def prepared(data: Data, options: Options, info: Info, job: Any = None) -> tuple[Prepared, Packed]:
@@ -129,7 +133,7 @@ def prepared(data: Data, options: Options, info: Info, job: Any = None) -> tuple
         hold=False,
     )
     settings = keeping(settings, info, options, data)
-    l2 = 1.0 / data.shape[0] if options.l2 == "1/n" else float(options.l2)
+    l2 = l2_of(options, data.shape[0])
     engine: Engine
     if job is None:
         engine = Local(data, replace(settings, hold=require_memory(data, settings)))

@@ -207,6 +207,13 @@ def test_auto_picks_what_packed_data_take(tmp_path: Path) -> None:
     assert kept.start["algorithm"] == "accel"
 
 
+def test_C_is_another_name_for_l2(folders: dict[str, Path]) -> None:
+    data = opened(folders["wdbc.scale.xz"])
+    one = dadapt_cli.fit(data, C=10.0, iterations=5)
+    assert one.w.tobytes() == dadapt_cli.fit(data, l2=1 / 5690, iterations=5).w.tobytes()
+    assert one.w.tobytes() != dadapt_cli.fit(data, iterations=5).w.tobytes()
+
+
 def test_positive(folders: dict[str, Path]) -> None:
     X, y = read_text("dna.scale.xz")
     ours = dadapt_cli.fit(opened(folders["dna.scale.xz"]), iterations=5, positive=3)
@@ -222,14 +229,15 @@ def test_positive(folders: dict[str, Path]) -> None:
 @pytest.mark.parametrize(
     "options",
     [
-        ("-a", "polyak", "--reference", "always"),
         ("--scale", "unit"),
         ("--weight", "1=2"),
         ("--certificate", "proof"),
         ("--stop-when-proven", 0.5, "--l2", "1/n"),
         ("--cross-validate", 3),
         ("--path", "1,0.1"),
-        ("--reference", "always"),
+        ("--reference", "always", "--l2", 0),
+        ("--reference", "always", "--intercept"),
+        ("--reference", "always", "--dtype", "float32"),
         ("--tol", 1e-3, "--l2", 0),
         ("--tol", 1e-3, "--l2", 0.1, "--intercept"),
         ("--zero-based",),
