@@ -51,11 +51,6 @@ class Sums:
             tree.add(level, i, part)
         return tree.total
 
-    def gather(self, operation: str, argument: Any = None) -> list[Part]:
-        """What each leaf has, in their order."""
-        nodes = self.engine.ask(operation, argument)
-        return [part for _, _, part in sorted(nodes, key=lambda node: node[1])]
-
     def margins(self, problem: Problem) -> PackedMargins:
         """The margins of the problem that these sums are of, kept where its samples are."""
         return PackedMargins(problem, self)

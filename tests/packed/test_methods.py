@@ -172,9 +172,9 @@ def test_a_sample_is_as_large_as_the_leading_process_has_room_for(
     seen = []
     sample = kept.sample_of
 
-    def watched(parts: Any, *more: Any) -> Any:
-        seen.append(sum(len(part[2]) for part in parts))
-        return sample(parts, *more)
+    def watched(part: Any, *more: Any) -> Any:
+        seen.append(sum(map(len, part[2])))
+        return sample(part, *more)
 
     monkeypatch.setattr("dadapt_cli.packed.margins.sample_of", watched)
     made = dadapt_cli.fit(opened(folders["wdbc.scale.xz"]), algo="newton", iterations=30)
