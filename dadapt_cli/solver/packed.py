@@ -5,10 +5,10 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import Any
 
-from dadapt_cli.algorithms import Info
+from dadapt_cli.algorithms import Info, auto, newton
 from dadapt_cli.algorithms._subspace import STEPS
 from dadapt_cli.cluster.local import Local
-from dadapt_cli.errors import UsageError
+from dadapt_cli.errors import DataError, UsageError
 from dadapt_cli.objective import cores
 from dadapt_cli.packed.batches import buffer_bytes
 from dadapt_cli.packed.check import require_classes
@@ -132,12 +132,31 @@ def prepared(data: Data, options: Options, info: Info, job: Any = None) -> tuple
         threads=options.threads or (cores() if job is None else job.threads),
         hold=False,
     )
-    settings = keeping(settings, info, options, data)
-    l2 = l2_of(options, data.shape[0])
+    settings = _with_room(settings, info, options, data, job)
     engine: Engine
-    if job is None:
-        engine = Local(data, replace(settings, hold=require_memory(data, settings)))
-    else:
-        engine = job.engine(data, settings)
+    engine = Local(data, settings) if job is None else job.engine(data, settings)
+    l2 = l2_of(options, data.shape[0])
     problem = Packed(data, labels, engine, settings, l2=l2, intercept=options.intercept)
     return Prepared(data, labels, None, Scaling()), problem
+
+
+def _with_room(settings: Settings, info: Info, options: Options, data: Data, job: Any) -> Settings:
+    """The settings with what the method keeps, and whether the leaves fit beside it.
+
+    ``auto`` gets room for ``newton`` where there is some, or where a checkpoint must not depend on
+    how much there is.
+    """
+    size, beside = (1, 1) if job is None else (job.size, job.beside)
+    if info.name != auto.INFO.name:
+        own = keeping(settings, info, options, data)
+        return replace(own, hold=require_memory(data, own, size, beside))
+    plain = keeping(settings, info, options, data)
+    if options.metric is not None or (job is not None and not getattr(job, "keeps", False)):
+        return replace(plain, hold=require_memory(data, plain, size, beside))
+    own = keeping(settings, newton.INFO, options, data)
+    if options.checkpoint is not None or options.resume is not None:
+        return replace(own, hold=require_memory(data, own, size, beside))
+    try:
+        return replace(own, hold=require_memory(data, own, size, beside))
+    except DataError:
+        return replace(plain, hold=require_memory(data, plain, size, beside))

@@ -119,7 +119,9 @@ def _prepare(
     w0 = None if init is None else start.x0_weights(problem, data.scaling, init)
     resume.identify(monitor.checkpoint, options, problem, source.sha256, w0)
     if options.algo == auto.INFO.name:
-        picked, reason = auto.choose(problem, resumable=monitor.checkpoint.keeps)
+        picked, reason = auto.choose(
+            problem, metric=options.metric, resumable=monitor.checkpoint.keeps
+        )
         options = replace(options, **{**picked, "metric": options.metric or picked.get("metric")})
         algorithm = options.check()
         if problem.sums is not None:
