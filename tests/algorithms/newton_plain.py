@@ -130,9 +130,9 @@ CASES = {
     "binary": (2, 0.1, 3, False),
     "binary, weak l2": (2, 1e-4, 3, False),
     "binary, from afar": (2, 1e-4, 3, True),
-    "softmax": (3, 0.1, 5, False),
-    "softmax, weak l2": (3, 1e-4, 5, False),
-    "softmax, from afar": (3, 1e-4, 5, True),
+    "softmax": (3, 0.1, 3, False),
+    "softmax, weak l2": (3, 1e-4, 3, False),
+    "softmax, from afar": (3, 1e-4, 3, True),
 }
 
 if __name__ == "__main__":
