@@ -58,12 +58,13 @@ class _Whole:
 class _Quick:
     """What needs no conversion gets none: the parser's own imports pydantic, half of a start."""
 
-    params: list[Any]
-
-    def __init__(self, *args: Any, **settings: Any) -> None:
-        super().__init__(*args, **settings)
-        for parameter in self.params:
-            parameter.process_value = partial(_process, parameter, parameter.process_value)
+    def get_params(self, ctx: Any) -> list[Any]:
+        """The parameters, those that the parser adds included."""
+        parameters: list[Any] = super().get_params(ctx)  # type: ignore[misc]
+        for one in parameters:
+            if not isinstance(one.process_value, partial):
+                one.process_value = partial(_process, one, one.process_value)
+        return parameters
 
 
 def _process(parameter: Any, convert: Callable[[Any, Any], Any], ctx: Any, value: Any) -> Any:
@@ -82,6 +83,8 @@ def _process(parameter: Any, convert: Callable[[Any, Any], Any], ctx: Any, value
         value = list(value)
     elif kind is int and type(value) is str and value.isascii() and value.isdigit():
         value = int(value)
+    elif kind is float and type(value) is str and type(number_or_word(value)) is float:
+        value = float(value)
     elif source.name != "DEFAULT" and not (kind is str and type(value) is str):
         return convert(ctx, value)
     return value if parameter.callback is None else parameter.callback(ctx, parameter, value)
