@@ -91,7 +91,7 @@ SLACK = 1 + 1e-9  # of d <= D: rounding of d and D, both good to about 1e-12
 ROUNDING = 1e-12  # of f - f*, absolute
 GOLDEN_RTOL = 1e-12  # the same arithmetic in another order of summation: measured 8e-15
 
-LARGE = {"letter-uci.scale.xz": 1500, "dna.scale.xz": 1000}
+LARGE = {"letter-uci.scale.xz": 800, "dna.scale.xz": 500}
 """Of these files so many rows always, and all of them where slow tests run."""
 
 PROBLEMS: list[Any] = [
@@ -205,9 +205,9 @@ def the_weights_are_the_iterate_with_the_least_f(ran: Ran) -> None:
     f = {name: end[f"f_{name}"] for name in ("last", "average", "best")}
     assert f[end["iterate"]] == min(value for value in f.values() if value is not None)
     w = ran.result.w
-    # Margins are summed up over the run, and may be reordered: 1e-12 of f.
+    # Margins are summed up for 50 steps, and may be reordered: 2e-12 of f were measured.
     at = ran.problem.value(ran.problem.scores(w), w)
-    assert at == pytest.approx(f[end["iterate"]], rel=1e-12, abs=1e-14)
+    assert at == pytest.approx(f[end["iterate"]], rel=1e-11, abs=1e-14)
 
 
 INVARIANTS = (
@@ -235,7 +235,7 @@ def test_invariants(path: str, options: Row, row: Row) -> None:
         options = {name: value for name, value in options.items() if name != "metric"}
         budget = {"epochs": min(20, max(1, 2_000_000 // work))}
     else:
-        budget = {"iterations": min(150, max(8, 7_000_000 // work))}
+        budget = {"iterations": min(150, max(8, 4_000_000 // work))}
     result = fit(X, y, every=1, **budget, **options, **row)
     chosen = find(result.start["algorithm"], row.get("variant", "paper")).INFO  # by auto
     for holds in INVARIANTS:
