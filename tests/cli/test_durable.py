@@ -18,7 +18,7 @@ import pytest
 
 from dadapt_cli.checkpoint import file as checkpoint
 
-from ..conftest import DATA, Ran, listening
+from ..conftest import DATA, PATIENCE, Ran, listening
 from ..conftest import timeless as without_times
 from .test_fit import DADAPT, lines
 
@@ -40,7 +40,7 @@ def timeless(records: list[dict[str, Any]]) -> list[dict[str, Any]]:
 
 
 def until(condition: Callable[[], bool], process: subprocess.Popen[Any]) -> None:
-    deadline = time.monotonic() + 60
+    deadline = time.monotonic() + PATIENCE
     while not condition() and process.poll() is None:
         assert time.monotonic() < deadline
         time.sleep(0.001)
@@ -144,7 +144,7 @@ def test_a_signal_keeps_the_iteration_it_ends_with(cli: Cli, tmp_path: Path) -> 
     process = running(run, "--trace", trace)
     until(lambda: trace.exists() and trace.read_text().count("\n") > 3, process)
     process.send_signal(signal.SIGTERM)
-    _, err = process.communicate(timeout=60)
+    _, err = process.communicate(timeout=PATIENCE)
     assert (process.returncode, err) == (143, "")
     end = lines(trace.read_text())[-1]
     assert end["status"] == "interrupted"
@@ -175,7 +175,7 @@ def test_a_second_signal_stops_at_once(tmp_path: Path) -> None:
     until(lambda: waits_for_a_reader(process.pid), process)
     assert process.poll() is None
     process.send_signal(signal.SIGINT)
-    assert process.wait(60) == 130
+    assert process.wait(PATIENCE) == 130
     process.communicate()
     assert checkpoint.read(str(run)).k == reached
     assert [path.name for path in tmp_path.iterdir()] == ["run"]

@@ -20,7 +20,7 @@ import pytest
 from dadapt_cli import model as models
 from dadapt_cli.algorithms import table
 
-from ..conftest import DATA, Ran, listening, on_a_terminal
+from ..conftest import DATA, PATIENCE, Ran, listening, on_a_terminal
 
 IRIS = DATA / "iris.scale"
 Cli = Callable[..., Ran]
@@ -293,7 +293,7 @@ def running(tmp_path: Path, *more: str) -> tuple[subprocess.Popen[str], Path]:
         [*DADAPT, "fit", DATA / "vehicle.scale", "-n", "100000000", "--trace", trace, *more],
         stdout=-1, stderr=-1, text=True, preexec_fn=listening,
     )  # fmt: skip
-    deadline = time.monotonic() + 60
+    deadline = time.monotonic() + PATIENCE
     while not (trace.exists() and trace.read_text().count("\n") > 5):
         assert time.monotonic() < deadline
         time.sleep(0.02)
@@ -309,7 +309,7 @@ def test_signals_end_the_run_and_keep_what_was_found(
     """What is found: the table, the trace, and the model."""
     process, trace = running(tmp_path, "--save", str(tmp_path / "model.npz"))
     process.send_signal(signum)
-    out, err = process.communicate(timeout=60)
+    out, err = process.communicate(timeout=PATIENCE)
     assert process.returncode == code
     assert err == ""
     assert "interrupted: k = " in out
@@ -324,7 +324,7 @@ def test_signals_before_the_loop_stop_at_once(tmp_path: Path) -> None:
     process = subprocess.Popen([*DADAPT, "fit", tmp_path / "pipe"], stdout=-1, stderr=-1, text=True)
     with (tmp_path / "pipe").open("w"):  # opened by the reader: its handlers are in place
         process.send_signal(signal.SIGTERM)
-        out, err = process.communicate(timeout=60)
+        out, err = process.communicate(timeout=PATIENCE)
     assert (process.returncode, out, err) == (143, "", "")
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import bz2
+import contextlib
 import json
 import lzma
 import os
@@ -241,23 +242,29 @@ def test_kill_9_at_random_moments(tmp_path: Path) -> None:
     X, y = read_data("dna.scale.xz")
     with text.open("wb") as out:
         write_libsvm(tmp_path / "one", X, y)
-        for _ in range(12):
+        for _ in range(4):
             out.write((tmp_path / "one").read_bytes())
     command = [sys.executable, "-m", "dadapt_cli", "pack", str(text)]
     options = ["--leaf", "20000", "-q"]
-    begin = time.monotonic()
     subprocess.run([*command, str(tmp_path / "whole"), *options], check=True)
-    took, rng = time.monotonic() - begin, random.Random(5)
+    rng, journal = random.Random(5), folder / "journal.jsonl"
+
+    def kept() -> int:
+        with contextlib.suppress(FileNotFoundError):
+            return journal.read_bytes().count(b"\n")
+        return 0
+
     for _ in range(KILLS):
+        wanted = kept() + rng.randint(0, 9)  # of some 29 leaves
         process = subprocess.Popen(
             [*command, str(folder), *options, *(["--resume"] if folder.exists() and
                                                 any(folder.glob("[j0]*")) else ["--restart"])]
         )  # fmt: skip
-        try:
-            process.wait(took * rng.uniform(0.4, 1.0))
-        except subprocess.TimeoutExpired:
-            process.send_signal(signal.SIGKILL)
-            process.wait()
+        while process.poll() is None and kept() < wanted:
+            time.sleep(0.001)
+        time.sleep(rng.uniform(0.0, 0.02))
+        process.kill()
+        assert process.wait() in (0, -signal.SIGKILL)
         if (folder / "manifest.json").exists():
             if (folder / "journal.jsonl").exists():  # killed between the last two steps
                 subprocess.run([*command, str(folder), *options, "--resume"], check=True)

@@ -131,6 +131,7 @@ def test_a_finished_run_goes_on_when_its_budget_grows(tmp_path: Path) -> None:
     assert_equal(fit(*data, iterations=300, resume=path), merged)
 
 
+@pytest.mark.usefixtures("ticking")
 def test_time_and_tolerance_are_of_the_whole_run(tmp_path: Path) -> None:
     data, path = vehicle(), str(tmp_path / "run")
     spent = fit(*data, algo="adam", epochs=10**6, time_limit=0.05, checkpoint=path)
