@@ -52,27 +52,43 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return made
 
 
-@pytest.mark.parametrize("algo", ["dual-avg", "adagrad", "lbfgs"])
-def test_the_bits_do_not_depend_on_the_number_of_workers(folder: Path, algo: str) -> None:
-    argv = ("fit", folder, "-a", algo, "-n", 12, "--l2", "1/n", "-f", "csv", "--save")
-    one = subprocess.run([*DADAPT, *map(str, argv), str(folder.parent / "one.npz")],
-                         capture_output=True, text=True, check=True)  # fmt: skip
-    expected = rows(one.stdout)
+def alone(cli: Any, *argv: Any) -> list[dict[str, str]]:
+    """The rows of this process."""
+    ran = cli(*argv)
+    assert ran.code == 0, ran.err
+    return rows(ran.out)
+
+
+FIT = ("-n", 12, "--l2", "1/n", "-f", "csv", "--save")
+
+
+@pytest.mark.parametrize(
+    ("algo", "numbers"),
+    [("dual-avg", (1, 9)), ("adagrad", (2,)), ("lbfgs", (3,))],  # with 9, some have no leaf
+)
+def test_the_bits_do_not_depend_on_the_number_of_workers(
+    folder: Path, algo: str, numbers: tuple[int, ...], cli: Any
+) -> None:
+    argv = ("fit", folder, "-a", algo, *FIT)
+    expected = alone(cli, *argv, folder.parent / "one.npz")
     assert len(expected) == 6
-    for ranks in (1, 2, 3, 9):  # with 9, some have no leaf
+    for ranks in numbers:
         ran = job(ranks, *argv, folder.parent / f"{ranks}.npz", "--threads", 1 + ranks % 2)
         assert ran.returncode == 0, ran.stderr
         assert rows(ran.stdout) == expected, ranks
+
+
+def test_workers_are_started_here(folder: Path, cli: Any) -> None:
+    argv = ("fit", folder, *FIT)
     command = [*DADAPT, *map(str, argv), str(folder.parent / "w.npz"), "--workers", "2"]
     started = subprocess.run(command, capture_output=True, text=True, check=True)
-    assert rows(started.stdout) == expected
+    assert rows(started.stdout) == alone(cli, *argv, folder.parent / "one.npz")
 
 
 @pytest.mark.parametrize(
     ("argv", "code", "words"),
     [
         (("-n", 0), 2, "--iterations"),
-        (("--scale", "unit"), 2, "--scale"),
         (("--l2", "1/n", "--tol", 1e-9, "-n", 2), 1, ""),
         (("--workers", 2), 2, "--workers"),
     ],
@@ -130,7 +146,7 @@ def test_a_rank_that_raises_ends_the_job(folder: Path) -> None:
 
 
 def test_a_killed_rank_ends_the_job_and_the_checkpoint_goes_on(
-    folder: Path, tmp_path: Path
+    folder: Path, tmp_path: Path, cli: Any
 ) -> None:
     argv = ["fit", str(folder), "-a", "dual-avg", "-f", "csv"]
     file = tmp_path / "checkpoint"
@@ -148,11 +164,8 @@ def test_a_killed_rank_ends_the_job_and_the_checkpoint_goes_on(
     own = [pid for pid in ranks if "mpiexec" not in Path(f"/proc/{pid}/cmdline").read_text()]
     os.kill(max(own), signal.SIGKILL)
     assert process.wait(PATIENCE) != 0
-    both = [
-        subprocess.run([*DADAPT, *more, "-n", "400"], capture_output=True, text=True, check=True)
-        for more in (argv, ["fit", str(folder), "--resume", str(file), "-f", "csv"])
-    ]
-    assert rows(both[0].stdout)[-1] == rows(both[1].stdout)[-1]
+    resumed = alone(cli, "fit", folder, "--resume", file, "-f", "csv", "-n", 400)
+    assert alone(cli, *argv, "-n", 400)[-1] == resumed[-1]
 
 
 def test_missing_extra(
