@@ -57,7 +57,7 @@ def _fresh_logger() -> Iterator[None]:
     log.setLevel(logging.NOTSET)
 
 
-@pytest.fixture
+@pytest.fixture(scope="session")
 def shared() -> Path:
     if not (SHARED / "golden.json").exists():
         pytest.skip(f"needs the folder {SHARED} with golden.json and real data (DADAPT_SHARED)")

@@ -159,6 +159,14 @@ class State:
         everything = self.certificate.bound(self.s_norm, self.rounding.s, self.rounding)
         return float(ratchet(self.hyperplane, everything))
 
+    @property
+    def complete(self) -> bool:
+        """Whether a checkpoint of now holds, or determines to the bit, what later steps use."""
+        return True
+
+    def resumed(self) -> None:
+        """Make what a checkpoint leaves out; called once its fields are restored."""
+
     def evaluate(self, problem: Problem) -> Evaluation:
         """f and gradient at x_k, in the user's variables."""
         return problem.value_and_gradient(problem.rescaled(self.x))

@@ -13,7 +13,7 @@ import numpy as np
 from dadapt_cli._typing import Array
 from dadapt_cli.algorithms._space import dot
 from dadapt_cli.objective import Problem, curvature
-from dadapt_cli.objective.margins import Margins
+from dadapt_cli.objective.margins import Marginal, Sample
 from dadapt_cli.objective.smoothness import column_entries, column_squares
 
 LIFTS = 12
@@ -139,7 +139,9 @@ def diagonal(problem: Problem, columns: Columns, form: str) -> Curvature:
     return Curvature(scale=c * h**-0.25)
 
 
-def factor(columns: Columns, margins: Margins, form: str, rows: int, seed: int) -> Curvature | None:
+def factor(
+    columns: Columns, margins: Marginal, form: str, rows: int, seed: int
+) -> Curvature | None:
     """A factor of the Hessian at the margins' point on sampled rows; None where there is none.
 
     Its diagonal is at least that of all rows at the sample's mean curvature: a feature that the
@@ -155,19 +157,18 @@ def factor(columns: Columns, margins: Margins, form: str, rows: int, seed: int) 
     """
     problem = columns.problem
     unit: Array | None
-    chosen = curvature.sampled(problem.n, rows, seed)
-    shares = _shares(problem, chosen)
+    sample = margins.sample(rows, seed)
+    shares, q = _shares(sample), sample.q.astype(np.float64, copy=False)
+    whole = rows >= problem.n
     if form == "full":
-        q = margins.probabilities(chosen).astype(np.float64, copy=False)
-        H, unit = _softmax(columns, q, chosen, shares), np.tile(columns.unit, margins.C)
+        H, unit = _softmax(columns, sample, q, shares, whole), np.tile(columns.unit, margins.C)
     else:
-        q = margins.probabilities(chosen).astype(np.float64, copy=False)
         c = q - q * q
         c = shares * (c.mean(axis=1) if problem.softmax else c)
         single = problem.p > DOUBLE
         unit, dtype = (columns.unit, np.float32) if single else (None, np.float64)
-        H = curvature.gram(problem, chosen, c, unit, dtype)
-        least = None if rows >= problem.n else float(c.sum()) * columns.mean_squares
+        H = curvature.gram(sample.problem, sample.rows, c, unit, dtype)
+        least = None if whole else float(c.sum()) * columns.mean_squares
         _set_diagonal(H, columns.ridge, least, unit)
     lower, scale = cholesky(H)
     if lower is None:
@@ -175,22 +176,23 @@ def factor(columns: Columns, margins: Margins, form: str, rows: int, seed: int) 
     return Curvature(lower=lower, scale=scale if unit is None else unit * scale)
 
 
-def _shares(problem: Problem, chosen: Any) -> Array:
+def _shares(sample: Sample) -> Array:
     """The weights of the chosen samples; they add up to 1."""
-    if problem.sample_weight is None:
-        m = problem.n if isinstance(chosen, slice) else len(chosen)
+    if sample.problem.sample_weight is None:
+        m = len(sample.q)
         return np.full(m, 1.0 / m)
-    weights = problem.sample_weight[chosen].astype(np.float64)
+    weights = sample.problem.sample_weight[sample.rows].astype(np.float64)
     return np.asarray(weights / weights.sum())
 
 
-def _softmax(columns: Columns, q: Array, chosen: Any, shares: Array) -> Array:
+def _softmax(columns: Columns, sample: Sample, q: Array, shares: Array, whole: bool) -> Array:
     """The softmax Hessian with its diagonal at least that of all rows."""
     problem = columns.problem
     p, C = problem.p, problem.n_classes
-    H = curvature.softmax(problem, chosen, q * np.sqrt(shares)[:, None], columns.unit, np.float32)
+    scaled = q * np.sqrt(shares)[:, None]
+    H = curvature.softmax(sample.problem, sample.rows, scaled, columns.unit, np.float32)
     least = None
-    if not isinstance(chosen, slice):
+    if not whole:
         least = np.maximum(shares @ (q - q * q), 0.0)[:, None] * columns.mean_squares
     d = _set_diagonal(H, columns.ridge, least, columns.unit).reshape(C, p)
     # Along equal weights of all classes the loss is constant: any positive curvature will do.

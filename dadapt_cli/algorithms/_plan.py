@@ -101,11 +101,11 @@ class Plan:
 
 def plan(problem: Problem) -> Plan:
     """The plan for a problem's shape."""
-    n, p = problem.n, problem.p
+    n, p, most = problem.n, problem.p, problem.most_sampled
     C = problem.n_classes if problem.softmax else 1
     best, unknowns = ("full", p * C) if problem.softmax else ("binary", p)
-    rows = min(n, max(10 * p, 6 * unknowns, 256) if problem.softmax else max(10 * p, 512))
-    few, step = min(n, 10 * p), step_seconds(problem)
+    rows = min(most, max(10 * p, 6 * unknowns, 256) if problem.softmax else max(10 * p, 512))
+    few, step = min(most, 10 * p), step_seconds(problem)
     rows = n if n * unknowns**2 <= NOTHING else rows
     few = n if n * p**2 <= NOTHING else few
     if p > 2 * n:
@@ -139,7 +139,7 @@ def _about(steps: float) -> str:
 def step_seconds(problem: Problem) -> float:
     """Estimated seconds of a step: both products, the link and the search."""
     C, dense = problem.n_classes if problem.softmax else 1, isinstance(problem.X, np.ndarray)
-    products = problem.X.size * ENTRY[not dense] * C**0.75
+    products = problem.stored * ENTRY[not dense] * C**0.75
     return float(products + problem.n * C * SCORE + STEP)
 
 
@@ -147,5 +147,5 @@ def build_seconds(problem: Problem, rows: int, unknowns: int) -> float:
     """Estimated seconds of a factor, gathering its rows included."""
     gather = NUMBER * rows * unknowns
     if not isinstance(problem.X, np.ndarray):
-        gather += GATHER * rows * problem.X.size / problem.n
+        gather += GATHER * rows * problem.stored / problem.n
     return (rows * unknowns**2 + unknowns**3 / 3) / FLOPS + gather + BUILD

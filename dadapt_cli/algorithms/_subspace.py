@@ -1,34 +1,22 @@
 r"""Minimise f over x + span of a few directions, at O(n) per trial point.
 
-Margins are linear: with Z = X w at x and V_j = X D_j, a point x + sum a_j D_j has the margins
-Z + sum a_j V_j, so the search needs no product with the data. Newton's method in the coefficients
-a takes the gradient V r and the Hessian V diag(loss'') V' of the mean loss, plus the l2 term's.
-
-Margins are kept in rows, (directions, n C), and handled in chunks of samples that stay in the
-processor's cache. Within a chunk the samples of one class lie side by side, (C, samples), so that
-sums over the classes are sums of long rows. The chunks of each thread are one range of samples.
+The margins of the directions are known (:mod:`dadapt_cli.objective.directions`), so the search
+needs no product with the data. Newton's method in the coefficients a takes the gradient and the
+Hessian of the mean loss in them, plus the l2 term's.
 """
 
 from __future__ import annotations
 
-import itertools
-from functools import partial
+import math
+from typing import Any
 
 import numpy as np
 
 from dadapt_cli._typing import Array
+from dadapt_cli.algorithms._pairs import Pairs
 from dadapt_cli.objective import Problem
-from dadapt_cli.objective.losses import softmax_columns
+from dadapt_cli.objective.directions import Directions
 from dadapt_cli.system import memory
-
-CHUNK = 32768
-"""Scores that are handled at once: with five directions, 1.6 MB of float64."""
-
-SHARED_FROM = 500_000
-"""Scores from which a second thread gains."""
-
-PARTS = 8
-"""Parts that threads share: a fixed number, so that the number of threads changes no digit."""
 
 ARMIJO = 1e-4
 
@@ -40,9 +28,14 @@ NEWTON_ENOUGH = 1e-5
 SMALLEST_EIGENVALUE = 1e-11
 """Smallest eigenvalue of the Hessian scaled to a unit diagonal: directions below it are dropped."""
 
+ANEW = 25
+"""Steps after which all margins on packed data are computed anew: four columns of one product."""
 
-class Subspace:
-    """The margins of a point and of directions through it.
+GRADIENT, OFFSET, SUM, STEPS = range(4)  # rows of the directions
+
+
+class Search:
+    """A point and directions through it; where their margins are is its subclasses' matter.
 
     Parameters
     ----------
@@ -50,134 +43,48 @@ class Subspace:
         The objective, in its metric.
     directions
         How many there are room for.
-    scores
-        Margins Z of the point, shape (n,) or (n, C).
+    columns
+        Numbers for each of them: the unknowns, and the margins that are stored here.
 
     Attributes
     ----------
-    D, V
-        Directions and their margins, (directions, unknowns) and (directions, n C); unused rows
-        are zero. D is in the metric, whose factors the margins contain.
-    Z, residual
-        Margins of the point and the derivative of the mean loss in them, (n C,) in the order
-        of :meth:`flat`.
-    moved
-        Margins of the last step, V' a: never a difference of two margins, which is rounding
-        noise once the steps are small.
+    D
+        Directions, (directions, unknowns), in the metric, whose factors the margins contain;
+        unused rows are zero.
+    errors, error
+        Bounds on |V_j - X D_j| and on |Z - X x|, row by row in units of ||x_i||.
     loss
         Mean loss at the point.
+    anew
+        Steps after which :meth:`refresh` must be called because checkpoints leave the margins out.
     """
 
-    REMADE = ("parts", "links")  # from the problem, when a run is resumed
+    problem: Problem
+    moved: Any
+    loss: float
+    anew = math.inf
 
-    def __init__(self, problem: Problem, directions: int, scores: Array) -> None:
-        self.problem = problem
-        self.C = problem.n_classes if problem.softmax else 1
-        unknowns = int(np.prod(problem.shape))
-        size = directions * (unknowns + problem.n * self.C) * problem.dtype.itemsize
+    def __init__(self, problem: Problem, directions: int, columns: int) -> None:
+        size = directions * columns * problem.dtype.itemsize
         memory.require(size, f"a search along {directions} directions (--memory)")
-        self.D = np.zeros((directions, unknowns), problem.dtype)
-        self.V = np.zeros((directions, problem.n * self.C), problem.dtype)
-        self.Z = np.empty(problem.n * self.C, problem.dtype)
-        self.trial, self.moved, self.residual = (np.zeros_like(self.Z) for _ in range(3))
-        parts = PARTS if len(self.Z) >= SHARED_FROM else 1
-        edges = np.linspace(0, problem.n, parts + 1).astype(int).tolist()
-        rows = max(1, CHUNK // self.C)
-        self.parts = [
-            [slice(start, min(start + rows, last)) for start in range(first, last, rows)]
-            for first, last in itertools.pairwise(edges)
-        ]
-        if not problem.softmax:
-            self.links = {rows.start: problem.link(rows) for part in self.parts for rows in part}
-        # Bounds on |V_j - X D_j| and on |Z - X x|, row by row in units of ||x_i||
+        self.D = np.zeros((directions, math.prod(problem.shape)), problem.dtype)
         self.errors, self.error = np.zeros(directions), 0.0
-        self.refresh(scores)
-
-    def flat(self, scores: Array) -> Array:
-        """Scores of shape (n,) or (n, C) in the order of the margins here, (n C,)."""
-        if not self.problem.softmax:
-            return scores
-        chunks = [scores[rows].T.ravel() for part in self.parts for rows in part]
-        return np.concatenate(chunks)
-
-    def unflat(self, margins: Array) -> Array:
-        """The inverse of :meth:`flat`."""
-        if not self.problem.softmax:
-            return margins
-        C, out = self.C, np.empty((self.problem.n, self.C), margins.dtype)
-        for rows in (rows for part in self.parts for rows in part):
-            out[rows] = margins[rows.start * C : rows.stop * C].reshape(C, -1).T
-        return out
-
-    def refresh(self, scores: Array) -> None:
-        """Take recomputed margins, against the drift of adding up steps."""
-        self.Z[...] = self.flat(scores)
-        self.error = 0.0
-        self.loss: float = self.evaluate(np.zeros(len(self.D)))[0]
 
     def evaluate(self, a: Array) -> tuple[float, Array]:
-        """Mean loss at x + a D and its gradient in a; fills trial, moved and residual."""
-        a = a.astype(self.V.dtype)
-        found = self.problem.in_threads([partial(self._evaluate, c, a) for c in self.parts])
-        slope = np.sum([g for _, g in found], axis=0)
-        return sum(loss for loss, _ in found) / self.problem.n_mean, slope
+        """Mean loss at x + a D and its gradient in a."""
+        raise NotImplementedError
 
-    def _evaluate(self, chunks: list[slice], a: Array) -> tuple[float, Array]:
-        loss, g, C = 0.0, np.zeros(len(a)), self.C
-        scale = 1.0 / self.problem.n_mean
-        for rows in chunks:
-            flat = slice(rows.start * C, rows.stop * C)
-            V = self.V[:, flat]
-            moved = np.matmul(a, V, out=self.moved[flat])
-            z = np.add(self.Z[flat], moved, out=self.trial[flat])
-            r = self.residual[flat]
-            if self.problem.softmax:
-                shape = (C, -1)
-                columns = (z.reshape(shape), self.problem.y[rows], r.reshape(shape))
-                loss += softmax_columns(*columns, self._weights(rows))
-                r *= scale
-            else:
-                loss += self.links[rows.start](z, r)
-            g += V @ r
-        return loss, g
-
-    def _weights(self, rows: slice) -> Array | None:
-        weights = self.problem.sample_weight
-        return None if weights is None else weights[rows]
+    def slope(self) -> Array:
+        """The gradient in a at the last point evaluated."""
+        raise NotImplementedError
 
     def hessian(self) -> Array:
-        """Hessian of the mean loss in a, at the last point evaluated."""
-        found = self.problem.in_threads([partial(self._hessian, chunks) for chunks in self.parts])
-        return np.asarray(sum(found)) / self.problem.n_mean
+        """The Hessian of the mean loss in a, there."""
+        raise NotImplementedError
 
-    def _hessian(self, chunks: list[slice]) -> Array:
-        H, C = np.zeros((len(self.V), len(self.V))), self.C
-        for rows in chunks:
-            flat = slice(rows.start * C, rows.stop * C)
-            V = self.V[:, flat]
-            q = (self.residual[flat] * self.problem.n_mean).reshape(C, -1)
-            weights = self._weights(rows)
-            if weights is not None:
-                q /= weights
-            if not self.problem.softmax:
-                np.abs(q, out=q)
-                curvature = q * (1 - q) if weights is None else q * (1 - q) * weights
-                H += (V * curvature) @ V.T
-                continue
-            q[self.problem.y[rows], np.arange(q.shape[1])] += 1.0
-            # Row by row: BLAS is slow at a product of few long rows with as few long columns.
-            means = np.empty((len(V), q.shape[1]), q.dtype)
-            for j, v in enumerate(V):
-                qv = q * v.reshape(C, -1)
-                qv.sum(axis=0, out=means[j])
-                if weights is not None:
-                    qv *= weights
-                H[j, : j + 1] += V[: j + 1] @ qv.ravel()
-            for j, mean in enumerate(means):
-                H[j, : j + 1] -= means[: j + 1] @ (mean if weights is None else mean * weights)
-        if self.problem.softmax:
-            H += np.tril(H, -1).T
-        return H
+    def accept(self) -> None:
+        """Go there."""
+        raise NotImplementedError
 
     def minimise(self, w: Array, steps: int) -> Array:
         """Move the point, whose weights are `w`, to the minimum over its subspace.
@@ -188,7 +95,7 @@ class Subspace:
         Q, q = self._l2_term(w)
         ridge = self.problem.l2_term(w)
         a, f = np.zeros(len(self.D)), self.loss + ridge
-        g = (self.V @ self.residual).astype(np.float64) + q
+        g = self.slope() + q
         first, inverse = 0.0, None
         for _ in range(steps):
             # With the last Hessian, so that none is computed just to find that it was enough.
@@ -213,7 +120,7 @@ class Subspace:
                 self.loss, _ = self.evaluate(a)
                 break
             a, f, g, self.loss = b, f_b, slope + q + Q @ b, loss
-        self.Z, self.trial = self.trial, self.Z
+        self.accept()
         return a
 
     def _l2_term(self, w: Array) -> tuple[Array, Array]:
@@ -226,6 +133,143 @@ class Subspace:
         D = D.reshape(len(D), -1)
         l2 = self.problem.l2
         return l2 * (D @ D.T).astype(np.float64), l2 * (D @ w.ravel()).astype(np.float64)
+
+
+class Subspace(Directions, Search):
+    """A search whose margins are here.
+
+    Parameters
+    ----------
+    problem
+        The objective, in its metric.
+    directions
+        How many there are room for.
+    scores
+        Margins Z of the point, shape (n,) or (n, C).
+    """
+
+    def __init__(self, problem: Problem, directions: int, scores: Array) -> None:
+        classes = problem.n_classes if problem.softmax else 1
+        Search.__init__(self, problem, directions, math.prod(problem.shape) + problem.n * classes)
+        Directions.__init__(self, problem, directions)
+        self._renew(scores)
+
+    def _renew(self, scores: Array) -> None:
+        self.Z[...] = self.flat(scores)
+        self.error = 0.0
+        self.loss = self.evaluate(np.zeros(len(self.D)))[0]
+
+    def refresh(self, w: Array) -> None:
+        """Compute the margins of the point, whose weights are `w`, anew: steps add drift."""
+        self._renew(self.problem.scores(w))
+
+    def along(self, g: Array, w: float, error: float, pairs: Pairs | None) -> None:
+        """Take the gradient among the directions, w times it to their sum, and that of the pairs.
+
+        `error` is the bound on that of the gradient's margins.
+        """
+        Zg = self.flat(self.problem.scores(self.problem.rescaled(g)))
+        self.D[GRADIENT], self.V[GRADIENT] = g.ravel(), Zg
+        self.V[SUM] += w * Zg
+        if pairs is not None:
+            self.D[-1], self.V[-1], self.errors[-1] = pairs.direction(g.ravel(), Zg, error)
+
+    def add_step(self) -> None:
+        """Add the margins of the last step to those of x - x_0."""
+        self.V[OFFSET] += self.moved
+
+    def forget(self, rows: slice) -> None:
+        """Make directions 0."""
+        self.D[rows], self.V[rows], self.errors[rows] = 0.0, 0.0, 0.0
+
+    def remember(self, row: int, move: Array, error: float) -> None:
+        """Take the last step among the directions."""
+        self.D[row], self.V[row], self.errors[row] = move, self.moved, error
+
+    def gradient(self, w: Array) -> tuple[Array, Any]:
+        """The gradient of f at the point, whose weights are `w`, and its scores."""
+        return self.problem.gradient(self.unflat(self.residual), w), self.Z
+
+
+class PackedSubspace(Search):
+    """A search whose margins are where the samples are; no checkpoint holds any of them."""
+
+    anew = float(ANEW)
+    moved: Any = np.zeros(0)  # not here
+
+    def __init__(self, problem: Problem, directions: int, w: Array) -> None:
+        Search.__init__(self, problem, directions, math.prod(problem.shape))
+        self.problem, self.loss = problem, 0.0
+        self.refresh(w)
+
+    def refresh(self, w: Array) -> None:
+        """Compute the margins of the point, whose weights are `w`, and of all directions anew."""
+        self.problem.sums.ask("search_at", (w, self._weights(range(len(self.D)))))
+        self.error = 0.0
+        self.loss = self.evaluate(np.zeros(len(self.D)))[0]
+
+    def along(self, g: Array, w: float, error: float, pairs: Pairs | None) -> None:
+        """As :meth:`Subspace.along`; the pairs have no margins, their direction's are a product."""
+        self.D[GRADIENT] = g.ravel()
+        rows = [GRADIENT]
+        if pairs is not None:
+            self.D[-1], _, _ = pairs.direction(g.ravel(), self.moved, error)
+            size, own = (float(np.linalg.norm(self.D[row])) for row in (GRADIENT, -1))
+            self.errors[-1] = error * own / size if size else 0.0
+            rows.append(len(self.D) - 1)
+        self.problem.sums.ask("search_along", (rows, self._weights(rows), (GRADIENT, SUM, w)))
+
+    def _weights(self, rows: Any) -> list[Array]:
+        """Directions as weights."""
+        shape, own = self.problem.shape, self.problem
+        return [np.ascontiguousarray(own.rescaled(self.D[row].reshape(shape))) for row in rows]
+
+    def evaluate(self, a: Array) -> tuple[float, Array]:
+        """Mean loss at x + a D and its gradient in a."""
+        loss, slope = self.problem.sums.ask("search_evaluate", a)
+        return float(loss), slope
+
+    def slope(self) -> Array:
+        """The gradient in a at the last point evaluated."""
+        g: Array = self.problem.sums.ask("search_slope")[0]
+        return g
+
+    def hessian(self) -> Array:
+        """The Hessian of the mean loss in a, there."""
+        H: Array = self.problem.sums.ask("search_hessian")[0]
+        return H
+
+    def accept(self) -> None:
+        """Go there."""
+        self.problem.sums.ask("search_accept")
+
+    def add_step(self) -> None:
+        """Add the margins of the last step to those of x - x_0."""
+        self.problem.sums.ask("search_keep", ("add", OFFSET))
+
+    def forget(self, rows: slice) -> None:
+        """Make directions 0."""
+        self.D[rows], self.errors[rows] = 0.0, 0.0
+        self.problem.sums.ask("search_keep", ("drop", rows))
+
+    def remember(self, row: int, move: Array, error: float) -> None:
+        """Take the last step among the directions."""
+        self.D[row], self.errors[row] = move, error
+        self.problem.sums.ask("search_keep", ("put", row))
+
+    def gradient(self, w: Array) -> tuple[Array, Any]:
+        """The gradient of f at the point, whose weights are `w`; no scores."""
+        g: Array = self.problem.sums.ask("search_gradient")[0]
+        if self.problem.l2:
+            g += self.problem.ridge * w
+        return g, None
+
+
+def subspace_of(problem: Problem, directions: int, w: Array) -> Subspace | PackedSubspace:
+    """A search from the weights `w`, with the margins where the samples are."""
+    if problem.sums is not None:
+        return PackedSubspace(problem, directions, w)
+    return Subspace(problem, directions, problem.scores(w))
 
 
 def pseudo_inverse(H: Array) -> Array:

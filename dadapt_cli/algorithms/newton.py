@@ -37,7 +37,7 @@ from dadapt_cli.algorithms._factor import FACTORS, Columns, Curvature, Pairs
 from dadapt_cli.algorithms._plan import GROWTH, SHARE, TINY, Plan, build_seconds, plan
 from dadapt_cli.algorithms._space import dot, norm, ratchet
 from dadapt_cli.objective import Evaluation, Problem
-from dadapt_cli.objective.margins import Margins
+from dadapt_cli.objective.margins import Marginal, margins_of
 
 INFO = Info(
     name="newton",
@@ -89,7 +89,7 @@ class Newton(State):
 
     problem: Problem
     columns: Columns
-    margins: Margins
+    margins: Marginal
     certificate: Certificate
     plan: Plan
     L: float
@@ -113,12 +113,23 @@ class Newton(State):
         """f and gradient at x_k: the step has computed them."""
         return Evaluation(self.f_x, self.g_x, self.margins.U)
 
+    @property
+    def complete(self) -> bool:
+        """Whether margins that a checkpoint leaves out are those of x_k alone."""
+        return self.margins.anew == math.inf or self.k % self.margins.anew == 0
+
+    def resumed(self) -> None:
+        """Make the margins of x_k, if the checkpoint has left them out."""
+        if self.margins.anew < math.inf:
+            self.margins.at(self.x)
+            self.margins.loss(moved=False)
+
 
 def start(
     x0: Array, g0: Array, *, d0: float, bound: str = "certified", L: float, problem: Problem
 ) -> Newton:
     """Before the first step: the margins of x_0, no curvature."""
-    margins, chosen = Margins(problem), plan(problem)
+    margins, chosen = margins_of(problem), plan(problem)
     if x0.any():
         margins.at(x0)
         loss = margins.loss(moved=False)
@@ -191,7 +202,7 @@ def _renew_curvature(state: Newton) -> None:
     if wanted == "kron":
         return
     if form != "kron":
-        state.rows = min(problem.n, GROWTH * rows)
+        state.rows = min(problem.most_sampled, GROWTH * rows)
     full = wanted == "full"
     build = build_seconds(problem, state.rows, problem.p * (C if full else 1))
     least = 5 if full and problem.n * C < TINY else 3
@@ -276,7 +287,7 @@ def _move(state: Newton, g: Array, trial: Trial) -> None:
     at.drift += state.error + MARGIN * at.u * (at.reach + norm(trial.s))
     state.k += 1
     state.since += 1
-    if state.k % REFRESH == 0:
+    if state.k % min(REFRESH, margins.anew) == 0:
         margins.at(state.x)
         at.drift = 0.0
         state.f_x = margins.loss(moved=False) + problem.l2_term(state.x)

@@ -28,7 +28,15 @@ from dadapt_cli.algorithms._certificate import Certificate
 from dadapt_cli.algorithms._pairs import Pairs
 from dadapt_cli.algorithms._points import include
 from dadapt_cli.algorithms._space import ratchet
-from dadapt_cli.algorithms._subspace import Subspace
+from dadapt_cli.algorithms._subspace import (
+    GRADIENT,
+    OFFSET,
+    STEPS,
+    SUM,
+    PackedSubspace,
+    Subspace,
+    subspace_of,
+)
 from dadapt_cli.objective import Evaluation, Problem
 
 INFO = Info(
@@ -59,15 +67,13 @@ SMALLEST_STEP = 1e-7
 FLAT = 2
 """Steps in a row without a decrease that rounding can show, after which there is none."""
 
-GRADIENT, OFFSET, SUM, STEPS = range(4)  # rows of the directions
-
 
 @dataclass(slots=True, kw_only=True)
 class Orth(State):
     """The weights w_i are those above; f never rises."""
 
     problem: Problem
-    subspace: Subspace
+    subspace: Subspace | PackedSubspace
     certificate: Certificate
     inner_steps: int
     memory: int
@@ -80,9 +86,17 @@ class Orth(State):
 
     def evaluate(self, problem: Problem) -> Evaluation:
         """f and gradient at x_k: margins and residuals are known, one product is left."""
-        search = self.subspace
-        g = problem.gradient(search.unflat(search.residual), problem.rescaled(self.x))
-        return Evaluation(self.f_x, g, search.Z)
+        return Evaluation(self.f_x, *self.subspace.gradient(problem.rescaled(self.x)))
+
+    @property
+    def complete(self) -> bool:
+        """Whether margins that a checkpoint leaves out are those of what it holds."""
+        return self.subspace.anew == math.inf or self.k % self.subspace.anew == 0
+
+    def resumed(self) -> None:
+        """Make the margins, if the checkpoint has left them out."""
+        if self.subspace.anew < math.inf:
+            self.subspace.refresh(self.problem.rescaled(self.x))
 
 
 @dataclass(frozen=True)
@@ -107,7 +121,7 @@ def start(
     """Before the first step: the margins of x_0, no direction."""
     weights, pairs = problem.rescaled(x0), settings.lbfgs_pairs
     directions = STEPS + settings.memory + (pairs > 0)
-    subspace = Subspace(problem, directions, problem.scores(weights))
+    subspace = subspace_of(problem, directions, weights)
     return Orth(
         x0=x0,
         x=x0,
@@ -132,13 +146,8 @@ def step(state: Orth, g: Array) -> None:
     state.d = ratchet(state.d, state.d_hat)
     state.w = 0.5 + math.sqrt(0.25 + w * w)
 
-    Zg = search.flat(problem.scores(problem.rescaled(g)))
-    search.D[GRADIENT], search.V[GRADIENT] = g.ravel(), Zg
     search.D[SUM] = state.s.ravel()
-    search.V[SUM] += w * Zg
-    of_Zg = _charge_gradient(state, w)
-    if state.pairs is not None:
-        search.D[-1], search.V[-1], search.errors[-1] = state.pairs.direction(g.ravel(), Zg, of_Zg)
+    search.along(g, w, _charge_gradient(state, w), state.pairs)
     a = search.minimise(problem.rescaled(state.x), state.inner_steps)
     move = a.astype(g.dtype) @ search.D
     state.step_size = None
@@ -146,8 +155,8 @@ def step(state: Orth, g: Array) -> None:
     state.k += 1
     _remember(state, a, move)
     weights = problem.rescaled(state.x)
-    if state.k % REFRESH == 0:
-        search.refresh(problem.scores(weights))
+    if state.k % min(REFRESH, search.anew) == 0:
+        search.refresh(weights)
     state.rounding.drift = search.error
     before, state.f_x = state.f_x, search.loss + problem.l2_term(weights)
     rounding = 4 * float(np.finfo(g.dtype).eps) * abs(before)
@@ -172,17 +181,17 @@ def _remember(state: Orth, a: Array, move: Array) -> None:
     search.errors[OFFSET] += error + 2 * at.u * (float(sizes[OFFSET]) + length)
     search.error += error + 2 * at.u * (at.reach + length)
     search.D[OFFSET] += move
-    search.V[OFFSET] += search.moved
+    search.add_step()
     last = slice(STEPS, STEPS + state.memory)
     if length <= SMALLEST_STEP * parts:
-        search.D[last], search.V[last], search.errors[last] = 0.0, 0.0, 0.0
+        search.forget(last)
         state.kept = 0
         if state.pairs is not None:
             state.pairs.forget()
         return
     if state.memory:
         row = STEPS + state.kept % state.memory
-        search.D[row], search.V[row], search.errors[row] = move, search.moved, error
+        search.remember(row, move, error)
         state.kept += 1
     if state.pairs is not None:
         state.pairs.moved(move, search.moved, error)

@@ -27,7 +27,8 @@ from dadapt_cli.errors import (
 from dadapt_cli.objective import cores
 from dadapt_cli.packed.folder import Data, opened
 from dadapt_cli.packed.objective import require_memory
-from dadapt_cli.packed.share import Settings, Share
+from dadapt_cli.packed.settings import Settings
+from dadapt_cli.packed.share import Share
 from dadapt_cli.packed.tree import Node, share
 from dadapt_cli.system import blas
 
@@ -40,6 +41,11 @@ class Job:
 
     Used as a context by rank 0: however the block ends, the other ranks are released.
 
+    Attributes
+    ----------
+    keeps
+        Whether what an operation leaves in a process is there for the next one.
+
     Raises
     ------
     MissingExtraError
@@ -47,6 +53,8 @@ class Job:
     UsageError
         There is no MPI library for it.
     """
+
+    keeps = True  # a rank that is lost ends the job
 
     def __init__(self) -> None:
         try:
@@ -153,6 +161,8 @@ class Job:
                 f"{path}: has other data than the driver's ({data.sha256[:16]}... in place of "
                 f"{sha256[:16]}...); name a folder that all see"
             )
+        if self.rank:
+            settings = replace(settings, lead_bytes=0)
         hold = require_memory(data, settings, self.size, self.beside)
         leaves = share(len(data.leaves), self.size, self.rank)
         self.share = Share(data, leaves, replace(settings, hold=hold))
@@ -163,7 +173,7 @@ class Job:
 
 
 class Engine:
-    """Asks all ranks of a job; see :class:`~dadapt_cli.packed.objective.Engine`."""
+    """Asks all ranks of a job; see :class:`~dadapt_cli.packed.sums.Engine`."""
 
     def __init__(self, job: Job, data: Data) -> None:
         self.job = job

@@ -172,6 +172,16 @@ class Problem:
         dense = isinstance(self.X, np.ndarray)
         return int(np.count_nonzero(self.X)) if dense else int(self.X.nnz)
 
+    @property
+    def stored(self) -> int:
+        """Numbers that the products read: zeros of a dense matrix count."""
+        return int(self.X.size)
+
+    @property
+    def most_sampled(self) -> int:
+        """Rows that a sample of them may have."""
+        return self.n
+
     def zeros(self) -> Array:
         """The start x_0 = 0, shape (p,) or (p, C)."""
         return np.zeros(self.shape, self.dtype)
@@ -246,9 +256,9 @@ class Problem:
         predicted = scores.argmax(axis=1) if self.softmax else (scores > 0).astype(np.intp)
         return float(np.average(predicted == self.labels.index, weights=self.sample_weight))
 
-    def value_of(self, w: Array, scores: Any) -> float:
-        """f at `w`, whose scores are known."""
-        return self.value(scores, w)
+    def value_of(self, w: Array, scores: Any = None) -> float:
+        """f at `w`, whose scores may be known."""
+        return self.value(self.scores(w) if scores is None else scores, w)
 
     def judged(self, w: Array, scores: Array | None = None) -> tuple[float, float]:
         """Accuracy and mean loss at `w`, whose scores may be known."""

@@ -16,12 +16,12 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass
 from functools import partial
-from typing import Any
+from typing import Any, Protocol
 
 import numpy as np
 
 from dadapt_cli._typing import Array, Indices, Matrix
-from dadapt_cli.objective import Problem
+from dadapt_cli.objective import Problem, curvature
 from dadapt_cli.objective.blocks import BLOCK, THREADS_FROM, rows_of
 from dadapt_cli.objective.losses import SCORES, logistic, softmax
 from dadapt_cli.objective.products import add_transposed, forward
@@ -31,6 +31,69 @@ PARTS = 8
 
 GRADIENTS = 8
 """Least ratio of the entries of a block's rows to those of the gradient it makes."""
+
+
+@dataclass(frozen=True)
+class Sample:
+    """Some rows of the data, for the Hessian on them.
+
+    Attributes
+    ----------
+    problem
+        Has the rows, among others or alone.
+    rows
+        Which of its rows they are.
+    q
+        (m,) of the wrong class, or (m, C) of each; as :meth:`Margins.probabilities`.
+    """
+
+    problem: Problem
+    rows: Indices | slice
+    q: Array
+
+
+class Marginal(Protocol):
+    """What a method on margins asks for, wherever they are stored; see :class:`Margins`."""
+
+    U: Any
+    C: int
+    anew: float
+
+    @property
+    def lengths(self) -> list[int]:
+        """Rows of each partial sum."""
+
+    def at(self, x: Array) -> None:
+        """Make U the margins of `x`."""
+
+    def equal(self) -> float:
+        """Make U those of weights 0; return the mean loss there."""
+
+    def along(self, d: Array) -> None:
+        """Make V the margins of `d`."""
+
+    def curvature(self) -> float:
+        """V'HV."""
+
+    def loss(self, a: float = 1.0, *, moved: bool = True) -> float:
+        """Mean loss at U + a V, or at U."""
+
+    def accept(self) -> None:
+        """Go to U + V."""
+
+    def gradient(self) -> Array:
+        """Of the mean loss there."""
+
+    def sample(self, count: int, seed: int) -> Sample:
+        """Some rows."""
+
+
+def margins_of(problem: Problem) -> Marginal:
+    """The margins of a problem, where its samples are."""
+    if problem.sums is not None:
+        made: Marginal = problem.sums.margins(problem)
+        return made
+    return Margins(problem)
 
 
 @dataclass(frozen=True)
@@ -59,7 +122,11 @@ class Margins:
         (n,) or (n, C), in the problem's dtype. V is work space.
     R
         The block's link (q above) at the last point evaluated, without the samples' weights.
+    anew
+        Steps after which :meth:`at` must be called because checkpoints leave the margins out.
     """
+
+    anew = math.inf
 
     REMADE = ("parts", "V", "ones")  # from the problem, when a run is resumed
 
@@ -210,6 +277,11 @@ class Margins:
             return _sum(T, V) - _sum(mean, mean)
         T *= w[:, None]
         return _sum(T, V) - _sum(mean * w, mean)
+
+    def sample(self, count: int, seed: int) -> Sample:
+        """So many rows (:func:`~.curvature.sampled`), at R's point."""
+        rows = curvature.sampled(self.problem.n, count, seed)
+        return Sample(self.problem, rows, self.probabilities(rows))
 
     def probabilities(self, rows: Indices | slice) -> Array:
         """q of some rows: (m,) of the wrong class, or (m, C) of each; a new array."""

@@ -37,6 +37,14 @@ def chunk_rows(row_bytes: int, batch_size: int) -> int:
     return max(1, CHUNK_BYTES // max(1, row_bytes * batch_size)) * batch_size
 
 
+def batches_of(problem: Problem, size: int, seed: int) -> Batches:
+    """The minibatches of a problem, from where its samples are."""
+    if problem.sums is not None:
+        made: Batches = problem.sums.batches(problem, size, seed)
+        return made
+    return Batches(problem, size, seed)
+
+
 class Batches:
     """Shuffled minibatches of a problem, without replacement, the last one of an epoch shorter.
 
@@ -71,7 +79,12 @@ class Batches:
         """
         X, y, c = self.problem.X, self.problem.y, self.problem.sample_weight
         order = self.generator.permutation(self.problem.n)
-        done *= self.size
+        yield from self.cut(X, y, c, order, done * self.size)
+
+    def cut(
+        self, X: Matrix, y: Array | Indices, c: Array | None, order: Indices, done: int
+    ) -> Iterator[tuple[Matrix, Array | Indices, Array | None]]:
+        """The batches of rows in an `order`, without those of its first `done` rows."""
         for begin in range(done // self.chunk * self.chunk, len(order), self.chunk):
             rows = order[begin : begin + self.chunk]
             X_chunk, y_chunk, c_chunk = X[rows], y[rows], None if c is None else c[rows]

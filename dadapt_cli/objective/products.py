@@ -3,6 +3,9 @@
 A fresh array of megabytes costs page faults, and SciPy's ``X @ d`` some 15 us besides the product,
 as much as the product of a small problem (measured, benchmarks/solve.py). So its kernels, the
 same that ``@`` calls, are called directly.
+
+Where there is one weight more than X has columns, it is that of a constant feature 1, which
+packed data do not store.
 """
 
 from __future__ import annotations
@@ -28,7 +31,7 @@ def forward(X: Matrix, d: Array, out: Array) -> None:
         np.matmul(X, d, out=out)
         return
     n, p = X.shape
-    out[...] = 0.0
+    out[...] = d[-1] if len(d) > p else 0.0
     if d.ndim == 1:
         _kernels().csr_matvec(n, p, X.indptr, X.indices, X.data, d, out)
     else:
@@ -43,6 +46,8 @@ def add_transposed(X: Matrix, r: Array, out: Array) -> None:
         return
     n, p = X.shape
     r = np.ascontiguousarray(r)
+    if len(out) > p:
+        out[-1] += r.sum(axis=0)
     if r.ndim == 1:
         _kernels().csc_matvec(p, n, X.indptr, X.indices, X.data, r, out)
     else:

@@ -3,11 +3,9 @@
 from __future__ import annotations
 
 import copy
-import hashlib
 import math
 from collections.abc import Iterator
-from functools import cached_property
-from typing import Any, Protocol
+from typing import Any
 
 import numpy as np
 
@@ -15,9 +13,11 @@ from dadapt_cli._typing import Array
 from dadapt_cli.errors import UsageError
 from dadapt_cli.objective import VECTORS, Evaluation, Problem
 from dadapt_cli.packed.folder import Data
-from dadapt_cli.packed.share import Settings, _like
+from dadapt_cli.packed.kept import SAMPLE
+from dadapt_cli.packed.settings import Settings
+from dadapt_cli.packed.share import _like
 from dadapt_cli.packed.stream import AHEAD, rows
-from dadapt_cli.packed.tree import Node, Part, Tree
+from dadapt_cli.packed.sums import Engine, Sums
 from dadapt_cli.preprocessing.labels import Labels
 from dadapt_cli.system import memory
 
@@ -27,62 +27,6 @@ PROGRAM = 60 * 2**20
 
 SUMS = 8
 """Float64 arrays at the start of a fit: sums over the columns, factors and their products."""
-
-
-class Engine(Protocol):
-    """Computes the sums; see :mod:`dadapt_cli.cluster`."""
-
-    def ask(self, operation: str, argument: Any = None) -> list[Node]:
-        """Nodes that make up the tree over all leaves."""
-
-
-class Sums:
-    """What :mod:`dadapt_cli.objective.smoothness` needs from data that are not in memory.
-
-    Attributes
-    ----------
-    content
-        SHA-256 of the data and of the classes assigned to them.
-    longest_row, empty_rows
-        Entries of the longest row, the constant feature included; rows without any.
-    lengths
-        Rows of each leaf.
-    """
-
-    def __init__(self, data: Data, engine: Engine, bias: bool, labels: Labels) -> None:
-        self.data, self.engine, self.bias = data, engine, bias
-        self.content = hashlib.sha256(f"{data.sha256} {labels.classes}".encode()).hexdigest()
-        self.longest_row: int = data.about["longest_row"] + bias
-        self.empty_rows: int = 0 if bias else data.about["empty_rows"]
-        self.lengths = [leaf.rows for leaf in data.leaves]
-
-    def ask(self, operation: str, argument: Any = None) -> Part:
-        """The sum over all leaves."""
-        tree = Tree(len(self.data.leaves))
-        for level, i, part in self.engine.ask(operation, argument):
-            tree.add(level, i, part)
-        return tree.total
-
-    @cached_property
-    def columns(self) -> tuple[Array, Array, Array]:
-        """Entries of each feature, sums of |x| and of x^2; one pass, once."""
-        counts, sizes, squares = self.ask("columns")
-        return counts, sizes, squares
-
-    def longest_column(self, most: int) -> int:
-        """Entries of a feature within a block of `most` rows, at most."""
-        return min(most, int(self.columns[0].max()))
-
-    def rows(self, scale: Array | None) -> tuple[float, float, float]:
-        """Means over the samples of |a|_2, |a|_1 and |a|_1^2, columns times `scale`."""
-        n = self.data.shape[0]
-        two, one, square = self.ask("rows", scale)
-        return two / n, one / n, square / n
-
-    def magnitude(self, v: Array) -> Array:
-        """|X|' (|X| v)."""
-        product: Array = self.ask("magnitude", v)[0]
-        return product
 
 
 class Packed(Problem):
@@ -130,7 +74,17 @@ class Packed(Problem):
         self.settings = settings
         self.blocks = []
         self.metric_scale = self.column_squares = None
-        self.sums = Sums(data, engine, self.bias, labels)
+        self.sums = Sums(data, engine, settings, labels)
+
+    @property
+    def stored(self) -> int:
+        """As `nonzeros`."""
+        return self.nonzeros
+
+    @property
+    def most_sampled(self) -> int:
+        """Rows of a sample, which the leading process has in memory: SAMPLE entries on average."""
+        return max(1, min(self.n, SAMPLE * self.n // max(1, self.nonzeros)))
 
     @property
     def nonzeros(self) -> int:
@@ -197,8 +151,8 @@ def classes_of(data: Data, positive: int | None) -> tuple[Labels, tuple[int, ...
 def bytes_needed(data: Data, settings: Settings, workers: int = 1) -> tuple[int, int]:
     """Bytes of the work space of a process that streams, and what holding the leaves adds.
 
-    Counted are the buffers, ones, scores of the threads, gradients of the tree, and the vectors
-    of a method.
+    Counted are the buffers, ones, scores of the threads, gradients of the tree, the vectors of a
+    method, and what it keeps of the samples.
     """
     rows_most, entries = data.largest_leaf
     item, width = np.dtype(settings.dtype).itemsize, settings.n_classes
@@ -216,7 +170,9 @@ def bytes_needed(data: Data, settings: Settings, workers: int = 1) -> tuple[int,
     if kinds != {"ones"} or item == 4:  # |x| and x^2, float64
         scores += 16 * threads * entries
     held = (data.nnz * per_entry + 5 * data.shape[0]) // workers
-    return PROGRAM + buffers + ones + scores + gradients, held
+    kept = settings.sample_bytes * -(-data.shape[0] // workers) + settings.leaf_bytes * leaves
+    working = buffers + ones + scores + gradients + kept + settings.lead_bytes
+    return PROGRAM + working, held
 
 
 def require_memory(data: Data, settings: Settings, workers: int = 1, beside: int = 1) -> bool:

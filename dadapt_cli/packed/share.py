@@ -7,7 +7,6 @@ Arrays as long as the samples stay here. What is returned are nodes of the tree
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -16,42 +15,14 @@ from dadapt_cli._typing import Array, Indices, Matrix
 from dadapt_cli.objective.blocks import sparse, transposed
 from dadapt_cli.objective.losses import Logistic, Softmax
 from dadapt_cli.packed.folder import Data
+from dadapt_cli.packed.kept import READING, RESIDENT, Kept
 from dadapt_cli.packed.reading import Rows
+from dadapt_cli.packed.settings import Settings as Settings
 from dadapt_cli.packed.stream import Stream
 from dadapt_cli.packed.tree import Node, Part, Tree
 
 OPERATIONS = ("value_and_gradient", "value", "columns", "rows", "magnitude")
 """What may be asked for: methods of :class:`Share`, each with one argument."""
-
-
-@dataclass(frozen=True)
-class Settings:
-    """How the leaves are interpreted; the same in every process.
-
-    Attributes
-    ----------
-    dtype
-        Type of the matrices and the weights, ``float64`` or ``float32``.
-    bias
-        Whether a constant feature 1 is appended.
-    classes
-        The number, in the order of the labels, of each class as numbered on disk.
-    threads
-        Threads that work at once in a process.
-    hold
-        Keep the leaves in memory.
-    """
-
-    dtype: str
-    bias: bool
-    classes: tuple[int, ...]
-    threads: int
-    hold: bool
-
-    @property
-    def n_classes(self) -> int:
-        """Number of classes."""
-        return max(self.classes) + 1
 
 
 class Share:
@@ -72,10 +43,11 @@ class Share:
         self.stream = Stream(
             data, leaves, np.dtype(settings.dtype), settings.threads, hold=settings.hold
         )
+        self.kept = Kept(data, settings)
         self._numbers = np.array(settings.classes, np.intp)
 
     def ask(self, operation: str, argument: Any = None) -> list[Node]:
-        """Do one of OPERATIONS.
+        """Do one of OPERATIONS, or of those on what is kept.
 
         Raises
         ------
@@ -84,16 +56,19 @@ class Share:
         DataError, InputOutputError
             A file is not what was packed, or cannot be read.
         """
-        if operation not in OPERATIONS:
+        if operation not in (*OPERATIONS, *READING, *RESIDENT):
             raise ValueError(f"no operation {operation[:40]!r}")
-        work: Callable[[Rows], Part] = getattr(self, operation)(argument)
-        tree = Tree(len(self.data.leaves))
+        owner = self if operation in OPERATIONS else self.kept
+        work: Callable[[Any], Part] = getattr(owner, operation)(argument)
 
-        def quiet(rows: Rows) -> Part:
+        def quiet(given: Any) -> Part:
             with np.errstate(all="ignore"):  # non-finite values are found by the loop
-                return work(rows)
+                return work(given)
 
-        for number, part in self.stream.each(quiet):
+        resident = operation in RESIDENT
+        parts = self.stream.without(quiet) if resident else self.stream.each(quiet)
+        tree = Tree(len(self.data.leaves))
+        for number, part in parts:
             tree.add(0, number, part)
         return tree.parts()
 

@@ -70,6 +70,14 @@ class Stream:
         order = self.leaves[:: 1 if self._passes % 2 else -1]  # back and forth: reuses the cache
         yield from self._read(work, order)
 
+    def one(self, leaf: Leaf) -> Rows:
+        """A leaf's rows, in arrays that nobody overwrites."""
+        return self._kept(leaf) if self.hold else self._checked(leaf, read(self.data, leaf))
+
+    def without(self, work: Callable[[Leaf], Result]) -> Iterator[tuple[int, Result]]:
+        """Leaf numbers and what `work` makes of the leaves, whose rows it does without."""
+        yield from self._map(lambda leaf: (leaf.number, work(leaf)), self.leaves)
+
     def _map(
         self, do: Callable[[Leaf], tuple[int, Result]], order: Sequence[Leaf]
     ) -> Iterator[tuple[int, Result]]:

@@ -69,6 +69,8 @@ def _iterates(
         state=state, best=best, average_scores=average_scores, growth=ending.growth, k=k
     )
     average_scores, ending.growth, k = kept["average_scores"], kept["growth"], kept["k"]
+    if k:
+        state.resumed()
     evaluation = state.evaluate(problem) if k else first
     unreported = None
     while True:
@@ -84,7 +86,7 @@ def _iterates(
         ending.status = stopping.status(now) or ("precision" if state.stalled else None)
         if monitor.interrupts.caught is not None:
             ending.status = "interrupted"
-        if checkpoint.due(ending=ending.status is not None):
+        if state.complete and checkpoint.due(ending=ending.status is not None):
             checkpoint.keep(
                 elapsed,
                 state=state, best=best, average_scores=average_scores, growth=ending.growth, k=k,

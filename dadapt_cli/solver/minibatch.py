@@ -15,7 +15,7 @@ from dadapt_cli.algorithms._decay import eta
 from dadapt_cli.algorithms._space import Scalar, times
 from dadapt_cli.errors import NumericalError
 from dadapt_cli.objective import Evaluation
-from dadapt_cli.objective.minibatches import DROPS, Batches
+from dadapt_cli.objective.minibatches import DROPS, batches_of
 from dadapt_cli.solver.stopping import Iterate, Stopping
 from dadapt_cli.solver.trace import Ending, Outcome, Trace, outcome, step_row
 
@@ -143,7 +143,7 @@ def iterate(
         averages, its average is evaluated and returned, and the last point never is.
     """
     problem, monitor, checkpoint = stopping.problem, trace.monitor, trace.monitor.checkpoint
-    batches = Batches(problem, plan.batch_size, plan.seed)
+    batches = batches_of(problem, plan.batch_size, plan.seed)
     average = Average(plan.average if plan.averages else "none", state.x0)
     at = _Epochs(state.point.copy(), batches.generator.bit_generator.state)
     ending = Ending(None, growth=0)
@@ -195,7 +195,7 @@ def iterate(
             if ending.status or stopping.budget.reports(at.epoch):
                 f_average = now.f if own else None
                 if plan.averages:
-                    f_average = problem.value(problem.scores(average.x), average.x)
+                    f_average = problem.value_of(average.x)
                 report(state.point, f_average)
             if ending.status:
                 break

@@ -100,8 +100,8 @@ def _prepare(
     try:
         problem: Problem
         if isinstance(samples.X, Data):
-            packed.check(options, algorithm.INFO)
-            data, problem = packed.prepared(samples.X, options, samples.job)
+            packed.check(options, algorithm.INFO, samples.job)
+            data, problem = packed.prepared(samples.X, options, algorithm.INFO, samples.job)
         else:
             with resume.blamed(monitor.checkpoint.origin, UsageError):
                 data = prepare(samples.X, samples.y, how, samples.sample_weight)
@@ -119,11 +119,13 @@ def _prepare(
     w0 = None if init is None else start.x0_weights(problem, data.scaling, init)
     resume.identify(monitor.checkpoint, options, problem, source.sha256, w0)
     if options.algo == auto.INFO.name:
-        picked, reason = auto.choose(problem, resumable=monitor.checkpoint.keeps)
+        picked, reason = auto.choose(
+            problem, metric=options.metric, resumable=monitor.checkpoint.keeps
+        )
         options = replace(options, **{**picked, "metric": options.metric or picked.get("metric")})
         algorithm = options.check()
         if problem.sums is not None:
-            packed.check(options, algorithm.INFO)
+            packed.check(options, algorithm.INFO, samples.job)
         monitor.note(f"auto picked {reason}")
     resolved = options.resolved(algorithm.INFO)
     return _Setup(samples, resolved, algorithm, data, problem, w0, judge, tested, monitor, begin)
@@ -177,9 +179,9 @@ def _reference(setup: _Setup, given: Reference | None) -> _Known:
             return reference.given(float(options.reference))
         if options.reference == "none":
             return reference.none("not asked for")
-        if problem.sums is not None:
-            return reference.none("it is not computed for packed data")
         always = options.reference == "always"
+        if problem.sums is not None and not always:
+            return reference.none("for packed data --reference always computes it")
         return reference.find(problem, content, always=always, x0=setup.w0)
 
     checkpoint = setup.monitor.checkpoint
@@ -254,8 +256,10 @@ def _finish(setup: _Setup, run: _Run, outcome: Outcome) -> FitResult:
         believed = reference.none(f"f fell below {claim}: that was false and is withdrawn")
         rows = {name: None for name in outcome.row if name.startswith(DOUBTED)}
         outcome = replace(outcome, row={**outcome.row, **rows})
-    proves = known.exact.sums is None and not outcome.reason
+    here = known.exact.sums is None
+    proves = not outcome.reason and (here or believed.ball is not None)
     gap, ball = _proven(setup, known, believed, outcome) if proves else (None, None)
+    ball = ball if here else None  # labels of packed rows are not proven
     end = trace.end(
         outcome,
         theorem2_k=getattr(run.state, "theorem2_k", None),

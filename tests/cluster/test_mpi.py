@@ -52,13 +52,13 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return made
 
 
-@pytest.mark.parametrize("algo", ["dual-avg", "adagrad", "lbfgs"])
+@pytest.mark.parametrize("algo", ["dual-avg", "adagrad", "lbfgs", "newton", "orth"])
 def test_the_bits_do_not_depend_on_the_number_of_workers(folder: Path, algo: str) -> None:
     argv = ("fit", folder, "-a", algo, "-n", 12, "--l2", "1/n", "-f", "csv", "--save")
     one = subprocess.run([*DADAPT, *map(str, argv), str(folder.parent / "one.npz")],
                          capture_output=True, text=True, check=True)  # fmt: skip
     expected = rows(one.stdout)
-    assert len(expected) == 6
+    assert len(expected) >= 5
     for ranks in (1, 2, 3, 9):  # with 9, some have no leaf
         ran = job(ranks, *argv, folder.parent / f"{ranks}.npz", "--threads", 1 + ranks % 2)
         assert ran.returncode == 0, ran.stderr
@@ -73,6 +73,7 @@ def test_the_bits_do_not_depend_on_the_number_of_workers(folder: Path, algo: str
     [
         (("-n", 0), 2, "--iterations"),
         (("--scale", "unit"), 2, "--scale"),
+        (("-a", "adam"), 2, "--cluster"),
         (("--l2", "1/n", "--tol", 1e-9, "-n", 2), 1, ""),
         (("--workers", 2), 2, "--workers"),
     ],
