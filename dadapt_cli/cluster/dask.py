@@ -20,7 +20,7 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from typing import Any
 
-from dadapt_cli.cluster.dask_tasks import BEHIND, LEAVING, POINTS, Terms, forget, look_at, task
+from dadapt_cli.cluster.dask_tasks import BEHIND, POINTS, Terms, forget, look_at, task
 from dadapt_cli.cluster.worker import (
     Answer,
     Opening,
@@ -36,6 +36,7 @@ from dadapt_cli.errors import (
 from dadapt_cli.objective import cores
 from dadapt_cli.packed.folder import Data
 from dadapt_cli.packed.settings import Settings
+from dadapt_cli.packed.share import OPERATIONS
 from dadapt_cli.packed.tree import Node
 from dadapt_cli.system import memory
 
@@ -184,7 +185,7 @@ class Engine:
             From a worker, which is named.
         """
         why, number = "", None
-        if operation in LEAVING:
+        if operation not in OPERATIONS:
             number, self._number = self._number, self._number + 1
             if operation in POINTS:
                 self._since.clear()

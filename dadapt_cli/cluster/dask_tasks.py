@@ -9,13 +9,9 @@ from typing import Any
 
 from dadapt_cli.cluster.worker import Answer, Opening, attempt, processor
 from dadapt_cli.errors import DataError
-from dadapt_cli.packed.kept import READING, RESIDENT
-from dadapt_cli.packed.share import GATHERED, Share
+from dadapt_cli.packed.share import Share
 from dadapt_cli.packed.tree import Node
 from dadapt_cli.system import blas
-
-LEAVING = (*READING, *RESIDENT, *GATHERED)
-"""Operations that leave something in a share for those that follow, or need it."""
 
 POINTS = ("margins_at", "search_at")
 """Those that need nothing of what is there: all is made from the point they give."""
