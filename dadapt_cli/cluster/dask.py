@@ -81,7 +81,8 @@ class Job:
             raise MissingExtraError(option, "dask") from None
         self.notes: list[str] = []
         self.token = uuid.uuid4().hex
-        self.local = self.client = None
+        self.local: Any = None
+        self.client: Any = None
         try:
             if address is None:
                 self.local = distributed.LocalCluster(
@@ -110,7 +111,7 @@ class Job:
     @property
     def threads(self) -> int:
         """Threads by default: those that each worker was given."""
-        return max(1, min(about["nthreads"] for about in self.there.values()))
+        return max(1, min(int(about["nthreads"]) for about in self.there.values()))
 
     def __enter__(self) -> Job:
         return self
