@@ -109,6 +109,16 @@ class Job:
             raise
 
     @property
+    def size(self) -> int:
+        """Workers."""
+        return len(self.there)
+
+    @property
+    def beside(self) -> int:
+        """The most workers on one machine."""
+        return max(Counter(about["host"] for about in self.there.values()).values())
+
+    @property
     def threads(self) -> int:
         """Threads by default: those that each worker was given."""
         return max(1, min(int(about["nthreads"]) for about in self.there.values()))
@@ -163,8 +173,7 @@ class Job:
                 raise result
             abouts[name] = result
         self.notes = differences(processor(), abouts)
-        beside = max(Counter(about["host"] for about in self.there.values()).values())
-        return Engine(self, Terms(self.token, opening, len(self.there), beside))
+        return Engine(self, Terms(self.token, opening, self.size, self.beside))
 
 
 class Engine:

@@ -146,7 +146,7 @@ def _with_room(settings: Settings, info: Info, options: Options, data: Data, job
         own = keeping(settings, info, options, data)
         return replace(own, hold=require_memory(data, own, size, beside))
     plain = keeping(settings, info, options, data)
-    if options.metric is not None or (job is not None and not getattr(job, "keeps", False)):
+    if options.metric is not None:
         return replace(plain, hold=require_memory(data, plain, size, beside))
     own = keeping(settings, newton.INFO, options, data)
     if options.checkpoint is not None or options.resume is not None:
