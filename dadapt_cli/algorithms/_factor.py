@@ -19,6 +19,7 @@ from dadapt_cli.objective.smoothness import column_entries, column_squares
 LIFTS = 12
 """Most lifts of the diagonal: ten rounding units, then each time ten times as much."""
 
+SC = True
 LEVEL = 1e-8
 """Least curvature along equal weights, over the features' own: less would only amplify rounding."""
 
@@ -55,6 +56,7 @@ class Curvature:
     lower: Array | None = None
     scale: Array | None = None
     equal: Array | None = None
+    scaled: bool = False
 
     def solve(self, g: Array) -> Array:
         """B g, float64, for g of shape (p,) or (p, C)."""
@@ -89,7 +91,7 @@ def direction(g: Array, pairs: Pairs, B: Curvature) -> Array:
         alphas.append(dot(s, q) / sy)
         q -= alphas[-1] * y
     d = B.solve(q)
-    if pairs and B.lower is None:
+    if pairs and not B.scaled:
         _, y, sy = pairs[-1]
         d *= sy / dot(y, B.solve(y))
     for (s, y, sy), alpha in zip(pairs, reversed(alphas), strict=True):
@@ -188,7 +190,8 @@ def factor(columns: Columns, margins: Margins, form: str, rows: int, seed: int) 
     lower, scale = cholesky(H)
     if lower is None:
         return None
-    return Curvature(lower=lower, scale=scale if unit is None else unit * scale, equal=equal)
+    scale = scale if unit is None else unit * scale
+    return Curvature(lower=lower, scale=scale, equal=equal, scaled=form != "kron" or SC)
 
 
 def _shares(problem: Problem, chosen: Any) -> Array:
