@@ -19,7 +19,6 @@ from dadapt_cli.objective.smoothness import column_entries, column_squares
 LIFTS = 12
 """Most lifts of the diagonal: ten rounding units, then each time ten times as much."""
 
-SC = True
 LEVEL = 1e-8
 """Least curvature along equal weights, over the features' own: less would only amplify rounding."""
 
@@ -51,6 +50,8 @@ class Curvature:
     Along equal weights of all classes a softmax loss does not change, only the l2 term: there the
     curvature is ``equal``, (p,), and the factor is for the rest. A sample's noise in the factor
     would otherwise lead out of that rest, in which the optimum lies, and slowly back.
+
+    ``scaled`` says that B is of the inverse Hessian's size, not only of its form.
     """
 
     lower: Array | None = None
@@ -84,7 +85,7 @@ class Curvature:
 def direction(g: Array, pairs: Pairs, B: Curvature) -> Array:
     """-B g with the pairs' corrections: L-BFGS's two loops with B as the initial matrix.
 
-    A B without a factor has no scale of its own: it gets that of the newest pair.
+    A B that has only the form gets the size of the newest pair.
     """
     q, alphas = -g, []
     for s, y, sy in reversed(pairs):
@@ -191,7 +192,7 @@ def factor(columns: Columns, margins: Margins, form: str, rows: int, seed: int) 
     if lower is None:
         return None
     scale = scale if unit is None else unit * scale
-    return Curvature(lower=lower, scale=scale, equal=equal, scaled=form != "kron" or SC)
+    return Curvature(lower=lower, scale=scale, equal=equal, scaled=form != "kron")
 
 
 def _shares(problem: Problem, chosen: Any) -> Array:

@@ -71,6 +71,11 @@ NOTHING = 2_000_000
 SHARE = 1.0
 """Share of the cost of the next build that the steps must have cost before it is made."""
 
+RENEWED = 10.0
+"""Share for the form of the Hessian at equal probabilities: it hardly changes at first, but does
+near the optimum of data that are all but separable (mnist.t).
+"""
+
 GROWTH = 3
 """Growth factor of the sample from build to build."""
 
@@ -83,7 +88,7 @@ class Plan:
     ----------
     form
         ``binary`` or ``full`` (a factor of the Hessian on sampled rows), ``kron`` (softmax: of
-        that at equal probabilities, once), ``half`` or ``identity`` (a diagonal).
+        that at equal probabilities), ``half`` or ``identity`` (a diagonal).
     pairs
         L-BFGS pairs on top.
     rows

@@ -36,6 +36,7 @@ from dadapt_cli.algorithms._certificate import Certificate
 from dadapt_cli.algorithms._factor import FACTORS, Columns, Curvature, Pairs
 from dadapt_cli.algorithms._plan import (
     GROWTH,
+    RENEWED,
     SHARE,
     Plan,
     begins_single,
@@ -75,7 +76,6 @@ SHORTEST = 1e-6
 CURVED = 1e-10
 """Share of sum |s_j y_j|, in any units of the features: a pair with less <s, y> is rounding."""
 
-RENEW = 1e9
 LEAST = 3
 """Fewest steps with a factor."""
 
@@ -257,8 +257,7 @@ def _renew_curvature(state: Newton) -> None:
     state.builds += 1
     state.B = state.B if made is None else made
     if wanted == "kron":
-        build = build_seconds(problem, rows, problem.p)
-        state.wait = max(RENEW * LEAST, RENEW * SHARE * build / plan.step)
+        state.wait = RENEWED * max(LEAST, build_seconds(problem, rows, problem.p) / plan.step)
         return
     if form != "kron":
         state.rows = min(problem.n, GROWTH * rows)
