@@ -52,9 +52,6 @@ MOST_NUMBERS = 20_000_000
 TINY = 4096
 """Scores below which call overhead, not arithmetic, takes the time."""
 
-HUGE = 10_000_000
-"""Stored entries from which the diagonal costs more than it saves."""
-
 LATER = 2.0
 """Builds that the steps with a diagonal may cost before the factor is made."""
 
@@ -151,7 +148,7 @@ def plan(problem: Problem) -> Plan:
     kron = problem.softmax and p <= MOST
     if kron and build_seconds(problem, few, p) <= AFFORDED * step:
         form, how = "kron", f"the Hessian at equal probabilities, {p} unknowns"
-    elif p > n or problem.nonzeros > HUGE:
+    elif p > n:
         form, how = "identity", "L-BFGS pairs"
     else:
         form, how = "half", "L-BFGS pairs on a diagonal"

@@ -368,7 +368,7 @@ def test_the_plan_follows_the_shape() -> None:
         ("full", "", (15000, 16, 26)),  # letter
         ("kron", "full", (7291, 256, 10)),  # usps
         ("identity", "", (15935, 60346, 2, 80)),  # news20, one class against the rest
-        ("identity", "", (10**6, 50_000, 2, 39)),  # synthetic
+        ("half", "", (10**6, 50_000, 2, 39)),  # synthetic
     ]:
         plan = shaped(*shape)  # type: ignore[arg-type]
         assert (plan.form, plan.later) == (form, later), (shape, plan)
