@@ -130,8 +130,8 @@ def _against(cells: Sequence[Cell], name: str) -> None:
     ahead = sum(r < 1 for r, *_ in behind)
     long = [r < 1 for r, cell, _ in behind if (cell["seconds"][BASE] or math.inf) >= WORK]
     print(f"\n{name}: ahead of the best of the peers in {ahead} of {len(behind)} cells "
-          f"({100 * ahead / len(behind):.0f} %), in {sum(long)} of the {len(long)} where {BASE} takes "
-          f"over {1e3 * WORK:g} ms; geometric mean of its time over theirs "
+          f"({100 * ahead / len(behind):.0f} %), in {sum(long)} of the {len(long)} where {BASE} "
+          f"takes over {1e3 * WORK:g} ms; geometric mean of its time over theirs "
           f"{_number(mean(r for r, *_ in behind if 0 < r < math.inf))}; behind:")  # fmt: skip
     late = sorted((item for item in behind if item[0] >= 1), key=lambda item: -item[0])
     for r, cell, who in late[:8]:
