@@ -126,6 +126,15 @@ class Declared:
         return f"{self.default:g}" if isinstance(self.default, float) else str(self.default)
 
 
+def plain(value: Any) -> Any:
+    """An option's value as JSON can hold it: tuples for lists, Python's numbers for NumPy's."""
+    if isinstance(value, (list, tuple)):
+        return tuple(map(plain, value))
+    if isinstance(value, Mapping):
+        return {plain(label): plain(factor) for label, factor in value.items()}
+    return value.item() if getattr(value, "ndim", None) == 0 else value
+
+
 def option(default: Any, help: str, *flags: str, **rules: Any) -> Any:
     """A field that declares an option; the rules are attributes of :class:`Declared`."""
     made: Any = {"default_factory": default} if callable(default) else {"default": default}
