@@ -53,7 +53,7 @@ INFO = Info(
     wants=("any L", "problem"),
     averages=False,
     own_threads=True,
-    without=("metric",),
+    refuses=("metric",),
 )
 
 ARMIJO = 1e-4

@@ -89,8 +89,6 @@ class Declared:
         if self.name in info.refuses:
             return False
         (kind,) = MINIBATCH if info.minibatch else FULL_BATCH
-        if self.name in info.without:
-            return False
         return kind in self.takers or ("named" in self.takers and self.name in info.settings)
 
     def check(self, value: Any) -> None:

@@ -260,7 +260,7 @@ def test_a_start_near_the_optimum_has_a_tiny_D(name: str) -> None:
     X, y = read_libsvm(DATA / "vehicle.scale")
     best = fit(X, y, l2="1/n", algo="lbfgs", iterations=2000).w
     near = best + 1e-5 * np.random.default_rng(0).normal(size=best.shape)
-    more = {"metric": "identity"} if "metric" not in find(name).INFO.without else {}
+    more = {"metric": "identity"} if "metric" not in find(name).INFO.refuses else {}
     result = fit(X, y, l2="1/n", init=near, algo=name, iterations=50, **more)
     D = result.reference[find(name).INFO.distance]
     assert D <= 2e-4
