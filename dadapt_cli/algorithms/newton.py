@@ -61,7 +61,7 @@ INFO = Info(
     wants=("any L", "problem"),
     averages=False,
     own_threads=True,
-    without=("metric",),
+    refuses=("metric",),
 )
 
 ARMIJO = 1e-4

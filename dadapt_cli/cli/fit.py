@@ -150,6 +150,8 @@ def _fit(
     several = (wanted.path, wanted.cross_validate)
     if several != (None, None):
         given = _modelling.check_several(given, *several, Options, Wanted)
+    elif "choose" in given:
+        raise UsageError(_modelling.CHOOSE)
     declared(Wanted)["choose"].check(wanted.choose)
     options = resume.resumed(options, given)
     info = options.check(given).INFO

@@ -18,7 +18,6 @@ ALGORITHM: Fields = {
     "variants": ([TEXT], "Values of `--variant`."),
     "wants": ([TEXT], "What is computed for it before it starts."),
     "metric": (TEXT, "Default of `--metric`."),
-    "without": ([TEXT], "Further options that mean nothing to it."),
     "averages": (TRUTH, "Its guarantee is for the average of the iterates."),
     "own_threads": (TRUTH, "It shares its products out among threads."),
     "resumable": (TRUTH, "A checkpoint can hold its state."),
