@@ -75,13 +75,26 @@ def test_help_does_not_pay_for_libraries(heavy: str) -> None:
 
 
 @pytest.mark.parametrize("command", [["algorithms"], ["datasets", "list"]])
-@pytest.mark.parametrize("heavy", ["scipy", "sklearn"])
+@pytest.mark.parametrize("heavy", ["numpy", "scipy", "sklearn", "pydantic", "http.client"])
 def test_lists_do_not_pay_for_libraries(command: list[str], heavy: str) -> None:
     code = (
         f"import sys; from dadapt_cli.cli import run; run({command!r});"
         f"sys.exit({heavy!r} in sys.modules)"
     )
     assert subprocess.run([sys.executable, "-c", code], stdout=-3).returncode == 0
+
+
+def test_options_do_not_pay_for_the_parsers_own_conversion() -> None:
+    """typer imports pydantic for it. What it would say of a wrong value, it still says."""
+    good = ["fit", str(DATA / "iris.scale"), "-n", "3", "--weight", "1=2", "--tol", "1", "-q"]
+    wrong = [*good, "--epochs", "3.5"]
+    code = (
+        f"import sys; from dadapt_cli.cli import run; assert run({good!r}) == 0;"
+        f"assert 'pydantic' not in sys.modules; sys.exit(run({wrong!r}))"
+    )
+    ran = subprocess.run([sys.executable, "-c", code], stdout=-3, stderr=-1, text=True)
+    assert ran.returncode == 2, ran.stderr
+    assert "'--epochs'" in ran.stderr
 
 
 @pytest.mark.parametrize(("algo", "loaded"), [("newton", False), ("lbfgs", True)])
