@@ -75,7 +75,7 @@ def test_help_does_not_pay_for_libraries(heavy: str) -> None:
 
 
 @pytest.mark.parametrize("command", [["algorithms"], ["datasets", "list"]])
-@pytest.mark.parametrize("heavy", ["numpy", "scipy", "sklearn", "pydantic", "http.client"])
+@pytest.mark.parametrize("heavy", ["numpy", "scipy", "sklearn", "pydantic", "http.client", "rich"])
 def test_lists_do_not_pay_for_libraries(command: list[str], heavy: str) -> None:
     code = (
         f"import sys; from dadapt_cli.cli import run; run({command!r});"
