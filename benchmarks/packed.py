@@ -9,7 +9,7 @@
 
 The data are synthetic, one-hot, 39 entries a row as Criteo's, p = 1e6, written as packed files
 without text, and deleted afterwards (``--room`` says where). The limit is a memory control group
-where one can be made (root, cgroup v1 or v2); otherwise there is none, and the line says so. Seconds
+where one can be made (root, cgroup v1 or v2); else there is none, and the line says so. Seconds
 are processor time with ``--cpu``, for a busy machine; medians are shown.
 """
 
