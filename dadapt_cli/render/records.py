@@ -62,6 +62,7 @@ RECORDS: dict[str, tuple[Fields, str]] = {
                 "stable."),
     "figure7": (fields_paper.FIGURE7, "`dadapt paper figure7 -f json`, a list."),
     "beyond": (fields_paper.BEYOND, "`dadapt paper beyond -f json`."),
+    "criteo": (fields_paper.CRITEO, "`dadapt paper criteo -f json`."),
     "regress": (fields.REGRESS, "`dadapt regress -f json`."),
     "verify": (fields.VERIFY, "`dadapt verify DATA --model M -f json`."),
     "proof": (fields.PROOF, "`dadapt verify PROOF DATA -f json`."),
