@@ -92,7 +92,8 @@ class Job:
             raise MissingExtraError(option, "dask") from None
         self.notes: list[str] = []
         self.token = uuid.uuid4().hex
-        self.local = self.client = None
+        self.local: Any = None
+        self.client: Any = None
         try:
             if address is None:
                 self.local = distributed.LocalCluster(
@@ -121,7 +122,7 @@ class Job:
     @property
     def threads(self) -> int:
         """Threads by default: those that each worker was given."""
-        return max(1, min(about["nthreads"] for about in self.there.values()))
+        return min((int(about["nthreads"]) for about in self.there.values()), default=1)
 
     def __enter__(self) -> Job:
         return self
@@ -328,10 +329,14 @@ def _look(opening: Opening, dask_worker: Any) -> Answer:
 
 
 def _task(terms: Terms, rank: int, operation: str, argument: Any) -> Answer:
-    """The nodes of a share."""
+    """The nodes of a share, in a worker."""
     from distributed import get_worker
 
-    worker = get_worker()
+    return _answer(get_worker(), terms, rank, operation, argument)
+
+
+def _answer(worker: Any, terms: Terms, rank: int, operation: str, argument: Any) -> Answer:
+    """The nodes of a share, which is opened if it is not."""
 
     def do() -> list[Node]:
         with _opening:

@@ -55,10 +55,20 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="module")
-def address() -> Iterator[str]:
-    """Of a cluster of two processes, which are started anew when they are killed."""
+def two() -> Iterator[Any]:
+    """A cluster of two processes, which are started anew when they are killed."""
     with local(2) as cluster:
-        yield cluster.scheduler_address
+        yield cluster
+
+
+@pytest.fixture
+def address(two: Any) -> str:
+    """Of that cluster, once both are there."""
+    deadline = time.monotonic() + 60
+    while len(dask._workers(two.scheduler_address)) < 2:
+        assert time.monotonic() < deadline
+        time.sleep(0.1)
+    return str(two.scheduler_address)
 
 
 def told(address: str, do: Any, *arguments: Any) -> list[Any]:
@@ -83,7 +93,7 @@ def on_folders() -> list[str]:
     found = []
     for name, algorithm in table().items():
         try:
-            packed.check(Options(algo=name), algorithm.INFO)
+            packed.check(Options(algo=name), algorithm.INFO, dask.Job)
             Options(algo=name).check()
         except UsageError:
             continue
@@ -120,6 +130,39 @@ def test_a_killed_worker_is_replaced_and_changes_no_digit(folder: Path, address:
     assert fit(folder, cluster=address, callback=callback, **options) == expected
     assert killed
     assert killed[0] not in told(address, os.getpid)
+
+
+def test_a_worker_lost_with_numbers_of_its_samples_ends_the_run(
+    folder: Path, address: str, tmp_path: Path
+) -> None:
+    file = str(tmp_path / "checkpoint")
+    options = {"algo": "orth", "iterations": 14, "every": 1, "tol": None}
+    pids = told(address, os.getpid)
+
+    def callback(record: Any) -> None:
+        if record.get("k") == 5:
+            os.kill(pids[1], signal.SIGKILL)
+
+    words = f"lost with the numbers that this method keeps there .*--resume {file} goes on"
+    with pytest.raises(WorkersLostError, match=words):
+        fit(folder, cluster=address, callback=callback, checkpoint=file, checkpoint_every=0,
+            **options)  # fmt: skip
+    assert fit(folder, cluster=address, resume=file, iterations=14) == fit(
+        folder, checkpoint=str(tmp_path / "other"), **options
+    )
+
+
+def test_what_is_kept_is_not_made_up_by_a_worker_that_has_not_got_it(folder: Path) -> None:
+    data = dadapt_cli.packed(folder)
+    settings = Settings("float64", False, (0, 1), 1, False)
+    opening = worker.Opening(data.path, data.sha256, settings, None, worker.versions())
+
+    class Worker:
+        address = "tcp://x"
+
+    good, error = dask._answer(Worker(), dask.Terms("t", opening, 1, 1), 0, "search_slope", None)
+    assert not good
+    assert isinstance(error, WorkersLostError)
 
 
 def test_all_workers_lost_names_the_checkpoint_that_goes_on(
