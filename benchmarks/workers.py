@@ -7,7 +7,7 @@ the weights, out and back, over the messages of MPI and of Dask. The efficiency 
     (seconds of one process) / (W ((seconds of the slowest share) + (seconds of a round)))
 
 The model counts 16 ns of a core a non-zero, 16 cores a machine, 3 GB/s of disk a machine where the
-data do not fit in 64 GB of it, and 10 Gbit/s: computed, not run.
+data do not fit in 100 GB of it, and 10 Gbit/s: computed, not run.
 
     python benchmarks/workers.py [--nonzeros 16e6] [--features 1e6] [--repeat 15]
 """
@@ -99,7 +99,7 @@ def by_dask(folder: str, repeat: int, workers: int) -> tuple[float, float]:
 
 def model(nonzeros: float, packed: float, p: float, machines: int, *, tree: bool) -> float:
     """Seconds a pass, by the model."""
-    held = packed / machines <= 64e9
+    held = packed / machines <= 100e9
     reading = 0.0 if held else packed / (3e9 * machines)
     hops = math.log2(machines) if tree else machines - 1
     return max(16e-9 * nonzeros / (16 * machines), reading) + 16 * p * hops / 1.25e9
