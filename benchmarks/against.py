@@ -4,7 +4,7 @@
     python benchmarks/against.py ../old [--repeat 15] [--synthetic]
 
 A process for each checkout, asked in turn. Printed: the median processor time, on one thread, of
-100 iterations by ``fit`` and of reading, and the median and the quartiles of the ratios of each
+50 iterations by ``fit`` and of reading, and the median and the quartiles of the ratios of each
 round. Only public names are used, which both have.
 """
 
@@ -29,7 +29,7 @@ from data import shared, synthetic
 
 ALGORITHMS = ("dual-avg", "gd", "adagrad", "orth")
 
-OPTIONS = {"iterations": 100, "every": 100, "reference": "none", "threads": 1, "l2": "1/n"}
+OPTIONS = {"iterations": 50, "every": 50, "reference": "none", "threads": 1, "l2": "1/n"}
 
 
 def serve(with_synthetic: bool) -> None:

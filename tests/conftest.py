@@ -9,6 +9,7 @@ import logging
 import os
 import signal
 import subprocess
+import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -26,6 +27,9 @@ DATA = Path(__file__).parent.parent / "data"
 SHARED = Path(os.environ.get("DADAPT_SHARED", Path(__file__).parent.parent.parent / "shared"))
 SMALL = ("iris.scale", "wine.scale", "glass.scale", "vehicle.scale", "vowel.scale", "wdbc.scale.xz")
 
+
+PATIENCE = 600.0
+"""Seconds after which a process that should end counts as hanging; speed is not tested."""
 
 TESTS = itertools.count()
 
@@ -55,6 +59,13 @@ def _fresh_logger() -> Iterator[None]:
     log = logging.getLogger("dadapt")
     log.handlers = []
     log.setLevel(logging.NOTSET)
+
+
+@pytest.fixture
+def ticking(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A clock on which a millisecond goes by whenever it is read, however busy the machine is."""
+    readings = itertools.count()
+    monkeypatch.setattr(time, "perf_counter", lambda: 1e-3 * next(readings))
 
 
 @pytest.fixture(scope="session")
@@ -89,7 +100,7 @@ def on_a_terminal(command: list[Any], **more: str) -> str:
             break
         shown += part
     os.close(leader)
-    assert process.wait(60) == 0
+    assert process.wait(PATIENCE) == 0
     return shown.decode()
 
 

@@ -19,6 +19,9 @@ from dadapt_cli.objective.smoothness import column_entries, column_squares
 LIFTS = 12
 """Most lifts of the diagonal: ten rounding units, then each time ten times as much."""
 
+LEVEL = 1e-8
+"""Least curvature along equal weights, over the features' own: less would only amplify rounding."""
+
 DOUBLE = 64
 """Unknowns up to which a double-precision factor costs no more than its calls."""
 
@@ -43,13 +46,25 @@ class Curvature:
     """B, near the inverse of the Hessian: scale (L L')^-1 scale, or scale^2 without a factor.
 
     ``scale`` is (p,) or, with the classes one after the other, (C p,); None: 1.
+
+    Along equal weights of all classes a softmax loss does not change, only the l2 term: there the
+    curvature is ``equal``, (p,), and the factor is for the rest. A sample's noise in the factor
+    would otherwise lead out of that rest, in which the optimum lies, and slowly back.
     """
 
     lower: Array | None = None
     scale: Array | None = None
+    equal: Array | None = None
 
     def solve(self, g: Array) -> Array:
         """B g, float64, for g of shape (p,) or (p, C)."""
+        if self.equal is not None:
+            mean = g.mean(axis=1, keepdims=True)
+            rest = self._solve(g - mean)
+            return rest + (mean / self.equal[:, None] - rest.mean(axis=1, keepdims=True))
+        return self._solve(g)
+
+    def _solve(self, g: Array) -> Array:
         if self.scale is None:
             return g.astype(np.float64)
         whole = len(self.scale) != len(g)
@@ -155,13 +170,14 @@ def factor(
     rows, seed
         How many, and which.
     """
-    problem = columns.problem
+    problem, equal = columns.problem, None
     unit: Array | None
     sample = margins.sample(rows, seed)
     shares, q = _shares(sample), sample.q.astype(np.float64, copy=False)
     whole = rows >= problem.n
     if form == "full":
-        H, unit = _softmax(columns, sample, q, shares, whole), np.tile(columns.unit, margins.C)
+        H, equal = _softmax(columns, sample, q, shares, whole)
+        unit = np.tile(columns.unit, margins.C)
     else:
         c = q - q * q
         c = shares * (c.mean(axis=1) if problem.softmax else c)
@@ -173,7 +189,7 @@ def factor(
     lower, scale = cholesky(H)
     if lower is None:
         return None
-    return Curvature(lower=lower, scale=scale if unit is None else unit * scale)
+    return Curvature(lower=lower, scale=scale if unit is None else unit * scale, equal=equal)
 
 
 def _shares(sample: Sample) -> Array:
@@ -185,8 +201,10 @@ def _shares(sample: Sample) -> Array:
     return np.asarray(weights / weights.sum())
 
 
-def _softmax(columns: Columns, sample: Sample, q: Array, shares: Array, whole: bool) -> Array:
-    """The softmax Hessian with its diagonal at least that of all rows."""
+def _softmax(
+    columns: Columns, sample: Sample, q: Array, shares: Array, whole: bool
+) -> tuple[Array, Array]:
+    """The softmax Hessian with its diagonal at least that of all rows, and `equal`."""
     problem = columns.problem
     p, C = problem.p, problem.n_classes
     scaled = q * np.sqrt(shares)[:, None]
@@ -195,10 +213,10 @@ def _softmax(columns: Columns, sample: Sample, q: Array, shares: Array, whole: b
     if not whole:
         least = np.maximum(shares @ (q - q * q), 0.0)[:, None] * columns.mean_squares
     d = _set_diagonal(H, columns.ridge, least, columns.unit).reshape(C, p)
-    # Along equal weights of all classes the loss is constant: any positive curvature will do.
-    every = np.arange(p)
-    H.reshape(C, p, C, p)[:, every, :, every] += (d.sum(axis=0) / (C * C))[:, None, None]
-    return H
+    # For a factor to exist; what it says along equal weights is not used.
+    every, mean = np.arange(p), d.sum(axis=0) / C
+    H.reshape(C, p, C, p)[:, every, :, every] += (mean / C)[:, None, None]
+    return H, np.maximum(columns.ridge, LEVEL * mean / columns.unit**2)
 
 
 def _set_diagonal(H: Array, ridge: Array, least: Array | None, unit: Array | None) -> Array:

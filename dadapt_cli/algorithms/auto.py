@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from typing import Any
 
-from dadapt_cli.algorithms import _plan
 from dadapt_cli.algorithms._base import Info
+from dadapt_cli.algorithms._factor import FACTORS
+from dadapt_cli.algorithms._plan import plan
 from dadapt_cli.objective import Problem
 
 INFO = Info(
@@ -30,18 +31,25 @@ def choose(
 ) -> tuple[dict[str, Any], str]:
     """Options to run with in place of ``--algo auto``, and why, in words.
 
-    ``newton`` reached 1e-3 and 1e-6 in the least time on most problems of benchmarks/solve.py.
-    It takes no metric and keeps a number for each sample, which packed data do not allow. With
-    `resumable`, a checkpoint must be able to hold the state of what it picks instead: ``lbfgs`` is
-    out of the question then.
+    ``newton`` reached 1e-3 and 1e-6 in the least time on most problems of benchmarks/solve.py. It
+    takes no metric. On packed data it pays where it has a factor, or where no leaf is read twice a
+    step, and it needs room for its margins. With `resumable`, a checkpoint must be able to hold the
+    state of what it picks instead: ``lbfgs`` is out of the question then.
     """
     if problem.sums is None:
         if metric is None:
-            return {"algo": "newton"}, f"newton: {_plan.plan(problem).reason}"
+            return {"algo": "newton"}, f"newton: {plan(problem).reason}"
         if resumable:
             reason = "orth --inner newton: it takes a metric, and a checkpoint can hold it"
             return {"algo": "orth", "inner": "newton"}, reason
         return {"algo": "lbfgs"}, "lbfgs: it takes a metric"
+    if metric is None and problem.sums.roomy:
+        chosen = plan(problem)
+        if chosen.form in FACTORS or chosen.later:
+            return {"algo": "newton"}, f"newton: {chosen.reason}"
+        if resumable or problem.sums.held:  # it reads them twice a step
+            how = "a checkpoint can hold it" if resumable else "the leaves are held in memory"
+            return {"algo": "newton"}, f"newton: {how}; {chosen.reason}"
     if resumable:
         return {"algo": "accel"}, "accel: a checkpoint of packed data can hold it"
     if problem.p > problem.n:

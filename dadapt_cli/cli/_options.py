@@ -55,11 +55,46 @@ class _Whole:
         return " ".join(inspect.cleandoc(self.help or "").partition("\n\n")[0].split())
 
 
-class Group(_Whole, TyperGroup):
+class _Quick:
+    """What needs no conversion gets none: the parser's own imports pydantic, half of a start."""
+
+    def get_params(self, ctx: Any) -> list[Any]:
+        """The parameters, those that the parser adds included."""
+        parameters: list[Any] = super().get_params(ctx)  # type: ignore[misc]
+        for one in parameters:
+            if not isinstance(one.process_value, partial):
+                one.process_value = partial(_process, one, one.process_value)
+        return parameters
+
+
+def _process(parameter: Any, convert: Callable[[Any, Any], Any], ctx: Any, value: Any) -> Any:
+    """Return the value of a parameter; `convert` does it, and says what is wrong, in other cases.
+
+    The defaults here are of their options' types.
+    """
+    source: Any = ctx.get_parameter_source(parameter.name)
+    several = parameter.multiple or parameter.nargs != 1
+    kind = getattr(getattr(parameter, "type_descriptor", None), "annotation", None)
+    if parameter.required and value in (None, ()):
+        return convert(ctx, value)
+    if several and value is None:
+        value = ()
+    elif several and kind == list[str]:
+        value = list(value)
+    elif kind is int and type(value) is str and value.isascii() and value.isdigit():
+        value = int(value)
+    elif kind is float and type(value) is str and type(number_or_word(value)) is float:
+        value = float(value)
+    elif source.name != "DEFAULT" and not (kind is str and type(value) is str):
+        return convert(ctx, value)
+    return value if parameter.callback is None else parameter.callback(ctx, parameter, value)
+
+
+class Group(_Whole, _Quick, TyperGroup):
     """A command that has subcommands."""
 
 
-class Command(_Whole, TyperCommand):
+class Command(_Whole, _Quick, TyperCommand):
     """A command whose ``-h`` has a section for each group of options, and examples.
 
     The examples are the lines of the docstring's section Examples.

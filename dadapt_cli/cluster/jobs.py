@@ -30,6 +30,14 @@ class Job(Protocol):
     notes: list[str]
 
     @property
+    def size(self) -> int:
+        """How many there are."""
+
+    @property
+    def beside(self) -> int:
+        """The most of them on one machine."""
+
+    @property
     def threads(self) -> int:
         """Threads of each by default."""
 

@@ -27,7 +27,7 @@ from dadapt_cli.errors import ExitCode, MissingExtraError, UsageError
 from dadapt_cli.objective import cores
 from dadapt_cli.packed.folder import Data
 from dadapt_cli.packed.settings import Settings
-from dadapt_cli.packed.share import GATHERED, Share
+from dadapt_cli.packed.share import Share
 from dadapt_cli.packed.tree import Node, Tree
 from dadapt_cli.system import blas, memory
 
@@ -44,8 +44,6 @@ class Job:
 
     Attributes
     ----------
-    keeps
-        Whether what an operation leaves in a process is there for the next one.
     notes
         What the user should know about the other processes, once :meth:`engine` has asked them.
 
@@ -56,8 +54,6 @@ class Job:
     UsageError
         There is no MPI library for it.
     """
-
-    keeps = True  # a rank that is lost ends the job
 
     def __init__(self) -> None:
         try:
@@ -189,17 +185,15 @@ class Job:
             return failed or (True, [one for _, results in answers for one in results])
         for receives, other in partners(self.rank, self.size):
             if receives:
-                own = self._both(what, own, self.comm.recv(source=other))
+                own = self._both(own, self.comm.recv(source=other))
             else:
                 self.comm.send(own, dest=other)
         return own
 
-    def _both(self, what: str, own: Answer, more: Answer) -> Answer:
+    def _both(self, own: Answer, more: Answer) -> Answer:
         """The nodes of two ranges of leaves that follow each other, siblings added; or an error."""
         if not (own[0] and more[0]):
             return more if own[0] else own
-        if what in GATHERED:
-            return True, own[1] + more[1]
         assert self.share is not None
         tree = Tree(len(self.share.data.leaves))
         for node in (*own[1], *more[1]):

@@ -35,7 +35,7 @@ VECTORS = 30
 
 READING = (
     *("margins_at", "margins_along", "margins_gradient"),
-    *("search_at", "search_along", "search_gradient"),
+    *("search_at", "search_along", "search_gradient", "sample"),
 )
 """Operations on margins that need the rows."""
 
@@ -144,7 +144,10 @@ class Kept:
         return work
 
     def sample(self, argument: tuple[int, int]) -> Callable[[Rows], Part]:
-        """Sampled rows: values, indices, entries of each row, classes, probabilities."""
+        """Sampled rows: values, indices, entries of each row, classes, probabilities.
+
+        Each is a list with the array of a leaf: a sum of lists has those of all leaves, in order.
+        """
         chosen = curvature.sampled(self.data.shape[0], *argument)
 
         def work(rows: Rows) -> Part:
@@ -155,7 +158,8 @@ class Kept:
                 here = chosen[a:b] - first
             X, q = rows.X[here], margins.probabilities(here)
             lengths = np.diff(X.indptr)
-            return X.data.copy(), X.indices.copy(), lengths, self._index(rows)[here], q
+            index = self._index(rows)[here]
+            return [X.data.copy()], [X.indices.copy()], [lengths], [index], [q]
 
         return work
 
@@ -167,7 +171,7 @@ class Kept:
 
         def work(rows: Rows) -> Part:
             search = self._searches.get(rows.leaf.number)
-            if search is None:
+            if search is None or len(search.V) != len(directions):
                 lent = Lent(self._index(rows), self.p, self.data.shape[0], self.settings)
                 search = self._searches[rows.leaf.number] = Directions(lent, len(directions))
             search.Z[...] = _product(rows.X, search, w)
@@ -263,9 +267,9 @@ def _product(X: Matrix, search: Directions, w: Array) -> Array:
     return search.flat(scores)
 
 
-def sample_of(parts: list[Part], p: int, n_mean: int, settings: Settings) -> Sample:
+def sample_of(part: Part, p: int, n_mean: int, settings: Settings) -> Sample:
     """The rows of :meth:`Kept.sample`, leaf after leaf, as a problem of their own."""
-    values, indices, lengths, index, q = (np.concatenate(own) for own in zip(*parts, strict=True))
+    values, indices, lengths, index, q = (np.concatenate(own) for own in part)
     lent = Lent(index, p, n_mean, settings)
     lent.threads = settings.threads
     ends = np.concatenate([[0], np.cumsum(lengths)]).astype(np.int32)

@@ -82,6 +82,5 @@ class PackedMargins:
 
     def sample(self, count: int, seed: int) -> Sample:
         """So many rows, at the point, in this process."""
-        parts = self.sums.gather("sample", (count, seed))
-        problem = self.problem
-        return sample_of(parts, problem.p, problem.n, self.sums.settings)
+        problem, part = self.problem, self.sums.ask("sample", (count, seed))
+        return sample_of(part, problem.p, problem.n, self.sums.settings)

@@ -24,10 +24,6 @@ from dadapt_cli.packed.tree import Node, Part, Tree
 OPERATIONS = ("value_and_gradient", "value", "columns", "rows", "magnitude")
 """What may be asked for: methods of :class:`Share`, each with one argument."""
 
-GATHERED = ("sample",)
-"""Operations whose parts are not added: a node a leaf. Methods of :class:`~.kept.Kept`, as READING
-and RESIDENT are."""
-
 
 class Share:
     """The operations on some leaves; each returns nodes of the tree over all leaves.
@@ -60,7 +56,7 @@ class Share:
         DataError, InputOutputError
             A file is not what was packed, or cannot be read.
         """
-        if operation not in (*OPERATIONS, *READING, *RESIDENT, *GATHERED):
+        if operation not in (*OPERATIONS, *READING, *RESIDENT):
             raise ValueError(f"no operation {operation[:40]!r}")
         owner = self if operation in OPERATIONS else self.kept
         work: Callable[[Any], Part] = getattr(owner, operation)(argument)
@@ -71,8 +67,6 @@ class Share:
 
         resident = operation in RESIDENT
         parts = self.stream.without(quiet) if resident else self.stream.each(quiet)
-        if operation in GATHERED:
-            return [(0, number, part) for number, part in parts]
         tree = Tree(len(self.data.leaves))
         for number, part in parts:
             tree.add(0, number, part)

@@ -34,6 +34,8 @@ class Sums:
         Entries of the longest row, the constant feature included; rows without any.
     lengths
         Rows of each leaf.
+    held, roomy
+        Whether the leaves are held in memory, and whether there is room for margins.
     """
 
     def __init__(self, data: Data, engine: Engine, settings: Settings, labels: Labels) -> None:
@@ -42,6 +44,7 @@ class Sums:
         self.content = hashlib.sha256(f"{data.sha256} {labels.classes}".encode()).hexdigest()
         self.longest_row: int = data.about["longest_row"] + bias
         self.empty_rows: int = 0 if bias else data.about["empty_rows"]
+        self.held, self.roomy = settings.hold, settings.sample_bytes > 0
         self.lengths = [leaf.rows for leaf in data.leaves]
 
     def ask(self, operation: str, argument: Any = None) -> Part:
@@ -50,11 +53,6 @@ class Sums:
         for level, i, part in self.engine.ask(operation, argument):
             tree.add(level, i, part)
         return tree.total
-
-    def gather(self, operation: str, argument: Any = None) -> list[Part]:
-        """What each leaf has, in their order."""
-        nodes = self.engine.ask(operation, argument)
-        return [part for _, _, part in sorted(nodes, key=lambda node: node[1])]
 
     def margins(self, problem: Problem) -> PackedMargins:
         """The margins of the problem that these sums are of, kept where its samples are."""

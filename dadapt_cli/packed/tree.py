@@ -13,7 +13,7 @@ from typing import Any, TypeAlias
 import numpy as np
 
 Part: TypeAlias = tuple[Any, ...]
-"""Numbers and arrays; sums are taken entry by entry."""
+"""Numbers, arrays, or lists, whose sums are those of left and right; entry by entry."""
 
 Node: TypeAlias = tuple[int, int, Part]
 """Level, place in the level, and sum."""

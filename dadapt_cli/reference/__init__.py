@@ -62,8 +62,7 @@ def find(problem: Problem, content: str, *, always: bool, x0: Array | None = Non
             proven = certify(problem, cached.witness, x0)
         if proven.status != "none":
             return replace(proven, seconds=cached.seconds)
-    estimate = estimated_seconds(problem)
-    if not always and estimate > AUTO_SECONDS:
+    if not always and (estimate := estimated_seconds(problem)) > AUTO_SECONDS:
         return none(f"computing it may take {estimate:.0f} s; --reference always does it")
     begin = time.perf_counter()
     with np.errstate(all="ignore"):  # every result is checked, by its certificate

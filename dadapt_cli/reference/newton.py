@@ -3,7 +3,8 @@
 Up to LARGEST_DENSE unknowns L-BFGS is followed by Newton's method with a Cholesky factor of the
 Hessian. Beyond, ``orth`` runs until its certificate is small; on news20 that is several times
 faster than L-BFGS followed by Newton's method with conjugate gradients, which only has to finish
-where ``orth`` stops early.
+where ``orth`` stops early. On packed data ``newton`` does it alone: all that it needs are sums over
+the samples.
 """
 
 from __future__ import annotations
@@ -15,7 +16,7 @@ from typing import Any
 import numpy as np
 
 from dadapt_cli._typing import Array, Indices
-from dadapt_cli.objective import Evaluation, Problem
+from dadapt_cli.objective import Evaluation, Problem, smoothness
 from dadapt_cli.reference.activity import Nearness
 from dadapt_cli.reference.hessian import full_hessian, second_derivatives
 
@@ -24,20 +25,24 @@ LARGEST_DENSE = 1500
 
 NEWTON_STEPS = 60
 
-ORTH_STEPS = 1000
+MOST_STEPS = 1000
+"""Of ``orth`` or ``newton``."""
 
 ENOUGH = 1e-12
-"""Certificate, relative to f, at which ``orth`` may stop."""
+"""Certificate, relative to f, at which they may stop."""
 
 
 @dataclass(frozen=True)
 class Minimum:
-    """A point at which Newton's method could no longer improve, with f, gradient and scores."""
+    """A point at which Newton's method could no longer improve, with f, gradient and scores.
+
+    On packed data there are no scores: None.
+    """
 
     w: Array
     f: float
     g: Array
-    scores: Array
+    scores: Any
     method: str
 
 
@@ -63,12 +68,20 @@ def minimise(
     Minimum
         Whatever was reached; the caller computes the certificate.
     """
+    if problem.sums is not None:
+        w = _until_certified("newton", problem, start, Nearness(problem, dense=False))
+        now = problem.value_and_gradient(w)
+        return Minimum(w, now.f, now.g, None, "newton")
     unknowns = start.size
     dense = unknowns <= LARGEST_DENSE
     w = start
     if warm:
         told = Nearness(problem, dense=dense)
-        w = _lbfgs(problem, start, told) if dense else _orth(problem, start, told)
+        w = (
+            _lbfgs(problem, start, told)
+            if dense
+            else _until_certified("orth", problem, start, told)
+        )
     now = problem.value_and_gradient(w)
     if not dense and _certified(problem, now):
         return Minimum(w, now.f, now.g, now.scores.copy(), "orth")
@@ -124,22 +137,28 @@ def _certified(problem: Problem, now: Evaluation) -> bool:
     return problem.l2 > 0 and grad_square <= ENOUGH * 2 * problem.l2 * abs(now.f)
 
 
-def _orth(problem: Problem, start: Array, told: Nearness) -> Array:
-    """``orth``, in the user's variables, until it is certified or stops by itself."""
-    from dadapt_cli.algorithms import orth
+def _until_certified(name: str, problem: Problem, start: Array, told: Nearness) -> Array:
+    """``orth`` or ``newton``, in the user's variables, until it is certified or stops by itself."""
+    from dadapt_cli.algorithms import newton, orth
 
     now = problem.value_and_gradient(start)
     if not now.g.any():
         return start
-    state = orth.start(start, now.g, d0=0.0, L=math.inf, problem=problem)
-    for _ in range(ORTH_STEPS):
+    state: Any
+    if name == "orth":
+        state, step = orth.start(start, now.g, d0=0.0, L=math.inf, problem=problem), orth.step
+    else:
+        L = smoothness.frobenius(problem)
+        state, step = newton.start(start, now.g, d0=0.0, L=L, problem=problem), newton.step
+    for _ in range(MOST_STEPS):
         if state.stalled or _certified(problem, now):
             break
         state.f = now.f
-        orth.step(state, now.g)
+        step(state, now.g)
         now = state.evaluate(problem)
         told.at(now)
-    return state.x
+    x: Array = state.x
+    return x
 
 
 def cholesky_step(problem: Problem, scores: Array, g: Array, basis: Indices | None) -> Array:

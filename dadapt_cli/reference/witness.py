@@ -29,6 +29,7 @@ HOW = (
     "newton-cholesky",
     "newton-cg",
     "orth",
+    "newton",
     SEPARATES,
     "no direction of recession",
     "facial reduction",

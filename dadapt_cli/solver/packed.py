@@ -5,10 +5,10 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import Any
 
-from dadapt_cli.algorithms import Info
+from dadapt_cli.algorithms import Info, auto, newton
 from dadapt_cli.algorithms._subspace import STEPS
 from dadapt_cli.cluster.local import Local
-from dadapt_cli.errors import UsageError
+from dadapt_cli.errors import DataError, UsageError
 from dadapt_cli.objective import cores
 from dadapt_cli.packed.batches import buffer_bytes
 from dadapt_cli.packed.check import require_classes
@@ -20,6 +20,7 @@ from dadapt_cli.packed.sums import Engine
 from dadapt_cli.preprocessing.prepare import Prepared
 from dadapt_cli.preprocessing.scaling import Scaling
 from dadapt_cli.solver.options import Options
+from dadapt_cli.solver.start import l2_of
 
 REFUSED = {
     "scale": "the values are on disk as they are; scale the text before it is packed",
@@ -51,57 +52,55 @@ def check(options: Options, info: Info, job: Any = None) -> None:
         if getattr(options, name) != getattr(Options(), name):
             flag = name.replace("_", "-")
             raise UsageError(f"--{flag} is not for packed data: {reason}")
-    why = None
     if info.minibatch and job is not None:
         raise UsageError(
             f"--algo {options.algo} is not for --cluster: one process makes its steps, one after "
             "the other; leave --cluster and --workers out"
         )
     if "problem" in info.wants and info.name not in KEEPING:
-        why = "it keeps a number for each sample"
-    elif info.name in KEEPING and job is not None and not getattr(job, "keeps", False):
-        why = "it keeps numbers for each sample, which these processes do not"
-    if why is not None:
         raise UsageError(
-            f"--algo {options.algo} is not for packed data: {why}; take dual-avg, lbfgs, accel or "
-            "another whose state is of the size of the weights"
+            f"--algo {options.algo} is not for packed data: it keeps a number for each sample; "
+            "take newton, dual-avg, lbfgs, accel or another that does not"
         )
-    if options.reference == "always":
+    _check_proofs(options, job)
+
+
+def _check_proofs(options: Options, job: Any) -> None:
+    """Refuse what would need proofs that packed data do not have."""
+    l2 = l2_of(options, 1.0) > 0
+    always = options.reference == "always"
+    wanted = always or (options.tol is not None and isinstance(options.reference, str))
+    if wanted and (not l2 or options.intercept):
+        name = "--reference always" if always else "--tol"
         raise UsageError(
-            "--reference always is not for packed data: it needs all samples at once; give a "
-            "number or none"
+            f"{name} on packed data is proven by the l2 term alone: give --l2 1/n (and --bias in "
+            "place of --intercept), or --reference a number"
         )
-    if options.tol is not None and isinstance(options.reference, str):
-        l2 = options.l2 == "1/n" or float(options.l2) > 0
-        if not l2 or options.intercept:
-            raise UsageError(
-                "--tol on packed data is proven by the l2 term alone: give --l2 1/n (and --bias in "
-                "place of --intercept), or --reference a number"
-            )
+    if always and options.dtype != "float64":
+        raise UsageError("--reference always on packed data reads them as float64; give --dtype")
+    if always and job is not None and not getattr(job, "keeps", False):
+        raise UsageError(
+            "--reference always keeps numbers for each sample, which these processes do not; give "
+            "--reference a number or none"
+        )
 
 
 def keeping(settings: Settings, info: Info, options: Options, data: Data) -> Settings:
-    """The settings with the bytes that a method keeps."""
-    if info.minibatch:
-        return replace(settings, lead_bytes=buffer_bytes(data, settings))
-    if info.name not in KEEPING:
-        return settings
+    """The settings with the bytes that a method keeps, and the search for the reference."""
     columns = settings.n_classes if settings.n_classes > 2 else 1
     unknowns = (data.shape[1] + settings.bias) * columns
+    sample = leaf = lead = 0
+    if info.minibatch:
+        lead = buffer_bytes(data, settings)
     if info.name == "orth":
         own = options.resolved(info)
         directions = STEPS + own.memory + (own.lbfgs_pairs > 0)
-        return replace(
-            settings,
-            sample_bytes=search_bytes(settings, directions),
-            lead_bytes=8 * unknowns * (directions + 3 * own.lbfgs_pairs + 8),
-        )
-    return replace(
-        settings,
-        sample_bytes=margin_bytes(settings),
-        leaf_bytes=work_bytes(settings),
-        lead_bytes=lead_bytes(unknowns),
-    )
+        sample = search_bytes(settings, directions)
+        lead = 8 * unknowns * (directions + 3 * own.lbfgs_pairs + 8)
+    if info.name == "newton" or options.reference == "always":
+        sample += margin_bytes(settings)
+        leaf, lead = work_bytes(settings), lead + lead_bytes(unknowns)
+    return replace(settings, sample_bytes=sample, leaf_bytes=leaf, lead_bytes=lead)
 
 
 def prepared(data: Data, options: Options, info: Info, job: Any = None) -> tuple[Prepared, Packed]:
@@ -128,12 +127,31 @@ def prepared(data: Data, options: Options, info: Info, job: Any = None) -> tuple
         threads=options.threads or (cores() if job is None else job.threads),
         hold=False,
     )
-    settings = keeping(settings, info, options, data)
-    l2 = 1.0 / data.shape[0] if options.l2 == "1/n" else float(options.l2)
+    settings = _with_room(settings, info, options, data, job)
     engine: Engine
-    if job is None:
-        engine = Local(data, replace(settings, hold=require_memory(data, settings)))
-    else:
-        engine = job.engine(data, settings)
+    engine = Local(data, settings) if job is None else job.engine(data, settings)
+    l2 = l2_of(options, data.shape[0])
     problem = Packed(data, labels, engine, settings, l2=l2, intercept=options.intercept)
     return Prepared(data, labels, None, Scaling()), problem
+
+
+def _with_room(settings: Settings, info: Info, options: Options, data: Data, job: Any) -> Settings:
+    """The settings with what the method keeps, and whether the leaves fit beside it.
+
+    ``auto`` gets room for ``newton`` where there is some, or where a checkpoint must not depend on
+    how much there is.
+    """
+    size, beside = (1, 1) if job is None else (job.size, job.beside)
+    if info.name != auto.INFO.name:
+        own = keeping(settings, info, options, data)
+        return replace(own, hold=require_memory(data, own, size, beside))
+    plain = keeping(settings, info, options, data)
+    if options.metric is not None:
+        return replace(plain, hold=require_memory(data, plain, size, beside))
+    own = keeping(settings, newton.INFO, options, data)
+    if options.checkpoint is not None or options.resume is not None:
+        return replace(own, hold=require_memory(data, own, size, beside))
+    try:
+        return replace(own, hold=require_memory(data, own, size, beside))
+    except DataError:
+        return replace(plain, hold=require_memory(data, plain, size, beside))

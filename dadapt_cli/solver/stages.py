@@ -182,9 +182,9 @@ def _reference(setup: _Setup, given: Reference | None) -> _Known:
             return reference.given(float(options.reference))
         if options.reference == "none":
             return reference.none("not asked for")
-        if problem.sums is not None:
-            return reference.none("it is not computed for packed data")
         always = options.reference == "always"
+        if problem.sums is not None and not always:
+            return reference.none("for packed data --reference always computes it")
         return reference.find(problem, content, always=always, x0=setup.w0)
 
     checkpoint = setup.monitor.checkpoint
@@ -259,8 +259,10 @@ def _finish(setup: _Setup, run: _Run, outcome: Outcome) -> FitResult:
         believed = reference.none(f"f fell below {claim}: that was false and is withdrawn")
         rows = {name: None for name in outcome.row if name.startswith(DOUBTED)}
         outcome = replace(outcome, row={**outcome.row, **rows})
-    proves = known.exact.sums is None and not outcome.reason
+    here = known.exact.sums is None
+    proves = not outcome.reason and (here or believed.ball is not None)
     gap, ball = _proven(setup, known, believed, outcome) if proves else (None, None)
+    ball = ball if here else None  # labels of packed rows are not proven
     end = trace.end(
         outcome,
         theorem2_k=getattr(run.state, "theorem2_k", None),

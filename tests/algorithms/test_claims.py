@@ -388,9 +388,8 @@ def test_safe_stops_where_rounding_hides_the_decrease(metric: str) -> None:
 
 
 @pytest.mark.parametrize("dtype", [np.float32, np.float64])
-@pytest.mark.parametrize("inf", [False, True])
 @pytest.mark.parametrize("C", [2, 4])
-def test_the_errors_of_f_and_g_are_bounded(C: int, inf: bool, dtype: Any) -> None:
+def test_the_errors_of_f_and_g_are_bounded(C: int, dtype: Any) -> None:
     """Against 60 digits, far from and near the minimum; and the bound is not just enormous."""
     rng = np.random.default_rng(C)
     X = rng.normal(size=(40, 6)) * 10.0 ** rng.uniform(-2, 2, size=6)
@@ -399,14 +398,15 @@ def test_the_errors_of_f_and_g_are_bounded(C: int, inf: bool, dtype: Any) -> Non
     for size in (0.0, 1e-3, 1.0, 1e2):
         w = (size * rng.normal(size=problem.shape)).astype(dtype)
         at = problem.value_and_gradient(w)
-        bounds = rounding.Rounding.of(problem, w, inf=inf)
-        bounds.at(at.f, at.g, np.zeros_like(w))
-        true = exact.gradient(w)
+        true, value = exact.gradient(w), exact.value(w)
         apart = [abs(mpf(float(a)) - b) for a, b in zip(at.g.ravel(), true, strict=True)]
-        error = sum(apart) if inf else mpmath.sqrt(sum(a * a for a in apart))
-        assert error <= bounds.gradient
-        assert bounds.gradient <= 2e3 * np.finfo(dtype).eps * (bounds.G + bounds.L * bounds.reach)
-        assert abs(mpf(at.f) - exact.value(w)) <= bounds.value
+        for inf, error in ((True, sum(apart)), (False, mpmath.sqrt(sum(a * a for a in apart)))):
+            bounds = rounding.Rounding.of(problem, w, inf=inf)
+            bounds.at(at.f, at.g, np.zeros_like(w))
+            assert error <= bounds.gradient
+            largest = bounds.G + bounds.L * bounds.reach
+            assert bounds.gradient <= 2e3 * np.finfo(dtype).eps * largest
+            assert abs(mpf(at.f) - value) <= bounds.value
 
 
 @pytest.mark.parametrize("name", ["dual-avg", "gd", "adagrad"])

@@ -28,7 +28,7 @@ from dadapt_cli.errors import NumericalError, UsageError
 from dadapt_cli.objective import Problem, metric
 from dadapt_cli.preprocessing.labels import encode
 
-from ..conftest import DATA, load_problem, random_problem, read, vehicle
+from ..conftest import DATA, random_problem, read, vehicle
 from ..solver.test_resume import in_pieces
 
 pytestmark = pytest.mark.usefixtures("one_cache")
@@ -91,8 +91,12 @@ SLACK = 1 + 1e-9  # of d <= D: rounding of d and D, both good to about 1e-12
 ROUNDING = 1e-12  # of f - f*, absolute
 GOLDEN_RTOL = 1e-12  # the same arithmetic in another order of summation: measured 8e-15
 
-PROBLEMS: list[tuple[str, Row]] = [
+LARGE = {"letter-uci.scale.xz": 800, "dna.scale.xz": 500}
+"""Of these files so many rows always, and all of them where slow tests run."""
+
+PROBLEMS: list[Any] = [
     *((path.name, {"l2": "1/n"}) for path in sorted(DATA.iterdir()) if ".scale" in path.name),
+    *(pytest.param(name, {"l2": "1/n", "whole": True}, marks=pytest.mark.slow) for name in LARGE),
     ("vehicle.scale", {"l2": 0.0}),  # D is that of one minimiser among many
     ("wine.scale", {"l2": 0.0}),  # separable: D is infinite
     ("wdbc.scale.xz", {"l2": "1/n", "intercept": True}),
@@ -201,9 +205,9 @@ def the_weights_are_the_iterate_with_the_least_f(ran: Ran) -> None:
     f = {name: end[f"f_{name}"] for name in ("last", "average", "best")}
     assert f[end["iterate"]] == min(value for value in f.values() if value is not None)
     w = ran.result.w
-    # Margins are summed up over the run, and may be reordered: 1e-12 of f.
+    # Margins are summed up for 50 steps, and may be reordered: 2e-12 of f were measured.
     at = ran.problem.value(ran.problem.scores(w), w)
-    assert at == pytest.approx(f[end["iterate"]], rel=1e-12, abs=1e-14)
+    assert at == pytest.approx(f[end["iterate"]], rel=1e-11, abs=1e-14)
 
 
 INVARIANTS = (
@@ -220,16 +224,18 @@ INVARIANTS = (
 @pytest.mark.parametrize(("path", "options"), PROBLEMS, ids=str)
 @promising("invariants", ROWS)
 def test_invariants(path: str, options: Row, row: Row) -> None:
-    X, y = read(path)
-    info = info_of(row)
-    problem = load_problem(DATA / path, options["l2"], intercept=options.get("intercept", False))
+    options, (X, y), info = dict(options), read(path), info_of(row)
+    if path in LARGE and not options.pop("whole", False):
+        X, y = X[: LARGE[path]], y[: LARGE[path]]
+    l2 = 1 / X.shape[0] if options["l2"] == "1/n" else options["l2"]
+    problem = Problem(X, encode(y), l2=l2, intercept=options.get("intercept", False))
     work = X.nnz * problem.n_classes  # of a gradient; the small problems have at most 1e5
     options = taken(info, options)
     if info.minibatch:
         options = {name: value for name, value in options.items() if name != "metric"}
         budget = {"epochs": min(20, max(1, 2_000_000 // work))}
     else:
-        budget = {"iterations": min(150, max(8, 15_000_000 // work))}
+        budget = {"iterations": min(150, max(8, 4_000_000 // work))}
     result = fit(X, y, every=1, **budget, **options, **row)
     chosen = find(result.start["algorithm"], row.get("variant", "paper")).INFO  # by auto
     for holds in INVARIANTS:

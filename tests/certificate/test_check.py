@@ -18,7 +18,7 @@ import pytest
 from dadapt_cli.certificate import check, proof
 from dadapt_cli.certificate.proof import Claim
 from tests.certificate.conftest import IRIS, Proven, prove
-from tests.conftest import DATA
+from tests.conftest import DATA, PATIENCE
 
 FILE = Path(check.__file__)
 
@@ -283,7 +283,7 @@ def single(folder: Path, *arguments: Any) -> subprocess.CompletedProcess[str]:
     environment = {k: v for k, v in os.environ.items() if k != "PYTHONPATH"}
     return subprocess.run(
         [sys.executable, "-W", "error", "-I", copy, *map(str, arguments)],
-        cwd=folder, env=environment, capture_output=True, text=True, check=False, timeout=60,
+        cwd=folder, env=environment, capture_output=True, text=True, check=False, timeout=PATIENCE,
     )  # fmt: skip
 
 

@@ -274,15 +274,6 @@ def test_a_terminal_of_80_columns_without_colour(tmp_path: Path) -> None:
     assert b"\x1b[3" not in out  # no colour
 
 
-@pytest.mark.parametrize("heavy", ["numpy", "scipy", "matplotlib", "sklearn"])
-def test_help_does_not_pay_for_libraries(heavy: str) -> None:
-    code = (
-        "import sys; from dadapt_cli.cli import run; run(['compare', '-h']);"
-        f"sys.exit({heavy!r} in sys.modules)"
-    )
-    assert subprocess.run([sys.executable, "-c", code], stdout=-3).returncode == 0
-
-
 def test_shared_options_are_those_of_a_fit() -> None:
     own, fits = declared(Shared), declared(Options)
     assert tuple(own) == SHARED

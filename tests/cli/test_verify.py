@@ -318,26 +318,3 @@ def test_a_model_of_other_labels(cli: Cli, tmp_path: Path) -> None:
     ran = cli("verify", IRIS, "--model", model)
     assert (ran.code, ran.out) == (2, "")
     assert "labels" in ran.err
-
-
-# ------------------------------------------------------------------------------------------- docs
-
-
-def snippets() -> list[str]:
-    text = (DATA.parent / "docs" / "certificates.md").read_text()
-    return re.findall(r"```sh\n(.*?)```", text, re.DOTALL)
-
-
-@pytest.mark.parametrize("number", range(2))
-def test_the_commands_of_the_page_run(tmp_path: Path, cli: Cli, number: int) -> None:
-    found = snippets()
-    assert len(found) == 2
-    if "--certificate" in found[number] and "--certificate" not in cli("fit", "-h").out:
-        pytest.skip("this fit writes no proof files")
-    program = f'dadapt() {{ "{sys.executable}" -m dadapt_cli "$@"; }}\n'
-    environment = {**os.environ, "PYTHONPATH": str(DATA.parent)}
-    command = ["bash", "-euo", "pipefail", "-c", program + found[number]]
-    ran = subprocess.run(command, cwd=tmp_path, env=environment, check=False, capture_output=True)
-    assert ran.returncode == 0, ran.stderr
-    if number == 1:
-        assert json.loads((tmp_path / "judged.json").read_bytes())["gap"][1] < 1e-3

@@ -23,7 +23,7 @@ import pytest
 import dadapt_cli
 from dadapt_cli.algorithms import table
 from dadapt_cli.cli import _cluster, run
-from dadapt_cli.cluster import dask, worker
+from dadapt_cli.cluster import dask, dask_tasks, worker
 from dadapt_cli.cluster.worker import differences, processor
 from dadapt_cli.errors import DataError, InputOutputError, UsageError, WorkersLostError
 from dadapt_cli.packed.folder import Data
@@ -84,16 +84,16 @@ def fit(folder: Path | Data, **options: Any) -> tuple[bytes, list[Any]]:
 
 
 def _shares() -> int:
-    from dadapt_cli.cluster import dask
+    from dadapt_cli.cluster import dask_tasks
 
-    return len(dask._shares)
+    return len(dask_tasks.shares)
 
 
 def on_folders() -> list[str]:
     found = []
     for name, algorithm in table().items():
         try:
-            packed.check(Options(algo=name), algorithm.INFO, dask.Job)
+            packed.check(Options(algo=name), algorithm.INFO, job="any")
             Options(algo=name).check()
         except UsageError:
             continue
@@ -114,55 +114,49 @@ def test_the_bits_of_every_algorithm_are_those_of_one_process(
     assert told(address, _shares) == [0, 0]
 
 
-def test_a_killed_worker_is_replaced_and_changes_no_digit(folder: Path, address: str) -> None:
+@pytest.mark.parametrize(
+    ("algo", "k"), [("dual-avg", 3), ("newton", 3), ("newton", 10), ("orth", 3), ("orth", 10)]
+)
+def test_a_killed_worker_is_replaced_and_changes_no_digit(
+    folder: Path, address: str, algo: str, k: int
+) -> None:
+    """Also where it had margins, which another one makes again from the last point given."""
     pids = told(address, os.getpid)
     killed = []
 
     def callback(record: Any) -> None:
-        if record.get("k") == 3 and not killed:
+        if record.get("k") == k and not killed:
             shares = told(address, _shares)
             assert sorted(shares) == [1, 1]  # both take part
             os.kill(pids[0], signal.SIGKILL)
             killed.append(pids[0])
 
-    options = {"algo": "dual-avg", "iterations": 8, "every": 1}
+    options = {"algo": algo, "iterations": 13, "every": 1, "l2": 1e-7}
     expected = fit(folder, **options)
     assert fit(folder, cluster=address, callback=callback, **options) == expected
     assert killed
     assert killed[0] not in told(address, os.getpid)
 
 
-def test_a_worker_lost_with_numbers_of_its_samples_ends_the_run(
-    folder: Path, address: str, tmp_path: Path
+def test_a_round_that_half_of_the_workers_did_is_done_once(
+    folder: Path, address: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    file = str(tmp_path / "checkpoint")
-    options = {"algo": "orth", "iterations": 14, "every": 1, "tol": None}
-    pids = told(address, os.getpid)
+    """Asked again, a step of the margins must not be made twice where it was made."""
+    own, lost = dask.Engine._round, []
 
-    def callback(record: Any) -> None:
-        if record.get("k") == 5:
-            os.kill(pids[1], signal.SIGKILL)
+    def once_more(self: Any, asked: Any, number: int | None, ranks: Any) -> Any:
+        answers = own(self, asked, number, ranks)
+        if number in (3, 7, 8) and number not in lost and len(asked) == 1:
+            lost.append(number)
+            raise ConnectionError("the answers are lost")
+        return answers
 
-    words = f"lost with the numbers that this method keeps there .*--resume {file} goes on"
-    with pytest.raises(WorkersLostError, match=words):
-        fit(folder, cluster=address, callback=callback, checkpoint=file, checkpoint_every=0,
-            **options)  # fmt: skip
-    assert fit(folder, cluster=address, resume=file, iterations=14) == fit(
-        folder, checkpoint=str(tmp_path / "other"), **options
-    )
-
-
-def test_what_is_kept_is_not_made_up_by_a_worker_that_has_not_got_it(folder: Path) -> None:
-    data = dadapt_cli.packed(folder)
-    settings = Settings("float64", False, (0, 1), 1, False)
-    opening = worker.Opening(data.path, data.sha256, settings, None, worker.versions())
-
-    class Worker:
-        address = "tcp://x"
-
-    good, error = dask._answer(Worker(), dask.Terms("t", opening, 1, 1), 0, "search_slope", None)
-    assert not good
-    assert isinstance(error, WorkersLostError)
+    monkeypatch.setattr(dask, "PAUSE", 0.01)
+    options = {"algo": "newton", "iterations": 6, "every": 1, "l2": 1e-7}
+    expected = fit(folder, **options)
+    monkeypatch.setattr(dask.Engine, "_round", once_more)
+    assert fit(folder, cluster=address, **options) == expected
+    assert lost == [3, 7, 8]
 
 
 def test_all_workers_lost_names_the_checkpoint_that_goes_on(
@@ -286,24 +280,25 @@ def test_shares_of_other_fits_are_closed_where_memory_is_short(
 
     def open_as(token: str) -> None:
         opening = worker.Opening(data.path, data.sha256, settings, None, worker.versions())
-        terms = dask.Terms(token, opening, 1, 1)
-        dask._shares[token, 0] = dask._open(terms, 0, Worker()), threading.Lock()
+        terms = dask_tasks.Terms(token, opening, 1, 1)
+        share = dask_tasks._open(terms, 0, Worker())
+        dask_tasks.shares[token, 0] = dask_tasks._Open(share, threading.Lock())
 
-    monkeypatch.setattr(dask, "_shares", {})
+    monkeypatch.setattr(dask_tasks, "shares", {})
     open_as("a")
     open_as("b")
-    assert [key[0] for key in dask._shares] == ["a", "b"]
+    assert [key[0] for key in dask_tasks.shares] == ["a", "b"]
     monkeypatch.setattr(Worker.memory_manager, "memory_limit", 2**30)
     open_as("c")
-    assert len(dask._shares) == 3  # there was enough
-    monkeypatch.setattr(worker, "require_memory", lambda *_: len(dask._shares) == 0)
+    assert len(dask_tasks.shares) == 3  # there was enough
+    monkeypatch.setattr(worker, "require_memory", lambda *_: len(dask_tasks.shares) == 0)
     open_as("d")
-    assert [key[0] for key in dask._shares] == ["d"]
-    assert dask._shares["d", 0][0].settings.hold
+    assert [key[0] for key in dask_tasks.shares] == ["d"]
+    assert dask_tasks.shares["d", 0].share.settings.hold
     monkeypatch.setattr(worker, "require_memory", lambda *_: memory.limit())
     monkeypatch.setattr(Worker.memory_manager, "memory_limit", 1000)
     open_as("e")
-    assert dask._shares["e", 0][0].settings.hold == 700
+    assert dask_tasks.shares["e", 0].share.settings.hold == 700
 
 
 def test_notes_name_what_differs() -> None:

@@ -22,7 +22,7 @@ from dadapt_cli import datasets
 from dadapt_cli.datasets import download, named
 from dadapt_cli.errors import DataError, InputOutputError, UsageError
 
-from ..conftest import DATA, Ran, listening
+from ..conftest import DATA, PATIENCE, Ran, listening
 
 IRIS = (DATA / "iris.scale").read_bytes()
 OTHER = IRIS.replace(b"0.25", b"0.26", 1)
@@ -93,7 +93,7 @@ def stall(handler: BaseHTTPRequestHandler) -> None:
     handler.wfile.write(IRIS[: len(IRIS) // 2])
     handler.wfile.flush()
     handler.server.stalled.set()
-    handler.server.done.wait(30)
+    handler.server.done.wait(PATIENCE)
 
 
 @pytest.fixture
@@ -352,7 +352,7 @@ def test_a_disk_that_is_full(server: Server) -> None:
     server.answers["/usps.bz2"] = body(os.urandom(10**6))
     limit = (10**5, 10**5)
     ran = _fetch_usps(preexec_fn=lambda: resource.setrlimit(resource.RLIMIT_FSIZE, limit))
-    _, error = ran.communicate(timeout=60)
+    _, error = ran.communicate(timeout=PATIENCE)
     assert ran.returncode == 4
     assert "File too large; nothing was written there" in error
     assert kept() == []
@@ -362,8 +362,8 @@ def test_a_disk_that_is_full(server: Server) -> None:
 def test_a_signal_leaves_no_temporary_file(server: Server, signum: signal.Signals) -> None:
     server.answers["/usps.bz2"] = stall
     running = _fetch_usps(preexec_fn=listening)
-    assert server.stalled.wait(60)
+    assert server.stalled.wait(PATIENCE)
     running.send_signal(signum)
-    out, error = running.communicate(timeout=60)
+    out, error = running.communicate(timeout=PATIENCE)
     assert (running.returncode, out, error) == (128 + signum, "", "")
     assert kept() == []

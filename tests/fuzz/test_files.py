@@ -33,8 +33,8 @@ from dadapt_cli.system.terminal import printable
 from ..conftest import DATA, Ran
 from . import generators
 
-CASES = int(os.environ.get("DADAPT_CASES", "60"))
-"""Files of each kind, and combinations of options; thousands where it is not for a pipeline."""
+CASES = int(os.environ.get("DADAPT_CASES", "20"))
+"""Files of each kind, and combinations of options; more in .ci/run, thousands now and then."""
 
 SEED = int(os.environ.get("DADAPT_SEED", "0"))
 

@@ -24,7 +24,7 @@ import pytest
 from dadapt_cli.libsvm import load, pieces
 from dadapt_cli.system import memory
 
-from ..conftest import Ran
+from ..conftest import PATIENCE, Ran
 
 Cli = Callable[..., Ran]
 GOOD = b"1 1:0.5 2:1\n-1 2:-3\n"
@@ -403,7 +403,9 @@ def test_row_63_terminal() -> None:
     ours, theirs = pty.openpty()
     try:
         command = [sys.executable, "-m", "dadapt_cli", "check", "-"]
-        ran = subprocess.run(command, stdin=theirs, capture_output=True, check=False, timeout=60)
+        ran = subprocess.run(
+            command, stdin=theirs, capture_output=True, check=False, timeout=PATIENCE
+        )
     finally:
         os.close(ours)
         with contextlib.suppress(OSError):

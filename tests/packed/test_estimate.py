@@ -55,7 +55,7 @@ def test_the_estimate_is_near_the_folder(
     assert not found.whole
     assert found.sample < found.text / 2
     real = sum(p.stat().st_size - 128 for p in (tmp_path / "folder").glob("*.npy"))
-    assert folder_bytes(data) == real
+    assert folder_bytes(data) == pytest.approx(real, rel=1e-3)  # a row end a leaf, not a shard
     for got, expected in (
         (folder_bytes(found.data), real),
         (found.data.nnz, data.nnz),

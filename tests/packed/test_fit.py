@@ -14,6 +14,7 @@ import pytest
 import scipy.sparse as sp
 
 import dadapt_cli
+from dadapt_cli.algorithms import auto
 from dadapt_cli.algorithms._rounding import Rounding
 from dadapt_cli.cli import _reading
 from dadapt_cli.cli import pack as pack_command
@@ -196,15 +197,58 @@ def test_checkpoints(folders: dict[str, Path], tmp_path: Path) -> None:
         dadapt_cli.fit(opened(folders["vehicle.scale"]), resume=file, iterations=40)
 
 
-def test_auto_picks_what_packed_data_take(tmp_path: Path) -> None:
+def test_auto_picks_what_packed_data_take(
+    tmp_path: Path, folders: dict[str, Path], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """newton where there is a factor, or where leaves are held; with its reason."""
     text = tmp_path / "text"
-    row = " ".join(f"{j}:1" for j in range(1, 121))  # long: orth's, were it text
-    text.write_text("".join(f"{1 - 2 * (i % 2)} {row} {121 + i % 7}:2\n" for i in range(200)))
-    data = pack(str(text), str(tmp_path / "folder"), Packing(leaf=5000))
-    made = dadapt_cli.fit(data, algo="auto", iterations=3)
-    assert made.start["algorithm"] == "lbfgs"
-    kept = dadapt_cli.fit(data, algo="auto", iterations=3, checkpoint=tmp_path / "checkpoint")
-    assert kept.start["algorithm"] == "accel"
+    rng = np.random.default_rng(0)
+    rows = [" ".join(f"{j}:1" for j in np.unique(rng.integers(1, 9000, 9))) for _ in range(2000)]
+    text.write_text("".join(f"{1 - 2 * (i % 2)} {row} 9001:1\n" for i, row in enumerate(rows)))
+    wide = pack(str(text), str(tmp_path / "folder"), Packing(leaf=5000))
+    small = opened(folders["wdbc.scale.xz"])
+
+    choose = auto.choose
+
+    def picked(data: Data, hold: bool | None, **options: Any) -> str:
+        lines: list[str] = []
+
+        def watched(*args: Any, **more: Any) -> Any:
+            chosen, reason = choose(*args, **more)
+            lines.append(reason)
+            return chosen, reason
+
+        if hold is not None:
+            monkeypatch.setattr("dadapt_cli.solver.packed.require_memory", lambda *a: hold)
+        monkeypatch.setattr(auto, "choose", watched)
+        made = dadapt_cli.fit(data, algo="auto", iterations=1, **options)
+        (line,) = lines
+        assert line.startswith(made.start["algorithm"])
+        return line
+
+    file = tmp_path / "checkpoint"
+    assert picked(small, False).startswith("newton: a factor of 30 unknowns")
+    assert picked(wide, True).startswith("newton: the leaves are held in memory; ")
+    assert picked(wide, False).startswith("lbfgs")
+    assert picked(wide, False, checkpoint=file).startswith("newton: a checkpoint can hold it; ")
+    assert picked(wide, False, resume=file).startswith("newton: a checkpoint can hold it; ")
+    assert picked(small, True, metric="half").startswith("lbfgs")
+    assert picked(small, True, metric="half", checkpoint=tmp_path / "2").startswith("accel")
+    monkeypatch.undo()
+    _, numbers = classes_of(small, None)
+    plain = share.Settings("float64", False, numbers, 1, False)
+    there = bytes_needed(small, plain)[0] - 50 * 2**20
+    monkeypatch.setattr(memory, "available", lambda: there)
+    assert picked(small, None).startswith("lbfgs")
+    with pytest.raises(DataError, match="--leaf"):
+        picked(small, None, checkpoint=tmp_path / "3")
+
+
+def test_C_is_another_name_for_l2(folders: dict[str, Path]) -> None:
+    data = opened(folders["wdbc.scale.xz"])
+    one = dadapt_cli.fit(data, C=10.0, iterations=5)
+    assert one.w.tobytes() == dadapt_cli.fit(data, l2=1 / 5690, iterations=5).w.tobytes()
+    assert one.w.tobytes() != dadapt_cli.fit(data, iterations=5).w.tobytes()
 
 
 def test_positive(folders: dict[str, Path]) -> None:
@@ -222,14 +266,15 @@ def test_positive(folders: dict[str, Path]) -> None:
 @pytest.mark.parametrize(
     "options",
     [
-        ("-a", "polyak", "--reference", "always"),
         ("--scale", "unit"),
         ("--weight", "1=2"),
         ("--certificate", "proof"),
         ("--stop-when-proven", 0.5, "--l2", "1/n"),
         ("--cross-validate", 3),
         ("--path", "1,0.1"),
-        ("--reference", "always"),
+        ("--reference", "always", "--l2", 0),
+        ("--reference", "always", "--intercept"),
+        ("--reference", "always", "--dtype", "float32"),
         ("--tol", 1e-3, "--l2", 0),
         ("--tol", 1e-3, "--l2", 0.1, "--intercept"),
         ("--zero-based",),

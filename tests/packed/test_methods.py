@@ -172,9 +172,9 @@ def test_a_sample_is_as_large_as_the_leading_process_has_room_for(
     seen = []
     sample = kept.sample_of
 
-    def watched(parts: Any, *more: Any) -> Any:
-        seen.append(sum(len(part[2]) for part in parts))
-        return sample(parts, *more)
+    def watched(part: Any, *more: Any) -> Any:
+        seen.append(sum(map(len, part[2])))
+        return sample(part, *more)
 
     monkeypatch.setattr("dadapt_cli.packed.margins.sample_of", watched)
     made = dadapt_cli.fit(opened(folders["wdbc.scale.xz"]), algo="newton", iterations=30)
@@ -375,3 +375,38 @@ def test_minibatch_methods_learn_as_from_text(a9a: Data, shared: Path) -> None:
     name = "f_average"
     assert ours.trace[-1][name] == pytest.approx(text.trace[-1][name], rel=0.02)
     assert ours.trace[-1][name] < 0.34
+
+
+@pytest.mark.parametrize("name", ["wdbc.scale.xz", "dna.scale.xz", "vehicle.scale"])
+def test_a_reference_is_that_of_the_text(
+    folders: dict[str, Path], monkeypatch: pytest.MonkeyPatch, name: str, caches: Path
+) -> None:
+    """By passes alone: f* within both certified gaps, the same D; d/D and f - f* have values."""
+    options: dict[str, Any] = {"reference": "always", "l2": 0.01, "iterations": 20, "bias": True}
+    text = dadapt_cli.fit(*read_text(name), **options)
+    found = []
+    for hold, threads, workers in WAYS[:3]:
+        monkeypatch.setenv("DADAPT_CACHE", str(caches / f"{name}{len(found)}"))
+        found += runs(opened(folders[name]), monkeypatch, [(hold, threads, workers)], **options)
+    assert all(run == found[0] for run in found)
+    ours = dadapt_cli.fit(opened(folders[name]), **options)  # from the cache, proven anew
+    one, other = ours.reference, text.reference
+    assert one["status"] == "attained"
+    assert abs(one["f_star"] - other["f_star"]) <= max(one["gap"], other["gap"])
+    assert one["gap"] < 1e-9 * one["f_star"]
+    for distance in ("D", "D_inf"):
+        error = one["D_error"] + other["D_error"]
+        assert abs(one[distance] - other[distance]) <= error < 1e-3 * one["D"]
+    for row in ours.trace:
+        assert row["suboptimality_last"] >= 0
+        assert 0 < row["d_over_D"] <= 1
+        assert row["bound"] is None or row["bound"] >= row["suboptimality_average"]
+    gap = ours.end["gap"]
+    assert ours.end["suboptimality_best"] <= gap <= 1.001 * ours.end["suboptimality_best"] + 1e-9
+    assert "newton" in one["method"]
+
+
+def test_polyak_takes_the_reference(folders: dict[str, Path]) -> None:
+    data = opened(folders["wdbc.scale.xz"])
+    made = dadapt_cli.fit(data, algo="polyak", reference="always", l2=0.1, iterations=50)
+    assert 0 <= made.end["suboptimality_best"] < 0.05

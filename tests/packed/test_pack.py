@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import bz2
+import contextlib
 import json
 import lzma
 import os
 import random
 import resource
+import shutil
 import signal
 import subprocess
 import sys
@@ -245,26 +247,32 @@ def test_kill_9_at_random_moments(tmp_path: Path) -> None:
             out.write((tmp_path / "one").read_bytes())
     command = [sys.executable, "-m", "dadapt_cli", "pack", str(text)]
     options = ["--leaf", "20000", "-q"]
-    begin = time.monotonic()
     subprocess.run([*command, str(tmp_path / "whole"), *options], check=True)
-    took, rng = time.monotonic() - begin, random.Random(5)
+    rng, journal = random.Random(5), folder / "journal.jsonl"
+
+    def kept() -> int:
+        with contextlib.suppress(FileNotFoundError):
+            return journal.read_bytes().count(b"\n")
+        return 0
+
     for _ in range(KILLS):
+        wanted = kept() + rng.randint(0, 12)  # of 55 leaves
         process = subprocess.Popen(
             [*command, str(folder), *options, *(["--resume"] if folder.exists() and
                                                 any(folder.glob("[j0]*")) else ["--restart"])]
         )  # fmt: skip
-        try:
-            process.wait(took * rng.uniform(0.4, 1.0))
-        except subprocess.TimeoutExpired:
-            process.send_signal(signal.SIGKILL)
-            process.wait()
+        while process.poll() is None and kept() < wanted:
+            time.sleep(0.001)
+        time.sleep(rng.uniform(0.0, 0.01))
+        process.kill()
+        assert process.wait() in (0, -signal.SIGKILL)
         if (folder / "manifest.json").exists():
             if (folder / "journal.jsonl").exists():  # killed between the last two steps
                 subprocess.run([*command, str(folder), *options, "--resume"], check=True)
             left = bits(folder)
             left.pop(".manifest.json.lock", None)  # whose holder is dead: it holds nobody up
             assert left == bits(tmp_path / "whole")
-            subprocess.run([*command, str(folder), *options, "--restart"], check=True)
+            shutil.rmtree(folder)
     if not (folder / "manifest.json").exists():
         begun = any(folder.glob("[j0]*"))
         subprocess.run([*command, str(folder), *options, *(["--resume"] * begun)], check=True)

@@ -9,7 +9,6 @@ import shutil
 import signal
 import subprocess
 import sys
-import time
 from pathlib import Path
 from typing import Any
 from xml.etree import ElementTree as ET
@@ -25,7 +24,8 @@ from dadapt_cli.regress import baseline
 from dadapt_cli.regress.baseline import Tolerance, compare
 from dadapt_cli.system.lock import held
 
-from ..conftest import DATA
+from ..cli.test_path import children, eventually
+from ..conftest import DATA, PATIENCE
 
 
 @pytest.fixture(autouse=True)
@@ -400,20 +400,20 @@ def test_an_interrupt_leaves_no_process_and_no_file(tmp_path: Path) -> None:
         [*command, str(path), "--jobs", "2"], stderr=subprocess.PIPE, start_new_session=True
     )
     assert process.stderr is not None
-    process.stderr.readline()  # "computing f*": the workers start
-    time.sleep(1.5)  # and are at work; any moment will do
+    process.stderr.readline()  # "computing f*": the workers start, after which any moment will do
+    assert eventually(lambda: bool(children(process.pid)))
     process.send_signal(signal.SIGTERM)
-    assert process.wait(60) == 143
+    assert process.wait(PATIENCE) == 143
     process.stderr.close()
-    deadline = time.monotonic() + 60
-    while time.monotonic() < deadline:  # children of the session are reaped by init
+
+    def is_gone() -> bool:  # children of the session are reaped by init
         try:
             os.killpg(process.pid, 0)
         except ProcessLookupError:
-            break
-        time.sleep(0.1)
-    else:
-        pytest.fail("a worker outlived the gate")
+            return True
+        return False
+
+    assert eventually(is_gone), "a worker outlived the gate"
     assert list(tmp_path.iterdir()) == []
 
 

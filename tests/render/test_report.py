@@ -22,7 +22,7 @@ import pytest
 from dadapt_cli.render import html, report
 from dadapt_cli.render.html import Chart, Line, Page, Table
 
-from ..conftest import DATA, Ran
+from ..conftest import DATA, PATIENCE, Ran
 
 Cli = Callable[..., Ran]
 VEHICLE = DATA / "vehicle.scale"
@@ -309,8 +309,7 @@ class Shown:
         return self.driver.execute_script(f"return {script}")
 
     def wait(self, condition: str) -> None:
-        """Up to 20 s: a machine that does other things too."""
-        until = time.monotonic() + 20
+        until = time.monotonic() + PATIENCE
         while not self.run(condition):
             assert time.monotonic() < until, condition
             time.sleep(0.05)

@@ -93,6 +93,7 @@ def test_tolerance_is_on_the_certified_gap() -> None:
     assert fit(*vehicle(), l2=0.0, tol=1.2, iterations=3, reference=0.3).status == "tolerance"
 
 
+@pytest.mark.usefixtures("ticking")
 def test_time_limit() -> None:
     result = fit(*vehicle(), iterations=10**9, time_limit=0.05, reference="none")
     assert result.status == "time"

@@ -161,6 +161,7 @@ def test_warning_when_neither_schedule_nor_average_is_asked_for() -> None:
     assert notes_of(algo="sgd-plain", lr=0.1, schedule="constant") == []
 
 
+@pytest.mark.usefixtures("ticking")
 def test_tolerance_and_time_stop_the_epochs() -> None:
     reached = fitted(l2=0.1, tol=0.05, reference="auto", algo="sgd")
     assert reached.status == "tolerance"

@@ -42,6 +42,7 @@ def test_gradients_are_those_that_were_evaluated(algo: str, evaluations: list[in
     assert [row["gradients"] for row in fit.trace] == [row["k"] + 1 for row in fit.trace]
 
 
+@pytest.mark.usefixtures("ticking")
 def test_gradients_of_minibatches_are_passes() -> None:
     """At the end of an epoch its number; within one, the samples seen over all of them."""
     X, y = vehicle()
