@@ -32,6 +32,7 @@ import numpy as np
 import dadapt_cli
 from dadapt_cli.algorithms import table
 from dadapt_cli.cli._cluster import _mpiexec
+from dadapt_cli.cluster.mpi import Job
 from dadapt_cli.errors import UsageError
 from dadapt_cli.libsvm.rows import Rows
 from dadapt_cli.packed.format import LEAF
@@ -48,13 +49,13 @@ Line: TypeAlias = dict[str, Any]
 
 
 def on_folders() -> list[str]:
-    """The algorithms that take packed data without further options."""
+    """The algorithms that take packed data on a cluster without further options."""
     found = []
     for name, algorithm in table().items():
         try:
             options = Options(algo=name)
             options.check()
-            packed.check(options, algorithm.INFO)
+            packed.check(options, algorithm.INFO, Job)
         except UsageError:
             continue
         found.append(name)
@@ -194,7 +195,8 @@ def main() -> None:
 
 def runs(folder: str, algos: list[str], given: Any) -> Iterator[tuple[str, int, Line]]:
     """Engine, number of workers, and what was made."""
-    yield from (("one", 1, line) for line in made(folder, algos, given.steps, "one", WAYS))
+    ways = [WAYS[0], WAYS[-1]] if given.some else list(WAYS)
+    yield from (("one", 1, line) for line in made(folder, algos, given.steps, "one", ways))
     engines = [name for name in given.engines.split(",") if name]
     workers_of = [int(number) for number in given.workers.split(",") if number]
     for turn, (engine, workers) in enumerate(itertools.product(engines, workers_of)):

@@ -121,7 +121,7 @@ class Job:
     @property
     def threads(self) -> int:
         """Threads by default: those that each worker was given."""
-        return max(1, min(int(about["nthreads"]) for about in self.there.values()))
+        return min((int(about["nthreads"]) for about in self.there.values()), default=1)
 
     def __enter__(self) -> Job:
         return self

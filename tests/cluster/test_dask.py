@@ -55,10 +55,20 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="module")
-def address() -> Iterator[str]:
-    """Of a cluster of two processes, which are started anew when they are killed."""
+def two() -> Iterator[Any]:
+    """A cluster of two processes, which are started anew when they are killed."""
     with local(2) as cluster:
-        yield cluster.scheduler_address
+        yield cluster
+
+
+@pytest.fixture
+def address(two: Any) -> str:
+    """Of that cluster, once both are there."""
+    deadline = time.monotonic() + 60
+    while len(dask._workers(two.scheduler_address)) < 2:
+        assert time.monotonic() < deadline
+        time.sleep(0.1)
+    return str(two.scheduler_address)
 
 
 def told(address: str, do: Any, *arguments: Any) -> list[Any]:

@@ -229,6 +229,11 @@ def test_the_tree_of_ranks_adds_what_one_process_adds() -> None:
     assert (level, i) == (one.top, 0)
     assert total[0] == one.total[0]
     assert total[1].tobytes() == one.total[1].tobytes()
+    rows = [(0, 0, (np.ones(2),)), (0, 1, (np.ones(3),))]  # siblings that are not to be added
+    job = object.__new__(Job)
+    assert job._both("sample", (True, rows[:1]), (True, rows[1:])) == (True, rows)
+    assert job._both("value", (True, rows), (False, "x")) == (False, "x")
+    assert job._both("value", (False, "x"), (True, rows)) == (False, "x")
 
 
 def test_a_killed_rank_ends_the_job_and_the_checkpoint_goes_on(
