@@ -250,11 +250,11 @@ def test_softmax_by_columns_is_softmax(spread: float) -> None:
 
 
 def test_threads_change_nothing_but_rounding(monkeypatch: pytest.MonkeyPatch) -> None:
-    from dadapt_cli.algorithms import _subspace
+    from dadapt_cli.objective import directions
 
     one = fitted("vowel.scale", threads=1, iterations=10)
-    monkeypatch.setattr(_subspace, "SHARED_FROM", 1)
-    monkeypatch.setattr(_subspace, "CHUNK", 100)
+    monkeypatch.setattr(directions, "SHARED_FROM", 1)
+    monkeypatch.setattr(directions, "CHUNK", 100)
     many = fitted("vowel.scale", threads=3, iterations=10)
     again = fitted("vowel.scale", threads=3, iterations=10)
     f = [row["f_last"] for row in one.trace]

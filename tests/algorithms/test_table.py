@@ -282,7 +282,7 @@ def test_threads_change_no_digit_on_sparse_data(
     monkeypatch.setattr("dadapt_cli.objective.blocks.THREADS_FROM", 1)
     monkeypatch.setattr("dadapt_cli.objective.blocks.BLOCK", 300)
     monkeypatch.setattr("dadapt_cli.objective.margins.THREADS_FROM", 1)
-    monkeypatch.setattr("dadapt_cli.algorithms._subspace.SHARED_FROM", 1)
+    monkeypatch.setattr("dadapt_cli.objective.directions.SHARED_FROM", 1)
     problem = random_problem(0, n=300, p=20, n_classes=n_classes, density=0.2)
     X, y = sp.csr_array(problem.X), problem.labels.index
     budget = {"epochs": 3} if info_of(row).minibatch else {"iterations": 60}

@@ -9,10 +9,9 @@ import numpy as np
 import pytest
 
 from dadapt_cli import algorithms, fit
-from dadapt_cli.algorithms import _subspace
 from dadapt_cli.checkpoint import file
 from dadapt_cli.errors import InputOutputError, NumericalError, UsageError
-from dadapt_cli.objective import Problem
+from dadapt_cli.objective import Problem, directions
 from dadapt_cli.solver import resume as durable
 from dadapt_cli.solver import stages
 from dadapt_cli.solver.monitor import Monitor
@@ -161,7 +160,7 @@ def test_the_reference_is_that_of_the_beginning(
 def test_threads_are_those_of_the_beginning_and_change_no_digit(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(_subspace, "SHARED_FROM", 1000)
+    monkeypatch.setattr(directions, "SHARED_FROM", 1000)
     data, path = vehicle(), str(tmp_path / "run")
     common: dict[str, Any] = {"algo": "orth", "reference": "none", "l2": 0.1}
     whole = fit(*data, iterations=30, threads=1, **common)
