@@ -64,7 +64,8 @@ class Curvature:
         if self.equal is not None:
             mean = g.mean(axis=1, keepdims=True)
             rest = self._solve(g - mean)
-            return rest + (mean / self.equal[:, None] - rest.mean(axis=1, keepdims=True))
+            rest += mean / self.equal[:, None] - rest.mean(axis=1, keepdims=True)
+            return rest
         return self._solve(g)
 
     def _solve(self, g: Array) -> Array:

@@ -11,6 +11,10 @@ with the exact Hessian H: its curvature along d is a sum over v, without an expo
 Then f(x_k + t s) is tried for t = 1, and for shorter t until f has fallen by 1e-4 of the
 slope: one link each, and no product.
 
+On large data products and links are in single precision, half as dear, until a step promises less
+than what shows there; then all is computed anew in double precision, and the run goes on. d and
+the bound count the errors of whichever it was.
+
 A step that lowers f by less than ||g_k||^2/(2L), L a certified bound on the smoothness, gives way
 to x_k - g_k/L, which lowers it by that much. So what is proved for gradient descent holds, checked
 in every step: f(x_k) - f* <= 2 L R^2/(k+4), R the radius about x* of the level set of x_0, and

@@ -53,16 +53,15 @@ class Csr(NamedTuple):
     indptr: Any
 
 
-def arrays_of(X: Matrix, rows: slice, data: Array | None = None) -> Array | Csr:
-    """Some rows for the products, sharing the memory of X, or of `data` in place of its values."""
+def arrays_of(X: Matrix, rows: slice) -> Any:
+    """Some rows for the products, an array or :class:`Csr`, sharing the memory of X."""
     if isinstance(X, np.ndarray):
         return X[rows]
-    data = X.data if data is None else data
     if rows == slice(0, X.shape[0]):
-        return Csr(X.shape, data, X.indices, X.indptr)
+        return Csr(X.shape, X.data, X.indices, X.indptr)
     a, b = X.indptr[rows.start], X.indptr[rows.stop]
     shape = (rows.stop - rows.start, X.shape[1])
-    return Csr(shape, data[a:b], X.indices[a:b], X.indptr[rows.start : rows.stop + 1] - a)
+    return Csr(shape, X.data[a:b], X.indices[a:b], X.indptr[rows.start : rows.stop + 1] - a)
 
 
 def transposed(X: Matrix) -> Matrix:

@@ -107,7 +107,7 @@ def _row_sums(problem: Problem, power: int) -> Array:
             return np.asarray(np.einsum("ij,ij->i", X, X, dtype=np.float64))
         return np.asarray((np.abs(X.astype(np.float64)) ** power) @ weights)
     if scale is None and _only_ones(problem):
-        return np.diff(X.indptr).astype(np.float64)
+        return np.asarray(np.diff(X.indptr), np.float64)
     of = partial(np.square if power == 2 else np.abs, dtype=np.float64)
     sums = np.zeros(problem.n)
     for rows in _ranges(problem):
