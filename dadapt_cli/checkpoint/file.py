@@ -5,6 +5,8 @@ Nothing is ever unpickled, and nothing is used before :mod:`.schema` has checked
 
 from __future__ import annotations
 
+import os
+import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -126,21 +128,25 @@ def usable(path: str) -> Iterator[None]:
     """Turn errors of a resumed run that a sound state cannot cause into one line about the file.
 
     Types and shapes are checked before, but not the numbers of a state: a forged one may ask for
-    a row that does not exist.
+    a row that does not exist. What such a run has written in place of the file is undone.
 
     Raises
     ------
     InputOutputError
         In place of errors that would be bugs in a run that was not resumed.
     """
-    try:
-        yield
-    except FORGED as error:
-        what = archive.words(error)
-        raise InputOutputError(
-            f"{path}: the run it holds cannot be resumed ({type(error).__name__}: {what}); "
-            f"{HINT.format(path=path)}"
-        ) from error
+    with Path(path).open("rb") as original:  # still open where another file has taken its name
+        try:
+            yield
+        except FORGED as error:
+            if not os.path.samestat(os.fstat(original.fileno()), Path(path).stat()):
+                with atomic_write(path) as file:
+                    shutil.copyfileobj(original, file)
+            what = archive.words(error)
+            raise InputOutputError(
+                f"{path}: the run it holds cannot be resumed ({type(error).__name__}: {what}); "
+                f"{HINT.format(path=path)}"
+            ) from error
 
 
 def was_one(path: str) -> bool:

@@ -28,10 +28,14 @@ class Wanted:
     """What the command does with a fit, besides the options of the fit itself."""
 
     test: str | None = option(
-        None, "Accuracy and log-loss on held-out data.", group="Data", folds=False, metavar="FILE"
+        None,
+        "Report accuracy and log-loss on held-out data.",
+        group="Data",
+        folds=False,
+        metavar="FILE",
     )
     cross_validate: int | None = option(
-        None, "Fit K times without one part, and judge on it.", group="Data", metavar="K"
+        None, "Fit K times, without one of K parts, and judge on that.", group="Data", metavar="K"
     )
     path: str | None = option(
         None,
@@ -41,8 +45,8 @@ class Wanted:
     )
     choose: Literal["best", "one-se"] = option(
         "best",
-        "Of a cross-validated path, what --save refits: the best, or the strongest l2 within one "
-        "SE of it.",
+        "The point of a cross-validated path that --save keeps: the best, or the strongest l2 "
+        "within one standard error of it.",
         group="Objective",
     )
     cluster: str | None = option(

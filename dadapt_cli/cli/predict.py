@@ -35,7 +35,7 @@ class Strictly(Reading):
     """The reading options for data whose number of features is known."""
 
     strict: bool = same(
-        Reading, "strict", help="Refuse data of another width, or without a final newline."
+        Reading, "strict", help="Refuse another number of features, or a missing final newline."
     )
 
 
@@ -45,13 +45,17 @@ def main(
         str, typer.Option("--model", "-m", metavar="M", help="From fit --save, or LIBLINEAR's.")
     ],
     probability: Annotated[
-        bool, typer.Option("--probability", help="A line 'labels ...', then label and all p.")
+        bool,
+        typer.Option(
+            "--probability", help="A line 'labels ...'; then each label and all probabilities."
+        ),
     ] = False,
     proven: Annotated[
-        bool, typer.Option("--proven", help="A column: 1 if the label is proven the optimum's.")
+        bool, typer.Option("--proven", help="Add a column: 1 if the label is proven the optimum's.")
     ] = False,
     output: Annotated[
-        str | None, typer.Option("--output", "-o", metavar="FILE", help="In place of stdout.")
+        str | None,
+        typer.Option("--output", "-o", metavar="FILE", help="Write there, not to stdout."),
     ] = None,
     form: Format = "table",
     *,

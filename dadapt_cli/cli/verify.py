@@ -45,15 +45,17 @@ def main(
     ] = None,
     tolerance: Annotated[
         float | None,
-        typer.Option(metavar="T", help="Claims may be off by T; a model's gap is at most T."),
+        typer.Option(metavar="T", help="Accept claims that are off by T, or a gap of T."),
     ] = None,
     l2: Annotated[
         str | None,
         typer.Option(help="Weight of (l2/2)||w||^2: a number or 1/n; default: M's, or 1/n."),
     ] = None,
-    bias: Annotated[bool, typer.Option("--bias", help="M's last weight is a constant's.")] = False,
+    bias: Annotated[
+        bool, typer.Option("--bias", help="M ends in the weight of a constant.")
+    ] = False,
     intercept: Annotated[
-        bool, typer.Option("--intercept", help="It is, and the l2 term leaves it out.")
+        bool, typer.Option("--intercept", help="The same, without an l2 penalty.")
     ] = False,
     weight: Annotated[
         list[str] | None,
@@ -66,7 +68,7 @@ def main(
         int | None, typer.Option(metavar="LABEL", help="This label against the rest.")
     ] = None,
     reference: Annotated[
-        str, typer.Option(help="Also from f*: auto, always; or none: from M alone.")
+        str, typer.Option(help="auto, always: use f* as well; none: M alone.")
     ] = "auto",
     output: Format = "table",
     *,
@@ -75,7 +77,7 @@ def main(
 ) -> int:
     """Check a proof of fit --certificate, or prove how far an answer M is from the optimum.
 
-    Exit code 1 when a claim is not proven (to --tolerance), or the gap not at most --tolerance.
+    Exit code 1 if a claim is not proven, or if the gap of an answer exceeds --tolerance.
 
     Examples
     --------

@@ -67,7 +67,9 @@ class Options:
         at_most=1e100,
     )
     bias: bool = _objective(False, "Append a constant feature 1.")
-    intercept: bool = _objective(False, "Append one that the l2 term leaves out.", "--intercept")
+    intercept: bool = _objective(
+        False, "Append a constant feature 1, without an l2 penalty.", "--intercept"
+    )
     reference: str | float = _objective(
         "auto",
         "f* and its certificate: auto, always, none or a number.",
@@ -101,7 +103,9 @@ class Options:
         words=("auto", "initial", "lipschitz"),
         above=0.0,
     )
-    memory: int = _algorithm(1, "Last steps that orth searches along.", takers=NAMED, at_least=0)
+    memory: int = _algorithm(
+        1, "How many of the last steps orth searches along.", takers=NAMED, at_least=0
+    )
     inner: Literal["exact", "newton"] = _algorithm(
         "exact", "Search of orth: exact, or newton (one Newton step).", takers=NAMED
     )
@@ -110,7 +114,11 @@ class Options:
     )
     batch_size: int = _algorithm(16, "Samples in a minibatch.", takers=MINIBATCH, at_least=1)
     c: float = _algorithm(
-        4.0, "Of accel: weights sqrt(c W d), 1 to 16.", takers=NAMED, at_least=1.0, at_most=16.0
+        4.0,
+        "Constant of accel's weights sqrt(c W d), 1 to 16.",
+        takers=NAMED,
+        at_least=1.0,
+        at_most=16.0,
     )
     schedule: Literal["paper", "constant", "none", "linear", "cosine"] = _algorithm(
         "paper", "paper (a tenth from epochs 60, 80, 95 on), none, linear, cosine.", takers=NAMED
@@ -118,39 +126,55 @@ class Options:
     average: Literal["none", "uniform", "weighted", "poly8", "anytime", "schedule-free"] = (
         _algorithm(
             "none",
-            "Of minibatch iterates: uniform, weighted (by d), poly8; gradients at the average: "
-            "anytime, schedule-free.",
+            "Average of minibatch iterates: uniform, weighted (by d) or poly8; anytime and "
+            "schedule-free take gradients at the average.",
             takers=MINIBATCH + NAMED,
         )
     )
     beta: float = _algorithm(
-        0.9, "Of --average schedule-free.", takers=NAMED, at_least=0.0, at_most=1.0
+        0.9,
+        "The weight beta of --average schedule-free.",
+        takers=NAMED,
+        at_least=0.0,
+        at_most=1.0,
     )
-    seed: int = _algorithm(0, "Of the minibatches, or of the folds.", takers=MINIBATCH, at_least=0)
+    seed: int = _algorithm(
+        0, "Random seed of the minibatches, or of the folds.", takers=MINIBATCH, at_least=0
+    )
     momentum: float = _algorithm(
-        0.0, "Of sgd and sgd-plain.", takers=NAMED, at_least=0.0, below=1.0
+        0.0, "Momentum of sgd and sgd-plain.", takers=NAMED, at_least=0.0, below=1.0
     )
     betas: tuple[float, float] = _algorithm(
-        DEFAULT_BETAS, "Of adam and adam-plain.", takers=NAMED, at_least=0.0, below=1.0
+        DEFAULT_BETAS, "Decay rates of adam and adam-plain.", takers=NAMED, at_least=0.0, below=1.0
     )
     lr: float | None = _algorithm(
         None, "Learning rate of sgd-plain and adam-plain.", takers=NAMED, above=0.0
     )
 
-    iterations: int = _budget(1000, "Steps.", "--iterations", "-n", takers=FULL_BATCH, at_least=1)
+    iterations: int = _budget(
+        1000,
+        "Steps of a full-batch algorithm.",
+        "--iterations",
+        "-n",
+        takers=FULL_BATCH,
+        at_least=1,
+    )
     epochs: int = _budget(
-        100, "Of a minibatch algorithm (sgd, adam, ...).", takers=MINIBATCH, at_least=1
+        100,
+        "Passes over the data of a minibatch algorithm (sgd, adam, ...).",
+        takers=MINIBATCH,
+        at_least=1,
     )
     tol: float | None = _budget(
-        None, "Stop at this certified suboptimality; else exit 1.", above=0.0
+        None, "Stop once f - f* is proven to be at most this; if it is not, exit 1.", above=0.0
     )
     stop_when_proven: float | None = _budget(
         None,
-        "Stop once this share of the labels is proven the optimum's; else exit 1.",
+        "Stop once this share of the labels is proven the optimum's; if it is not, exit 1.",
         metavar="SHARE",
         above=0.0,
     )
-    time_limit: float | None = _budget(None, "Seconds.", above=0.0)
+    time_limit: float | None = _budget(None, "Stop after this many seconds.", above=0.0)
     threads: int | None = _budget(
         None, "Row blocks computed at once; default: the cores.", at_least=1
     )
@@ -180,7 +204,7 @@ class Options:
     resume: str | None = _durability(None, "Go on with the run kept there.", metavar="FILE")
     restart: bool = _durability(False, "--checkpoint may replace the run in its FILE.", "--restart")
     checkpoint_every: float = _durability(
-        30.0, "Between checkpoints; 0: each iteration.", at_least=0.0, metavar="SECONDS"
+        30.0, "Seconds between checkpoints; 0: one each iteration.", at_least=0.0, metavar="SECONDS"
     )
 
     def __post_init__(self) -> None:

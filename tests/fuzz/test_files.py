@@ -187,7 +187,7 @@ def test_checkpoints(tmp_path: Path, folder: Path, cli: Cli) -> None:
         assert ran.code in (0, 1, 4, 5), (case, ran)
         refused += ran.code == 4
         if ran.code == 4:
-            assert (folder / "run").read_bytes() == content or "went" in ran.err, case
+            assert (folder / "run").read_bytes() == content, case
             assert any(words in ran.err for words in REMEDIES), (case, ran)
             assert len(ran.err.splitlines()) <= 3, (case, ran)
     assert refused > CASES // 2

@@ -10,7 +10,7 @@ import pytest
 
 from dadapt_cli import algorithms, fit
 from dadapt_cli.checkpoint import file
-from dadapt_cli.errors import InputOutputError, NumericalError, UsageError
+from dadapt_cli.errors import CertificateError, InputOutputError, NumericalError, UsageError
 from dadapt_cli.objective import Problem, directions
 from dadapt_cli.solver import resume as durable
 from dadapt_cli.solver import stages
@@ -326,3 +326,25 @@ def test_no_gradient_is_wasted_by_keeping(tmp_path: Path, monkeypatch: pytest.Mo
     alone, calls = calls, 0
     fit(*vehicle(), checkpoint=str(tmp_path / "run"), checkpoint_every=0, **common)
     assert calls == alone
+
+
+@pytest.mark.parametrize("kind", [ValueError, CertificateError])
+def test_a_run_that_turns_out_to_be_forged_leaves_its_file(
+    kind: type[Exception], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Its numbers may carry it through steps and checkpoints before one of them gives it away."""
+    X, y = vehicle()
+    path = tmp_path / "run"
+    fit(X, y, checkpoint=path, iterations=3, reference="none")
+    before, written = path.read_bytes(), []
+
+    def finish(*_: Any) -> Any:
+        written.append(path.read_bytes())
+        raise kind("a number that no run has")
+
+    monkeypatch.setattr(stages, "_finish", finish)
+    with pytest.raises(InputOutputError, match="the run it holds cannot be resumed"):
+        fit(X, y, resume=path, iterations=6)
+    assert written[0] != before, "the run wrote a checkpoint"
+    assert path.read_bytes() == before
+    assert sorted(p.name for p in tmp_path.iterdir() if not p.name.startswith(".")) == ["run"]
