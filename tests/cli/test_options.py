@@ -318,6 +318,6 @@ def test_the_parser_of_one_command_is_that_of_all() -> None:
     whole = get_command(application())
     for name, command in whole.commands.items():  # type: ignore[attr-defined]
         (alone,) = get_command(application(name)).commands.values()  # type: ignore[attr-defined]
-        for one, same in zip(alone.params, command.params, strict=True):
-            assert (one.name, one.opts, one.default) == (same.name, same.opts, same.default)
+        for one, other in zip(alone.params, command.params, strict=True):
+            assert (one.name, one.opts, one.default) == (other.name, other.opts, other.default)
         assert getattr(alone, "commands", {}).keys() == getattr(command, "commands", {}).keys()
