@@ -59,9 +59,8 @@ def main() -> None:
         pairs = [(seconds(ours), seconds(floor)) for _ in range(repeat)]
         a, b = (statistics.median(column) for column in zip(*pairs, strict=True))
         ratio = statistics.median(x / y for x, y in pairs)
-        print(
-            f"{name}: {1e3 * a:.0f} ms, {ratio:.2f} x python {floor[0]} {floor[-1]!r} ({1e3 * b:.0f} ms)"
-        )
+        beside = f"python {floor[0]} {floor[-1]!r} ({1e3 * b:.0f} ms)"
+        print(f"{name}: {1e3 * a:.0f} ms, {ratio:.2f} x {beside}")
         shown = ", ".join(f"{module} {ms:.0f}" for module, ms in slowest_imports(ours))
         print(f"  slowest imports, own ms: {shown}")
 
