@@ -32,29 +32,34 @@ from dadapt_cli.cli._messages import say
 from dadapt_cli.cli._options import Command, Group, deferred, typed
 from dadapt_cli.errors import DadaptError, ExitCode, Interrupted
 
-app = typer.Typer(
-    name="dadapt",
-    cls=Group,
-    help="Fit logistic regression without a learning rate (D-Adaptation), with certificates.",
-    rich_markup_mode=None,
-    pretty_exceptions_enable=False,
-    context_settings={"help_option_names": ["-h", "--help"]},
-)
+COMMANDS = (fit, predict, check, compare, pack, verify, show, regress, algorithms)
+GROUPS = (datasets, paper)
+CONTEXT = {"help_option_names": ["-h", "--help"]}
 
 
-for command in (fit, predict, check, compare, pack, verify, show, regress, algorithms):
-    app.command(command.NAME, cls=Command)(deferred(command.main))
-
-for group in (datasets, paper):
-    commands = typer.Typer(
+def application(name: str | None = None) -> typer.Typer:
+    """The parser of all commands, or of the one called `name`, which starts sooner."""
+    app = typer.Typer(
+        name="dadapt",
         cls=Group,
-        help=group.HELP,
+        help="Fit logistic regression without a learning rate (D-Adaptation), with certificates.",
         rich_markup_mode=None,
-        context_settings={"help_option_names": ["-h", "--help"]},
+        pretty_exceptions_enable=False,
+        context_settings=CONTEXT,
     )
-    for name, main in group.COMMANDS.items():
-        commands.command(name, cls=Command)(deferred(main))
-    app.add_typer(commands, name=group.NAME)
+    for command in COMMANDS:
+        if name in (None, command.NAME):
+            app.command(command.NAME, cls=Command)(deferred(command.main))
+    for group in GROUPS:
+        if name in (None, group.NAME):
+            commands = typer.Typer(
+                cls=Group, help=group.HELP, rich_markup_mode=None, context_settings=CONTEXT
+            )
+            for own, main in group.COMMANDS.items():
+                commands.command(own, cls=Command)(deferred(main))
+            app.add_typer(commands, name=group.NAME)
+    app.callback()(_root)
+    return app
 
 
 def _print_version(wanted: bool) -> None:
@@ -63,7 +68,6 @@ def _print_version(wanted: bool) -> None:
         raise typer.Exit
 
 
-@app.callback()
 def _root(
     version: Annotated[
         bool,
@@ -80,6 +84,8 @@ def _discard_stdout() -> None:
 
 
 def _finish(argv: list[str]) -> int:
+    known = [own.NAME for own in (*COMMANDS, *GROUPS)]
+    app = application(argv[0] if argv and argv[0] in known else None)
     parsed: Any = app(args=argv or ["--help"], prog_name="dadapt", standalone_mode=False)
     code = parsed() if callable(parsed) else parsed  # help and version leave nothing to call
     sys.stdout.flush()

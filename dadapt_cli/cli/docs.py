@@ -18,7 +18,7 @@ from typing import Any
 from typer.main import get_command
 
 from dadapt_cli import __version__, algorithms
-from dadapt_cli.cli import app
+from dadapt_cli.cli import application
 from dadapt_cli.cli._reading import Reading
 from dadapt_cli.cli.fit import Wanted
 from dadapt_cli.compare.contenders import SHARED
@@ -89,7 +89,7 @@ def _plain(text: str) -> str:
 
 def helps(width: int) -> Iterator[tuple[str, str]]:
     """Every command, and what its ``-h`` prints at a width of so many columns."""
-    yield from _helps(get_command(app), "dadapt", None, terminal_width=width)
+    yield from _helps(get_command(application()), "dadapt", None, terminal_width=width)
 
 
 def _helps(command: Any, name: str, parent: Any, **settings: Any) -> Iterator[tuple[str, str]]:

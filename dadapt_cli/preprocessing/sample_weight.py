@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import scipy.sparse as sp
 
-from dadapt_cli._typing import Array, Label, Mask
+from dadapt_cli._typing import Array, Indices, Label, Mask
 from dadapt_cli.errors import DataError, UsageError
 from dadapt_cli.preprocessing.labels import rows_of, some
 from dadapt_cli.system.terminal import word
@@ -92,7 +92,7 @@ def drop_weightless(X: Any, y: Array, weights: Array | None) -> tuple[Any, Array
     return rows[kept], y[kept], weights[kept]
 
 
-def merge_equal(X: Any, index: Array, weights: Array | None) -> tuple[Any, Array, Array | None]:
+def merge_equal(X: Any, index: Indices, weights: Array | None) -> tuple[Any, Indices, Array | None]:
     """Few samples with equal ones as one, of the sum of their weights; many as they are.
 
     How ``newton`` samples curvature depends on the number of rows, so that a sample given twice

@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 
 import dadapt_cli
+from dadapt_cli import algorithms
 from dadapt_cli.algorithms import names
 from dadapt_cli.cli.docs import FOLDER
 
@@ -82,6 +83,16 @@ def test_help_and_lists_do_not_pay_for_libraries(
         f"sys.exit(bool({heavy!r} & set(sys.modules)))"
     )
     assert subprocess.run([sys.executable, "-c", code], stdout=-3).returncode == 0
+
+
+def test_an_algorithm_is_found_without_the_others() -> None:
+    assert all(algorithms.find(name) is one for name, one in algorithms.table().items())
+    assert algorithms.find("adagrad", "pip").INFO.name == "adagrad-pip"
+    code = (
+        "import sys; from dadapt_cli.algorithms import find; find('gd');"
+        "sys.exit('dadapt_cli.algorithms.orth' in sys.modules)"
+    )
+    assert subprocess.run([sys.executable, "-c", code]).returncode == 0
 
 
 def test_options_do_not_pay_for_the_parsers_own_conversion() -> None:

@@ -20,7 +20,7 @@ import typer
 from typer.main import get_command
 
 from dadapt_cli import DAdaptClassifier, algorithms
-from dadapt_cli.cli import docs, paper
+from dadapt_cli.cli import application, docs, paper
 from dadapt_cli.cli._options import Command, deferred
 from dadapt_cli.cli._reading import Reading
 from dadapt_cli.cli.fit import Wanted
@@ -266,9 +266,7 @@ def test_help_shows_what_the_command_has(cli: Cli) -> None:
 
 
 def test_the_help_of_fit_is_that_of_the_declarations() -> None:
-    from dadapt_cli.cli import app
-
-    fit = get_command(app).commands["fit"]  # type: ignore[attr-defined]
+    fit = get_command(application()).commands["fit"]  # type: ignore[attr-defined]
     names = {name for cls in (Options, Wanted, Reading) for name in declared(cls)}
     assert {p.name for p in fit.params} - {"help"} == {"data", "json"} | names
 
@@ -299,15 +297,13 @@ def test_man_shows_the_page() -> None:
 
 def test_every_command_has_two_examples_that_it_takes() -> None:
     """Parsed, not run; and no line wraps at 80 columns."""
-    from dadapt_cli.cli import app
-
-    for path, command in leaves(get_command(app), ()):
+    for path, command in leaves(get_command(application()), ()):
         assert len(command.examples) >= 2, path
         for line in command.examples:
             words = shlex.split(line.partition(" > ")[0])
             assert tuple(words[: len(path) + 1]) == ("dadapt", *path)
             assert len(line) <= 70  # in man too
-            assert callable(app(words[1:], prog_name="dadapt", standalone_mode=False))
+            assert callable(application()(words[1:], prog_name="dadapt", standalone_mode=False))
 
 
 def leaves(command: Any, path: tuple[str, ...]) -> Iterator[tuple[tuple[str, ...], Any]]:
@@ -316,3 +312,12 @@ def leaves(command: Any, path: tuple[str, ...]) -> Iterator[tuple[tuple[str, ...
         yield path, command
     for name, sub in subs.items():
         yield from leaves(sub, (*path, name))
+
+
+def test_the_parser_of_one_command_is_that_of_all() -> None:
+    whole = get_command(application())
+    for name, command in whole.commands.items():  # type: ignore[attr-defined]
+        (alone,) = get_command(application(name)).commands.values()  # type: ignore[attr-defined]
+        for one, other in zip(alone.params, command.params, strict=True):
+            assert (one.name, one.opts, one.default) == (other.name, other.opts, other.default)
+        assert getattr(alone, "commands", {}).keys() == getattr(command, "commands", {}).keys()

@@ -13,7 +13,7 @@ import pytest
 from typer.main import get_command
 
 from dadapt_cli import model
-from dadapt_cli.cli import app
+from dadapt_cli.cli import application
 from dadapt_cli.cli._messages import LEVELS
 
 from ..conftest import DATA, Ran
@@ -329,7 +329,7 @@ def commands(command: Any, name: str = "dadapt") -> Iterator[tuple[str, dict[str
 
 def test_json_is_there_wherever_format_is() -> None:
     both = set()
-    for name, flags in commands(get_command(app)):
+    for name, flags in commands(get_command(application())):
         assert ("--json" in flags) == ("--format" in flags), name
         if "--json" in flags:
             both.add(name)
