@@ -66,7 +66,7 @@ def test_the_theorem_holds_on_real_data(path: str, options: dict[str, object]) -
 
 @pytest.mark.parametrize(
     ("path", "rows"),
-    [("letter-uci.scale.xz", 2000), ("digits.scale.xz", None), ("dna.scale.xz", None),
+    [("letter-uci.scale.xz", 1000), ("digits.scale.xz", None), ("dna.scale.xz", None),
      pytest.param("letter-uci.scale.xz", None, marks=pytest.mark.slow)],
 )  # fmt: skip
 def test_the_theorem_holds_on_the_larger_ones(path: str, rows: int | None) -> None:

@@ -286,13 +286,12 @@ def test_threads_change_no_digit_on_sparse_data(
     problem = random_problem(0, n=300, p=20, n_classes=n_classes, density=0.2)
     X, y = sp.csr_array(problem.X), problem.labels.index
     budget = {"epochs": 3} if info_of(row).minibatch else {"iterations": 60}
-    one, *others = (
+    one, other = (
         fit(X, y, threads=threads, l2=0.0, reference=least(row), every=20, **budget, **row)
-        for threads in (1, 2, 3)
+        for threads in (1, 3)
     )
-    for other in others:
-        np.testing.assert_array_equal(other.w, one.w)
-        assert [r["d"] for r in other.trace] == [r["d"] for r in one.trace]
+    np.testing.assert_array_equal(other.w, one.w)
+    assert [r["d"] for r in other.trace] == [r["d"] for r in one.trace]
 
 
 @promising("resumed", [row for row in ROWS if info_of(row).resumable])

@@ -154,7 +154,7 @@ def test_what_several_fits_cannot_use_is_refused(cli: Cli, tmp_path: Path) -> No
 def test_the_number_of_processes_changes_no_digit(path: str | None) -> None:
     X, y = vehicle()
     seen = []
-    for threads in (1, 2, 5):
+    for threads in (1, 5):
         records: list[dict[str, Any]] = []
         notes: list[str] = []
         options = Options(algo="auto", threads=threads)
@@ -164,7 +164,7 @@ def test_the_number_of_processes_changes_no_digit(path: str | None) -> None:
         assert len([note for note in notes if "auto picked" in note]) == 1
         records[0]["options"].pop("threads")
         seen.append([timeless(record) for record in records])
-    assert seen[0] == seen[1] == seen[2]
+    assert seen[0] == seen[1]
 
 
 def test_the_default_tolerance_changes_no_choice() -> None:
