@@ -272,7 +272,7 @@ def run(
             begin = clock()
             try:
                 known = [x for x in earlier if (x["problem"], x["l2_times_n"]) == (name, c)]
-                for cell in cells(name, c, repeat, known):
+                for cell in list(cells(name, c, repeat, known)):  # all of a problem or none
                     done.append(cell)
                     best, who = tables.best_peer(cell)
                     times = {n: cell["seconds"][n] for n in ("newton", BASE, *FITS)} | {who: best}

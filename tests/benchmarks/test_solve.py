@@ -110,3 +110,18 @@ def test_cells_are_read_back(benchmarks: Any, tmp_path: Path) -> None:
     file = tmp_path / "cells"
     file.write_text("".join(json.dumps(one) + "\n" for one in CELLS))
     assert benchmarks("solve").saved([str(file)]) == CELLS
+
+
+def test_draws_only_scale_the_columns(benchmarks: Any) -> None:
+    named = benchmarks("data").named
+    X, y = named("synthetic 62x2000")
+    assert X.shape == (62, 2000)
+    assert set(y) == {0, 1}
+    assert X.min() == -1
+    assert X.max() == 1
+    scaled, labels = named("synthetic 62x2000*4")
+    factors = np.abs(scaled).max(axis=0)
+    assert np.allclose(scaled, X * factors, rtol=1e-12)
+    assert (labels == y).all()
+    assert 1e-3 <= factors.min() < 1e-2
+    assert 1e2 < factors.max() <= 1e3
