@@ -41,6 +41,11 @@ def limited(most: int | None) -> Iterator[None]:
         _limits.pop()
 
 
+def is_limited() -> bool:
+    """Whether the user has set a limit for this process."""
+    return bool(_limits)
+
+
 def available() -> int | None:
     """Bytes this process may still take; None where the system does not tell.
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gzip
 import json
 import subprocess
 import sys
@@ -368,6 +369,35 @@ def test_text_larger_than_the_memory_is_refused_with_the_remedy(tmp_path: Path, 
     assert ran.code == 3
     assert "dadapt pack" in ran.err
     assert ran.err.count("\n") == 1
+
+
+REFUSED = """
+import re, sys
+from pathlib import Path
+from dadapt_cli.cli import run
+def memory(field):
+    return 1024 * int(re.search(field + ":\\s+(\\d+)", Path("/proc/self/status").read_text())[1])
+run(["fit", sys.argv[1], "-n", "1", "-q"])  # the imports
+limit = memory("VmRSS") + int(sys.argv[3])
+code = run(["fit", sys.argv[2], "-n", "1", "--memory-limit", str(limit)])
+print(int(code), memory("VmHWM"), limit)
+"""
+
+
+@pytest.mark.parametrize("kind", ["plain", "gzip"])
+def test_a_small_limit_is_kept_too(tmp_path: Path, kind: str) -> None:
+    """The matrix is 120 MB, 64 MiB are allowed: refused before they are taken."""
+    row = b"1 " + b" ".join(b"%d:2" % j for j in range(1, 9000)) + b"\n"
+    text = tmp_path / "text"
+    content = (row + b"-" + row) * 560
+    text.write_bytes(content if kind == "plain" else gzip.compress(content, 1))
+    (tmp_path / "small").write_text("1 1:1\n-1 2:1\n")
+    command = [sys.executable, "-c", REFUSED, str(tmp_path / "small"), str(text), str(2**26)]
+    ran = subprocess.run(command, check=True, capture_output=True, text=True)
+    code, peak, limit = map(int, ran.stdout.split("\n")[-2].split())
+    assert code == 3
+    assert "dadapt pack makes a folder" in ran.stderr
+    assert peak < limit
 
 
 def test_sizes_and_limits(folders: dict[str, Path]) -> None:
