@@ -6,6 +6,7 @@ import gzip
 import json
 import subprocess
 import sys
+import tracemalloc
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -416,6 +417,7 @@ def test_sizes_and_limits(folders: dict[str, Path]) -> None:
 
 PEAK = """
 import sys
+import tracemalloc
 import dadapt_cli
 data = dadapt_cli.packed(sys.argv[1])
 if len(sys.argv) > 2:
@@ -459,3 +461,21 @@ def test_python_can_say_packed(folders: dict[str, Path]) -> None:
         dadapt_cli.fit(data, np.ones(569))
     with pytest.raises(UsageError, match="y: give"):
         dadapt_cli.fit(np.ones((3, 2)))
+
+
+def test_a_pass_copies_no_indices(tmp_path: Path) -> None:
+    """Of leaves in reused buffers, which are views: the transposed product must not copy them."""
+    text = tmp_path / "text"
+    row = " ".join(f"{j}:1" for j in range(1, 1001))
+    text.write_text("".join(f"{i % 2} {row}\n" for i in range(400)))
+    data = pack(str(text), str(tmp_path / "folder"), Packing(leaf=100_000))
+    own = problem(data)
+    w = own.zeros()
+    own.value_and_gradient(w)  # the buffers are made
+    tracemalloc.start()
+    try:
+        own.value_and_gradient(w)
+        _, most = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+    assert most < 200_000  # the indices of a leaf are 400 000 bytes
