@@ -224,4 +224,4 @@ class CriteoReading(Reading):
                     self.fail(wrong, ahead)
             raise AssertionError("lines that neither parser refuses")
         self.matrix.add(rows, 0, False, share)
-        self.lines += len(rows.labels) - (not self.newline)
+        self.lines += len(rows.labels)
