@@ -17,7 +17,7 @@ _UNKNOWN = 2**23  # entries reserved for a pipe: enough to be pages of their own
 _REMEDY = (
     "dadapt pack makes a folder of it, which is fitted in bounded memory; or use a larger machine"
 )
-_CHECKED_FROM = 2**28  # bytes below which memory is not asked for
+_CHECKED_FROM = 2**28  # bytes below which memory is not asked for, if the user sets no limit
 _TYPICAL = 0.02  # share of a file from which the size of the whole can be estimated
 
 
@@ -155,14 +155,15 @@ class Assembler:
         per_cell = self._values.values.itemsize + self._indices.values.itemsize
         needed = int(1.03 * (per_cell * cells + 12 * rows))
         if not self._reserved:
-            there = memory.available() if needed > _CHECKED_FROM else None
+            asks = needed > _CHECKED_FROM or memory.limit() is not None
+            there = memory.available() if asks else None
             if there is None or needed < there:
                 self._reserve(int(1.03 * cells) + 16, int(1.03 * rows) + 16)
             else:  # the first piece may not be typical
                 self._reserve(_UNKNOWN, _UNKNOWN)
         if not self._checked and share > _TYPICAL:
             self._checked = True
-            if needed > _CHECKED_FROM:
+            if needed > _CHECKED_FROM or memory.limit() is not None:
                 left = int(needed * (1 - share))
                 memory.require(
                     left,

@@ -25,11 +25,10 @@ from typing import Any
 
 import numpy as np
 
-from dadapt_cli._typing import Array
 from dadapt_cli.libsvm.explain import show
 from dadapt_cli.libsvm.pieces import Piece
 from dadapt_cli.libsvm.reader import Reading
-from dadapt_cli.libsvm.rows import Rows
+from dadapt_cli.libsvm.rows import Array, Rows
 
 INTEGERS, CATEGORIES = 13, 26
 FIELDS = INTEGERS + CATEGORIES
@@ -225,4 +224,4 @@ class CriteoReading(Reading):
                     self.fail(wrong, ahead)
             raise AssertionError("lines that neither parser refuses")
         self.matrix.add(rows, 0, False, share)
-        self.lines += len(rows.labels) - (not self.newline)
+        self.lines += len(rows.labels)

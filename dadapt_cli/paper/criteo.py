@@ -122,7 +122,7 @@ def _lines(rng: np.random.Generator, rows: int) -> bytes:
     integers = np.floor(rng.lognormal(1.5, 2.0, (rows, criteo.INTEGERS))).astype(np.int64)
     known = rng.random(integers.shape) < np.linspace(0.5, 1.0, criteo.INTEGERS)
     ranks = rng.random((rows, criteo.CATEGORIES))
-    categories = (np.array(SIZES) ** ranks).astype(np.uint64)  # P(rank) falls as 1/rank
+    categories: Any = (np.array(SIZES) ** ranks).astype(np.uint64)  # P(rank) falls as 1/rank
     words = (categories * np.uint64(0x9E3779B1) + np.arange(criteo.CATEGORIES, dtype=np.uint64)) & (
         np.uint64(0xFFFFFFFF)
     )

@@ -199,6 +199,7 @@ def changed(field: int, token: bytes) -> bytes:
     [
         (b"\t".join(GOOD[1:]), "39 fields, not 40; a test set has no labels"),
         (b"\t".join([*GOOD, b""]), "41 fields, not 40 separated by tabs: a label"),
+        (b"\t".join(GOOD * 2), "80 fields, not 40 separated by tabs"),
         (b"", "1 fields, not 40"),
         (b",".join([b"1"] * 40), "1 fields, not 40; separated by ','? tr"),
         (changed(1, b"2"), "label '2' in field 1; give 0 or 1"),

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import gzip
 import json
 import subprocess
 import sys
+import tracemalloc
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -377,6 +379,35 @@ def test_text_larger_than_the_memory_is_refused_with_the_remedy(tmp_path: Path, 
     assert ran.err.count("\n") == 1
 
 
+REFUSED = """
+import re, sys
+from pathlib import Path
+from dadapt_cli.cli import run
+def memory(field):
+    return 1024 * int(re.search(field + ":\\s+(\\d+)", Path("/proc/self/status").read_text())[1])
+run(["fit", sys.argv[1], "-n", "1", "-q"])  # the imports
+limit = memory("VmRSS") + int(sys.argv[3])
+code = run(["fit", sys.argv[2], "-n", "1", "--memory-limit", str(limit)])
+print(int(code), memory("VmHWM"), limit)
+"""
+
+
+@pytest.mark.parametrize("kind", ["plain", "gzip"])
+def test_a_small_limit_is_kept_too(tmp_path: Path, kind: str) -> None:
+    """The matrix is 120 MB, 64 MiB are allowed: refused before they are taken."""
+    row = b"1 " + b" ".join(b"%d:2" % j for j in range(1, 9000)) + b"\n"
+    text = tmp_path / "text"
+    content = (row + b"-" + row) * 560
+    text.write_bytes(content if kind == "plain" else gzip.compress(content, 1))
+    (tmp_path / "small").write_text("1 1:1\n-1 2:1\n")
+    command = [sys.executable, "-c", REFUSED, str(tmp_path / "small"), str(text), str(2**26)]
+    ran = subprocess.run(command, check=True, capture_output=True, text=True)
+    code, peak, limit = map(int, ran.stdout.split("\n")[-2].split())
+    assert code == 3
+    assert "dadapt pack makes a folder" in ran.stderr
+    assert peak < limit
+
+
 def test_sizes_and_limits(folders: dict[str, Path]) -> None:
     assert memory.size("8G") == 2**33
     assert memory.size("1.5M") == 3 * 2**19
@@ -393,6 +424,7 @@ def test_sizes_and_limits(folders: dict[str, Path]) -> None:
 
 PEAK = """
 import sys
+import tracemalloc
 import dadapt_cli
 data = dadapt_cli.packed(sys.argv[1])
 if len(sys.argv) > 2:
@@ -436,3 +468,21 @@ def test_python_can_say_packed(folders: dict[str, Path]) -> None:
         dadapt_cli.fit(data, np.ones(569))
     with pytest.raises(UsageError, match="y: give"):
         dadapt_cli.fit(np.ones((3, 2)))
+
+
+def test_a_pass_copies_no_indices(tmp_path: Path) -> None:
+    """Of leaves in reused buffers, which are views: the transposed product must not copy them."""
+    text = tmp_path / "text"
+    row = " ".join(f"{j}:1" for j in range(1, 1001))
+    text.write_text("".join(f"{i % 2} {row}\n" for i in range(400)))
+    data = pack(str(text), str(tmp_path / "folder"), Packing(leaf=100_000))
+    own = problem(data)
+    w = own.zeros()
+    own.value_and_gradient(w)  # the buffers are made
+    tracemalloc.start()
+    try:
+        own.value_and_gradient(w)
+        _, most = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+    assert most < 200_000  # the indices of a leaf are 400 000 bytes
