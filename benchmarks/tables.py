@@ -19,6 +19,9 @@ BASE = "L-BFGS-B"
 SHORT = 2e-3
 """Seconds of it below which a ratio is one of fixed costs and noise."""
 
+WORK = 10e-3
+"""Seconds of it from which the products with the data count for more than calls of Python do."""
+
 COUNTED = ("newton", "auto", "fit newton", "fit auto")
 """Ours that are compared with the best of the peers."""
 
@@ -65,9 +68,9 @@ def show(cells: Sequence[Cell]) -> None:
     names = list(dict.fromkeys(n for cell in cells for n in (*cell["seconds"], *peers(cell))))
     others = [name for name in names if name != BASE]
     levels = list(dict.fromkeys(cell["level"] for cell in cells))
-    dates, loads = [cell["date"] for cell in cells], [cell["load"] for cell in cells]
-    print(f"{len(cells)} cells, {min(dates)} to {max(dates)}, at load {min(loads):g} to "
-          f"{max(loads):g} (median {np.median(loads):g})")  # fmt: skip
+    dates, loads = sorted({cell["date"] for cell in cells}), [cell["load"] for cell in cells]
+    print(f"{len(cells)} cells, {' to '.join(dates[:: len(dates) - 1 or 1])}, at load "
+          f"{min(loads):g} to {max(loads):g} (median {np.median(loads):g})")  # fmt: skip
     for c in dict.fromkeys(cell["l2_times_n"] for cell in cells):
         part = [cell for cell in cells if cell["l2_times_n"] == c]
         print(f"\nl2 = {c:g}/n: {BASE}'s milliseconds to {' and '.join(levels)}; the others' "
@@ -125,8 +128,10 @@ def _against(cells: Sequence[Cell], name: str) -> None:
         mine, (best, who) = cell["seconds"].get(name), best_peer(cell)
         behind.append((math.inf if mine is None else mine / best, cell, who))
     ahead = sum(r < 1 for r, *_ in behind)
+    long = [r < 1 for r, cell, _ in behind if (cell["seconds"][BASE] or math.inf) >= WORK]
     print(f"\n{name}: ahead of the best of the peers in {ahead} of {len(behind)} cells "
-          f"({100 * ahead / len(behind):.0f} %); geometric mean of its time over theirs "
+          f"({100 * ahead / len(behind):.0f} %), in {sum(long)} of the {len(long)} where {BASE} "
+          f"takes over {1e3 * WORK:g} ms; geometric mean of its time over theirs "
           f"{_number(mean(r for r, *_ in behind if 0 < r < math.inf))}; behind:")  # fmt: skip
     late = sorted((item for item in behind if item[0] >= 1), key=lambda item: -item[0])
     for r, cell, who in late[:8]:

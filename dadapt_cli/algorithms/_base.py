@@ -38,7 +38,7 @@ class Info:
         ``momentum``, ``betas``, ``schedule``.
     refuses
         Options of its kind, full-batch or minibatch, that mean nothing to it: ``bound`` where d is
-        no bound, ``d0`` where there is no d. ``start`` is not given them.
+        no bound, ``d0`` where there is no d, ``metric``. ``start`` is not given them.
     averaging, scheduling
         Values of ``--average`` and ``--schedule`` it takes, where it takes them.
     variants
@@ -49,8 +49,6 @@ class Info:
         ``any L`` (a looser one that costs nothing), the ``problem``, ``f_star``.
     metric
         Default of ``--metric``.
-    without
-        Options of full-batch (or minibatch) algorithms that mean nothing to it: ``metric``.
     averages
         Whether the guarantee is for the average of the iterates; if not, for the best one, and
         the state's ``average`` stays x_0.
@@ -76,7 +74,6 @@ class Info:
     variants: tuple[str, ...] = ("paper",)
     wants: tuple[str, ...] = ("G", "L")
     metric: str = "identity"
-    without: tuple[str, ...] = ()
     averages: bool = True
     own_threads: bool = False
     resumable: bool = True

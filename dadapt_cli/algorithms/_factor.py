@@ -50,11 +50,14 @@ class Curvature:
     Along equal weights of all classes a softmax loss does not change, only the l2 term: there the
     curvature is ``equal``, (p,), and the factor is for the rest. A sample's noise in the factor
     would otherwise lead out of that rest, in which the optimum lies, and slowly back.
+
+    ``scaled`` says that B is of the inverse Hessian's size, not only of its form.
     """
 
     lower: Array | None = None
     scale: Array | None = None
     equal: Array | None = None
+    scaled: bool = False
 
     def solve(self, g: Array) -> Array:
         """B g, float64, for g of shape (p,) or (p, C)."""
@@ -82,14 +85,14 @@ class Curvature:
 def direction(g: Array, pairs: Pairs, B: Curvature) -> Array:
     """-B g with the pairs' corrections: L-BFGS's two loops with B as the initial matrix.
 
-    A B without a factor has no scale of its own: it gets that of the newest pair.
+    A B that has only the form gets the size of the newest pair.
     """
     q, alphas = -g, []
     for s, y, sy in reversed(pairs):
         alphas.append(dot(s, q) / sy)
         q -= alphas[-1] * y
     d = B.solve(q)
-    if pairs and B.lower is None:
+    if pairs and not B.scaled:
         _, y, sy = pairs[-1]
         d *= sy / dot(y, B.solve(y))
     for (s, y, sy), alpha in zip(pairs, reversed(alphas), strict=True):
@@ -189,7 +192,8 @@ def factor(
     lower, scale = cholesky(H)
     if lower is None:
         return None
-    return Curvature(lower=lower, scale=scale if unit is None else unit * scale, equal=equal)
+    scale = scale if unit is None else unit * scale
+    return Curvature(lower=lower, scale=scale, equal=equal, scaled=form != "kron")
 
 
 def _shares(sample: Sample) -> Array:

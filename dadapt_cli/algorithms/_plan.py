@@ -52,9 +52,6 @@ MOST_NUMBERS = 20_000_000
 TINY = 4096
 """Scores below which call overhead, not arithmetic, takes the time."""
 
-HUGE = 10_000_000
-"""Stored entries from which the diagonal costs more than it saves."""
-
 LATER = 2.0
 """Builds that the steps with a diagonal may cost before the factor is made."""
 
@@ -71,6 +68,11 @@ NOTHING = 2_000_000
 SHARE = 1.0
 """Share of the cost of the next build that the steps must have cost before it is made."""
 
+RENEWED = 10.0
+"""Share for the form of the Hessian at equal probabilities: it hardly changes at first, but does
+near the optimum of data that are all but separable (mnist.t).
+"""
+
 GROWTH = 3
 """Growth factor of the sample from build to build."""
 
@@ -83,7 +85,7 @@ class Plan:
     ----------
     form
         ``binary`` or ``full`` (a factor of the Hessian on sampled rows), ``kron`` (softmax: of
-        that at equal probabilities, once), ``half`` or ``identity`` (a diagonal).
+        that at equal probabilities), ``half`` or ``identity`` (a diagonal).
     pairs
         L-BFGS pairs on top.
     rows
@@ -146,7 +148,7 @@ def plan(problem: Problem) -> Plan:
     kron = problem.softmax and p <= MOST
     if kron and build_seconds(problem, few, p) <= AFFORDED * step:
         form, how = "kron", f"the Hessian at equal probabilities, {p} unknowns"
-    elif p > n or problem.nonzeros > HUGE:
+    elif p > n:
         form, how = "identity", "L-BFGS pairs"
     else:
         form, how = "half", "L-BFGS pairs on a diagonal"

@@ -36,6 +36,7 @@ from dadapt_cli.algorithms._certificate import Certificate
 from dadapt_cli.algorithms._factor import FACTORS, Columns, Curvature, Pairs
 from dadapt_cli.algorithms._plan import (
     GROWTH,
+    RENEWED,
     SHARE,
     Plan,
     begins_single,
@@ -60,7 +61,7 @@ INFO = Info(
     wants=("any L", "problem"),
     averages=False,
     own_threads=True,
-    without=("metric",),
+    refuses=("metric",),
 )
 
 ARMIJO = 1e-4
@@ -267,6 +268,7 @@ def _renew_curvature(state: Newton) -> None:
     state.builds += 1
     state.B = state.B if made is None else made
     if wanted == "kron":
+        state.wait = RENEWED * max(LEAST, build_seconds(problem, rows, problem.p) / plan.step)
         return
     if form != "kron":
         state.rows = min(problem.most_sampled, GROWTH * rows)

@@ -19,6 +19,9 @@ if TYPE_CHECKING:
     from dadapt_cli.solver.stages import FitResult, Tested
 
 
+CHOOSE = "--choose is for --path with --cross-validate K; add what is missing"
+
+
 def check_savable(path: str, scale: str, positive: Label | None = None, y: Any = ()) -> None:
     """Raise UsageError, before a fit, where the model's file format could not hold its result."""
     import numpy as np
@@ -109,9 +112,11 @@ def check_several(
                     "--save with --path keeps what --cross-validate K chooses; add that, or give "
                     "one value with --l2 or -C"
                 )
-            raise UsageError(f"--{one.typed} is for a single fit; leave it or {words} out")
+            raise UsageError(
+                f"--{one.typed} is for a single fit; leave out --{one.typed} or {words}"
+            )
     if "choose" in given and (path is None or count is None):
-        raise UsageError("--choose is for --path with --cross-validate K; add what is missing")
+        raise UsageError(CHOOSE)
     return [name for name in given if name != "seed" or count is None]  # the folds use the seed too
 
 

@@ -20,14 +20,11 @@ def main(output: Format = "table") -> None:
     """
     choice("format", output, FORMATS)
 
-    from dadapt_cli import algorithms
-    from dadapt_cli.render.table import algorithms as render
+    import json
 
-    infos = [module.INFO for module in algorithms.table().values()]
+    from dadapt_cli.render import algorithms as render
+
     if output == "json":
-        import json
-        from dataclasses import asdict
-
-        typer.echo(json.dumps([asdict(info) for info in infos], indent=1, allow_nan=False))
+        typer.echo(render.text(), nl=False)
     else:
-        render(infos)
+        typer.echo("\n".join(render.lines(json.loads(render.text()))))

@@ -73,13 +73,12 @@ def _row(dataset: Dataset) -> dict[str, Any]:
     from dataclasses import asdict
 
     from dadapt_cli import datasets
-    from dadapt_cli.datasets import download
 
     path = datasets.find(dataset)
     found = [name for name, folder in datasets.places() if path and folder == path.parent]
     return {
         **asdict(dataset),
-        "url": download.address(dataset),
+        "url": datasets.address(dataset),
         "pinned": datasets.pin(dataset),
         "path": None if path is None else str(path),
         "place": found[0] if found else None,

@@ -1,7 +1,8 @@
 """The pages generated from declarations: ``python -m dadapt_cli.cli.docs`` writes them.
 
 options.md has the options of ``fit``, commands.md the help of every command, dadapt.1 is the page
-for man, records.md and records.schema.json have the keys of every record.
+for man, records.md and records.schema.json have the keys of every record, algorithms.json is what
+``dadapt algorithms`` says.
 """
 
 from __future__ import annotations
@@ -9,17 +10,19 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Iterator, Mapping
+from dataclasses import asdict
 from itertools import groupby
 from pathlib import Path
 from typing import Any
 
 from typer.main import get_command
 
-from dadapt_cli import __version__
+from dadapt_cli import __version__, algorithms
 from dadapt_cli.cli import app
 from dadapt_cli.cli._reading import Reading
 from dadapt_cli.cli.fit import Wanted
 from dadapt_cli.compare.contenders import SHARED
+from dadapt_cli.render import algorithms as listed
 from dadapt_cli.render import fields, records, schema
 from dadapt_cli.solver.checks import Range
 from dadapt_cli.solver.declared import FULL_BATCH, MINIBATCH, Declared, declared
@@ -178,6 +181,12 @@ def _json_type(one: Declared) -> Any:
     return "|".join([*(found or ["string"]), "null"])
 
 
+def infos() -> str:
+    """What the algorithms' files say of themselves, as JSON."""
+    every = [asdict(module.INFO) for module in algorithms.table().values()]
+    return json.dumps(every, indent=1, allow_nan=False) + "\n"
+
+
 def pages() -> dict[Path, str]:
     """Every page, by its file."""
     return {
@@ -186,6 +195,7 @@ def pages() -> dict[Path, str]:
         FOLDER / "dadapt.1": manual(),
         FOLDER / "records.md": records_page(),
         Path(schema.__file__).with_name(schema.FILE): records_schema(),
+        Path(listed.__file__).with_name(listed.FILE): infos(),
     }
 
 

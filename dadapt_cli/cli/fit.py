@@ -125,10 +125,9 @@ def _fit(
     import time
 
     from dadapt_cli.cli._messages import log_lines, say
-    from dadapt_cli.render import braille, html, machine
+    from dadapt_cli.render import machine
     from dadapt_cli.render import plot as plotting
     from dadapt_cli.render.progress import Progress
-    from dadapt_cli.render.report import FitReport
     from dadapt_cli.solver import resume
     from dadapt_cli.solver.monitor import Monitor
     from dadapt_cli.solver.options import Options
@@ -150,6 +149,8 @@ def _fit(
     several = (wanted.path, wanted.cross_validate)
     if several != (None, None):
         given = _modelling.check_several(given, *several, Options, Wanted)
+    elif "choose" in given:
+        raise UsageError(_modelling.CHOOSE)
     declared(Wanted)["choose"].check(wanted.choose)
     options = resume.resumed(options, given)
     info = options.check(given).INFO
@@ -166,6 +167,8 @@ def _fit(
     if wanted.plot is not None and not terminal:
         plotting.check(wanted.plot)
     if wanted.report is not None:
+        from dadapt_cli.render import html
+
         html.check(wanted.report)
     outputs = (
         None if terminal else wanted.plot,
@@ -190,6 +193,8 @@ def _fit(
         views.append(trace_file)
     report = None
     if wanted.report is not None:
+        from dadapt_cli.render.report import FitReport
+
         report = FitReport(wanted.report, command_line(), _view("table", None, None))
         views.append(report)
 
@@ -233,6 +238,8 @@ def _fit(
             if report is not None:
                 report.write()
         if terminal:
+            from dadapt_cli.render import braille
+
             with progress.hidden():
                 about = (info.distance, info.d_means)
                 braille.draw(sys.stdout, result.start, result.trace, *about)
@@ -254,13 +261,15 @@ def _view(output: str, path: str | None, folds: int | None) -> Any:
     """Return the view that shows the records on standard output."""
     from dadapt_cli.algorithms import find
     from dadapt_cli.render import machine, table
-    from dadapt_cli.render.folds import FoldTable
-    from dadapt_cli.render.path import PathTable
 
     declared(Wanted)["output"].check(output)
     if output == "table" and path is not None:
+        from dadapt_cli.render.path import PathTable
+
         return PathTable(sys.stdout)
     if output == "table" and folds is not None:
+        from dadapt_cli.render.folds import FoldTable
+
         return FoldTable(sys.stdout)
     if output == "table":
         return table.Table(sys.stdout, lambda name, variant: find(name, variant).INFO)

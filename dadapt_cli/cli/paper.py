@@ -13,6 +13,7 @@ import typer
 from dadapt_cli._typing import Record
 from dadapt_cli.cli._options import command_line
 from dadapt_cli.errors import UsageError
+from dadapt_cli.solver.checks import number
 from dadapt_cli.solver.declared import declared, option, same
 from dadapt_cli.solver.options import Options
 
@@ -196,8 +197,83 @@ def beyond(problems: Names = None, *, study: Study, output: Output) -> None:
         say("no figure: it needs the extra 'plot'; pip install 'dadapt[plot]'")
 
 
+@dataclass(frozen=True, kw_only=True)
+class Clicks:
+    """Fields of :class:`~dadapt_cli.paper.criteo.Study`, and of the synthetic."""
+
+    seeds: int = same(Run, "seeds", 3)
+    epochs: int = same(Options, "epochs", 1, help="The paper's is one.")
+    batch_size: int = same(Options, "batch_size", 128)
+    make: bool = option(False, "Make FOLDER, of synthetic data in Criteo's shape.", "--make")
+    rows: int = option(1_000_000, "Of --make; a tenth more are held out.", metavar="N")
+
+
+def criteo(
+    folder: Annotated[
+        str | None, typer.Argument(metavar="[FOLDER]", help="Holds the packed train and test.")
+    ] = None,
+    *,
+    clicks: Clicks,
+    grid: Annotated[
+        str | None, typer.Option(metavar="LR,LR,...", help="Of Adam; default: 1e-5 to 0.1.")
+    ] = None,
+    output: Output,
+) -> None:
+    """Click-through: D-Adapt Adam against Adam over a grid of rates, on held-out rows.
+
+    Sparse logistic regression on hashed fields. Real data: pack two files with --format criteo into
+    FOLDER/train and FOLDER/test.
+
+    Examples
+    --------
+    dadapt paper criteo --make clicks --rows 20000
+    dadapt paper criteo clicks --grid 1e-3,1e-2,1e-1 --seeds 1
+    """
+    from pathlib import Path
+
+    from dadapt_cli.cli._messages import log_lines, say
+    from dadapt_cli.paper import criteo as experiment
+    from dadapt_cli.paper.results import Store
+    from dadapt_cli.render import paper
+
+    if folder is None:
+        raise UsageError("name a FOLDER with the packed folders train and test; --make makes one")
+    if output.report is not None:
+        raise UsageError("--report is of figure2, figure7 and table1; here --out")
+    declared(Output)["output"].check(output.output)
+    study = experiment.Study(
+        clicks.seeds, clicks.epochs, clicks.batch_size, _numbers("grid", grid, experiment.GRID)
+    )
+    study.check()
+    log_lines(quiet=output.quiet)
+    if clicks.make:
+        number("rows", clicks.rows, at_least=100)
+        with _progress(output.quiet):
+            made = experiment.make(folder, clicks.rows)
+        for data in made:
+            typer.echo(f"{data.path}: {data.shape[0]} rows of synthetic data, {data.nnz} nonzeros")
+        return
+    store = Store(output.out)
+    with _progress(output.quiet):
+        record = experiment.run(folder, study, store)
+    if output.output == "json":
+        paper.as_json([record], sys.stdout)
+    else:
+        paper.criteo(record, sys.stdout)
+    if output.out is None:
+        return
+    kind = "synthetic" if record["synthetic"] else "Criteo's"
+    rows = [{"data": kind, "algorithm": "adam-plain", **row} for row in record["grid"]]
+    paper.write_rows(Path(output.out, "criteo.csv"), rows)
+    if paper.can_draw():
+        paper.draw_criteo(Path(output.out), record)
+    elif not output.quiet:
+        say("no figure: it needs the extra 'plot'; pip install 'dadapt[plot]'")
+
+
 COMMANDS: dict[str, Callable[..., Any]] = {
     "beyond": beyond,
+    "criteo": criteo,
     "figure2": figure2,
     "figure7": figure7,
     "table1": table1,

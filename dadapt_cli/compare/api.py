@@ -75,7 +75,7 @@ def plan(
     for name in SHARED:
         declared(Options)[name].check(getattr(shared, name))
     if shared.C is not None and "l2" in given:
-        raise UsageError(f"-C {shared.C:g} is l2 = 1/({shared.C:g} n); leave it or --l2 out")
+        raise UsageError(f"-C {shared.C:g} is l2 = 1/({shared.C:g} n); leave out -C or --l2")
     if shared.bias and shared.intercept:
         raise UsageError("--bias and --intercept: one constant feature is enough; leave one out")
     return Plan(contenders.find(algo, others, shared, given), shared, int(repeat))

@@ -14,6 +14,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol, TypeVar
+from urllib.parse import urlsplit
 
 from dadapt_cli.errors import DataError, InputOutputError, UsageError
 from dadapt_cli.system.files import atomic_write, cache_folder, read_whole
@@ -91,6 +92,30 @@ class Named(Protocol):
 
 
 N = TypeVar("N", bound=Named)
+
+LOOPBACK = ("localhost", "127.0.0.1", "::1")
+
+
+def address(dataset: Dataset) -> str:
+    """Where it is fetched from: LIBSVM's site, or the folder that ``DADAPT_MIRROR`` names.
+
+    Raises
+    ------
+    UsageError
+        The mirror is neither https nor on this machine.
+    """
+    base = os.environ.get("DADAPT_MIRROR") or f"{FOLDER}{dataset.kind}"
+    try:
+        parts = urlsplit(base)
+        local = parts.scheme == "http" and parts.hostname in LOOPBACK
+        good = bool(parts.hostname) and (parts.scheme == "https" or local)
+    except ValueError:
+        good = False
+    if not good:
+        raise UsageError(
+            f"DADAPT_MIRROR {base[:80]!r}; give an https address, or http on the loopback address"
+        )
+    return f"{base.rstrip('/')}/{dataset.name}{dataset.suffix}"
 
 
 def places() -> list[tuple[str, Path]]:

@@ -8,7 +8,6 @@ what would have to be added is longer than this module.
 from __future__ import annotations
 
 import http.client
-import os
 import urllib.error
 import urllib.request
 from collections.abc import Callable, Generator
@@ -19,37 +18,14 @@ from urllib.parse import urlsplit
 
 from dadapt_cli import __version__, datasets
 from dadapt_cli.datasets import Dataset
-from dadapt_cli.errors import DataError, InputOutputError, UsageError
+from dadapt_cli.errors import DataError, InputOutputError
 from dadapt_cli.system.files import atomic_write, reporting
 
 TIMEOUT = 30.0
 """Seconds without a byte."""
 
 _BLOCK = 2**18
-_LOOPBACK = ("localhost", "127.0.0.1", "::1")
 _REMEDY = "nothing was saved; try again, or put the file in a folder of DADAPT_DATA"
-
-
-def address(dataset: Dataset) -> str:
-    """Where it is fetched from: LIBSVM's site, or the folder that ``DADAPT_MIRROR`` names.
-
-    Raises
-    ------
-    UsageError
-        The mirror is neither https nor on this machine.
-    """
-    base = os.environ.get("DADAPT_MIRROR") or f"{datasets.FOLDER}{dataset.kind}"
-    try:
-        parts = urlsplit(base)
-        local = parts.scheme == "http" and parts.hostname in _LOOPBACK
-        good = bool(parts.hostname) and (parts.scheme == "https" or local)
-    except ValueError:
-        good = False
-    if not good:
-        raise UsageError(
-            f"DADAPT_MIRROR {base[:80]!r}; give an https address, or http on the loopback address"
-        )
-    return f"{base.rstrip('/')}/{dataset.name}{dataset.suffix}"
 
 
 def ensure(dataset: Dataset, progress: Callable[[str], None] = lambda line: None) -> Path:
@@ -99,7 +75,7 @@ def fetch(dataset: Dataset, progress: Callable[[str], None] = lambda line: None)
     UsageError
         ``DADAPT_MIRROR`` cannot be used.
     """
-    url, target = address(dataset), _target(dataset)
+    url, target = datasets.address(dataset), _target(dataset)
     with reporting(target.parent, "name another folder in DADAPT_CACHE"):
         target.parent.mkdir(parents=True, exist_ok=True)
     with atomic_write(target, own=True) as file:

@@ -13,7 +13,7 @@ import numpy as np
 import scipy.optimize  # noqa: F401 - before the forks, and before BLAS is told its threads
 
 from dadapt_cli._typing import Indices, Record
-from dadapt_cli.errors import UsageError
+from dadapt_cli.errors import DataError, UsageError
 from dadapt_cli.model_selection.path import Path, along, began, encode, once, tolerance
 from dadapt_cli.objective import cores
 from dadapt_cli.solver.monitor import Monitor
@@ -71,15 +71,22 @@ def cross_validate(
     UsageError
         `folds` is below 2 or above the size of the smallest class.
     DataError, NumericalError
-        As for a fit.
+        As for a fit; also a label that one sample has.
     """
     begin = time.perf_counter()
     encoded = encode(samples, options)
     sizes = np.bincount(encoded.index)
+    rarest = word(encoded.classes[int(sizes.argmin())], 40)
+    if sizes.min() < 2:
+        raise DataError(
+            f"one sample has the label {rarest}; folds need two or more of each: leave it out, or "
+            "--cross-validate",
+            samples.source.path,
+        )
     if not 2 <= folds <= sizes.min():
         raise UsageError(
             f"--cross-validate {folds}; give 2 to {sizes.min()}, the number of samples with the "
-            f"label {word(encoded.classes[int(sizes.argmin())], 40)}"
+            f"label {rarest}"
         )
     if options.seed >= 2**32:
         raise UsageError(f"--seed {options.seed}; with folds give one below 2^32")

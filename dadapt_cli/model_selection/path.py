@@ -62,7 +62,7 @@ class Path:
             ) from None
         for value in values:
             if not (math.isfinite(value) and 1e-100 <= value <= 1e100):
-                raise UsageError(f"--path {value:g}: an l2 or C of a path is above 0")
+                raise UsageError(f"--path {value:g}; give values of l2 or C from 1e-100 to 1e100")
         if not 2 <= len(set(values)) == len(values) <= MOST:
             raise UsageError(f"--path {text[:40]!r}; give 2 to {MOST} different values")
         return cls(by, tuple(sorted(values, reverse=by == "l2")))

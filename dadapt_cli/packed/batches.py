@@ -15,7 +15,7 @@ import numpy as np
 from dadapt_cli._typing import Array, Indices, Matrix
 from dadapt_cli.objective import Problem
 from dadapt_cli.objective.blocks import sparse
-from dadapt_cli.objective.minibatches import Batches
+from dadapt_cli.objective.minibatches import CHUNK_BYTES, Batches
 from dadapt_cli.packed.folder import Data
 from dadapt_cli.packed.format import Leaf
 from dadapt_cli.packed.settings import Settings
@@ -82,18 +82,20 @@ class PackedBatches(Batches):
     def _rows(self, group: tuple[Leaf, ...]) -> tuple[Matrix, Array | Indices]:
         """The rows of some leaves, with the constant feature if there is one, and their y."""
         size = sum(leaf.entries for leaf in group)
-        values, indices = np.empty(size, self.problem.dtype), np.empty(size, np.int32)
-        ends, numbers, begin = [np.zeros(1, np.int64)], [], 0
+        kind = np.int32 if size < 2**31 else np.int64
+        values, indices = np.empty(size, self.problem.dtype), np.empty(size, kind)
+        ends, numbers, begin = [np.zeros(1, kind)], [], 0
         for leaf in group:
             own = self.engine.rows(leaf)
             place = slice(begin, begin + leaf.entries)
             values[place], indices[place] = own.X.data, own.X.indices
-            ends.append(own.X.indptr[1:] + begin)
+            ends.append(own.X.indptr[1:].astype(kind, copy=False) + kind(begin))
             numbers.append(self._numbers[own.numbers])
             begin += leaf.entries
         index = np.concatenate(numbers)
-        p = self.problem.p - self.settings.bias
-        X = sparse().csr_array((values, indices, np.concatenate(ends)), shape=(len(index), p))
+        shape = (len(index), self.problem.p - self.settings.bias)
+        X = sparse().csr_array(shape, dtype=values.dtype)
+        X.data, X.indices, X.indptr = values, indices, np.concatenate(ends)  # as they are
         if self.settings.bias:
             ones = np.ones((len(index), 1), X.dtype)
             X = sparse().csr_array(sparse().hstack([X, ones], format="csr"))
@@ -116,4 +118,5 @@ def buffer_bytes(data: Data, settings: Settings) -> int:
     columns = settings.n_classes if settings.n_classes > 2 else 1
     one = entries * (item + 8) + rows * (16 + item * (1 + settings.bias))
     unknowns = (data.shape[1] + settings.bias) * columns
-    return (BUFFER * (1 + settings.bias) + 1) * one + VECTORS * item * unknowns
+    chunks = 4 * CHUNK_BYTES
+    return (BUFFER * (1 + settings.bias) + 1) * one + VECTORS * item * unknowns + chunks

@@ -300,7 +300,8 @@ def work_bytes(settings: Settings) -> int:
     return 3 * SCORES * np.dtype(settings.dtype).itemsize // 2
 
 
-def lead_bytes(unknowns: int) -> int:
+def lead_bytes(data: Data, unknowns: int) -> int:
     """Bytes in the leading process: a sample and its dense parts, pairs, and a factor if any."""
     factor = 12 * unknowns**2 if unknowns <= LARGEST_FACTOR else 0
-    return 20 * SAMPLE + 16 * curvature.NUMBERS + 8 * VECTORS * unknowns + factor
+    sample = 24 * min(SAMPLE, data.nnz) + 16 * min(curvature.NUMBERS, data.shape[0] * unknowns)
+    return sample + 8 * VECTORS * unknowns + factor

@@ -143,6 +143,7 @@ def encode(y: Any, *, positive: Label | None = None) -> Labels:
             raise UsageError(
                 f"--positive {word(positive, 40)}: no row has it; the labels are {some(names)}"
             )
+        positive = names[names.index(positive)]  # of the labels' own type
         index = (index == names.index(positive)).astype(np.intp)
         if len(names) > 2:
             return Labels((REST, positive), index)

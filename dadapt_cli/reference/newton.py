@@ -145,6 +145,7 @@ def _until_certified(name: str, problem: Problem, start: Array, told: Nearness) 
     if not now.g.any():
         return start
     state: Any
+    step: Any
     if name == "orth":
         state, step = orth.start(start, now.g, d0=0.0, L=math.inf, problem=problem), orth.step
     else:

@@ -9,6 +9,7 @@ from typing import TextIO
 
 from dadapt_cli._typing import Record
 from dadapt_cli.render import screen
+from dadapt_cli.system.terminal import printable
 
 
 def as_json(rows: Sequence[Record], stream: TextIO) -> None:
@@ -19,16 +20,16 @@ def as_json(rows: Sequence[Record], stream: TextIO) -> None:
 
 def table(rows: Sequence[Record], places: Iterable[tuple[str, Path]], stream: TextIO) -> None:
     """Print one line per file, and the folders that are searched."""
-    console = screen.console(stream)
     cells = [["name", "rows", "features", "classes", "non-zeros", "sha256", "on disk"]]
     for row in rows:
         numbers = [row["rows"], row["features"], row["classes"], row["nonzeros"]]
         counts = ["" if number is None else str(number) for number in numbers]
         cells.append([row["name"], *counts, _sum(row), row["place"] or "no"])
-    screen.put_columns(console, cells)
-    screen.put(console, "")
+    for line in screen.columns(cells, stream=stream):
+        print(line, file=stream)
+    print(file=stream)
     for name, folder in places:
-        screen.put(console, f"{name}: {folder}")
+        print(printable(f"{name}: {folder}", stream), file=stream)
 
 
 def _sum(row: Record) -> str:

@@ -127,3 +127,27 @@ BEYOND: Fields = {
         "Where f is not smooth.",
     ),
 }  # fmt: skip
+
+HELD_OUT: Fields = {
+    "accuracy": (NUMBER, "Percent on the held-out rows, mean over the seeds."),
+    "se": (MAYBE, "Its standard error; null for one seed."),
+    "log_loss": (NUMBER, "On the held-out rows, mean over the seeds."),
+}
+
+CRITEO: Fields = {
+    "folder": (TEXT, "FOLDER."),
+    "synthetic": (TRUTH, "The data were made by --make."),
+    "samples": (COUNT, "Rows trained on."),
+    "test_samples": (COUNT, "Rows held out."),
+    "features": (COUNT, "Columns that the fields are hashed into."),
+    "clicks": (NUMBER, "Share of label 1 in the held-out rows."),
+    **{name: PROTOCOL[name] for name in ("seeds", "epochs")},
+    "batch_size": (COUNT, "Rows of a step."),
+    "dadapt_adam": ({**HELD_OUT, "d": FOUND["d"]}, "D-Adapt Adam."),
+    "adam": (
+        {"lr": (NUMBER, "The best of the grid."), **HELD_OUT,
+         "at_grid_edge": (TRUTH, "It is the first or the last of the grid.")},
+        "Adam with its best learning rate.",
+    ),
+    "grid": ([{"lr": (NUMBER, "Learning rate of Adam."), **HELD_OUT}], "Each learning rate."),
+}  # fmt: skip

@@ -153,6 +153,50 @@ def figure7(records: Sequence[Record], stream: TextIO) -> None:
     )
 
 
+def criteo(record: Record, stream: TextIO) -> None:
+    """Print the table of the click-through experiment."""
+    console = screen.console(stream)
+    own = record["dadapt_adam"]
+    rows = [("D-Adapt Adam", known(own["d"], ".3g"), own)]
+    for row in record["grid"]:
+        best = "*" if row["lr"] == record["adam"]["lr"] else ""
+        rows.append(("Adam", f"{row['lr']:g}{best}", row))
+    columns: list[tuple[str, Sequence[str]]] = [
+        ("algorithm", [name for name, _, _ in rows]),
+        ("rate", [rate for _, rate, _ in rows]),
+        ("accuracy", [f"{row['accuracy']:.3f}" for *_, row in rows]),
+        ("SE", [known(row["se"], ".3f") for *_, row in rows]),
+        ("log-loss", [f"{row['log_loss']:.5f}" for *_, row in rows]),
+    ]
+    screen.put_columns(console, rows_of(columns))
+    kind = "SYNTHETIC data of Criteo's shape" if record["synthetic"] else "Criteo's text"
+    edge = "; at the edge of the grid" if record["adam"]["at_grid_edge"] else ""
+    for line in (
+        f"{kind}, {record['samples']} rows, {record['features']} columns; on "
+        f"{record['test_samples']} held-out rows, {100 * record['clicks']:.2f} % of them clicks.",
+        f"Epochs: {record['epochs']}, batches of {record['batch_size']}, no schedule; mean over "
+        f"{record['seeds']} seeds (SE: standard error of the accuracy in percent).",
+        f"rate: of D-Adapt Adam the d found; * the best of the grid{edge}.",
+    ):
+        screen.put(console, line)
+
+
+def draw_criteo(folder: Path, record: Record) -> list[Path]:
+    """Draw held-out accuracy and log-loss against Adam's rate: PNG and SVG."""
+    figure, panels = grid_of(2)
+    rates = [row["lr"] for row in record["grid"]]
+    kind = " (synthetic data)" if record["synthetic"] else ""
+    for panel, name, label in zip(
+        panels, ("accuracy", "log_loss"), ("accuracy, %", "log-loss"), strict=False
+    ):
+        panel.plot(rates, [row[name] for row in record["grid"]], "o-", label="Adam")
+        panel.axhline(record["dadapt_adam"][name], color="C1", label="D-Adapt Adam")
+        panel.set(xscale="log", xlabel="learning rate", ylabel=f"held-out {label}")
+        panel.set_title(f"Criteo{kind}")
+        panel.legend(fontsize="small")
+    return save(figure, panels, folder / "criteo")
+
+
 def as_json(records: Sequence[Record], stream: TextIO) -> None:
     """Print INTERFACE's list, one object per problem."""
     json.dump(list(records), stream, indent=1, allow_nan=False)

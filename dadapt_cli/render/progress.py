@@ -7,16 +7,9 @@ import math
 import sys
 import time
 from collections.abc import Callable, Iterator
-
-from rich.console import Console
-from rich.progress import BarColumn, ProgressColumn, SpinnerColumn, Task, TaskID, TextColumn
-from rich.progress import Progress as Shown
-from rich.text import Text
+from typing import Any
 
 from dadapt_cli.system.terminal import printable
-
-BAR = 14
-"""Width of the bar in columns, which leaves about 45 of 80 for text."""
 
 FIRST_ETA = 0.5
 """Seconds that a piece of work must run before its remaining time is estimated."""
@@ -63,20 +56,6 @@ class Eta:
         return f"ETA {clock}"
 
 
-class _Left(ProgressColumn):
-    """Per cent and ETA, where the whole is known."""
-
-    max_refresh = 0.2
-
-    def __init__(self, eta: Eta) -> None:
-        super().__init__()
-        self.eta = eta
-
-    def render(self, task: Task) -> Text:
-        """Return the cell of the column."""
-        return Text("" if task.total is None else f"{task.percentage:3.0f}% {self.eta}".rstrip())
-
-
 class Progress:
     """Shows what is done; nothing at all unless standard error is a terminal.
 
@@ -96,13 +75,12 @@ class Progress:
         quiet: bool = False,
         seconds: float | None = None,
     ) -> None:
-        self.console = Console(stderr=True, highlight=False, markup=False)
         self.iterations = iterations
         self.unit = unit
         self.quiet = quiet
         self.seconds = seconds
-        self.status: Shown | None = None
-        self._task = TaskID(0)
+        self.status: Any = None
+        self._task: Any = None
         self._eta = Eta()
         self._loop: float | None = None
 
@@ -149,16 +127,11 @@ class Progress:
         self.say(f"{self.unit} = {k} of {self.iterations}{size}, f = {f:.6f}", min(share, 1.0))
 
     def __enter__(self) -> Progress:
-        if sys.stderr.isatty() and not self.quiet and not self.console.is_dumb_terminal:
-            self.status = Shown(
-                SpinnerColumn(),
-                TextColumn("{task.description}", markup=False),
-                BarColumn(BAR),
-                _Left(self._eta),
-                console=self.console,
-                transient=True,
-                redirect_stdout=False,
-            )
+        if sys.stderr.isatty() and not self.quiet:
+            from dadapt_cli.render.bar import bar
+
+            self.status = bar(self._eta)
+        if self.status is not None:
             self._task = self.status.add_task("reading", total=None)
             self.status.start()
         return self

@@ -1,15 +1,19 @@
-"""Common parts of all views for people: safe lines, and aligned columns."""
+"""Common parts of all views for people: safe lines, and aligned columns.
+
+What needs rich imports it: a list of names does not, and it takes a tenth of a start.
+"""
 
 from __future__ import annotations
 
 import os
 from collections.abc import Sequence
-from typing import TextIO
-
-from rich.console import Console
-from rich.text import Text
+from typing import TYPE_CHECKING, TextIO
 
 from dadapt_cli.system.terminal import printable
+
+if TYPE_CHECKING:
+    from rich.console import Console
+    from rich.text import Text
 
 GAP = "  "
 
@@ -19,6 +23,8 @@ FILE_WIDTH = 200
 
 def console(stream: TextIO, file_width: int | None = FILE_WIDTH) -> Console:
     """A console that never reads strings as markup; `file_width` applies if no terminal."""
+    from rich.console import Console
+
     made = Console(file=stream, highlight=False, markup=False, emoji=False)
     if not made.is_terminal and file_width is not None and "COLUMNS" not in os.environ:
         made.width = file_width
@@ -36,6 +42,8 @@ def can_show(where: Console, text: str) -> bool:
 
 def put(where: Console, text: str | Text, style: str = "") -> None:
     """Print one line in full: only a terminal may wrap it."""
+    from rich.text import Text
+
     plain = text.plain if isinstance(text, Text) else text
     safe = printable(plain, where)
     if safe != plain or isinstance(text, str):
@@ -45,6 +53,8 @@ def put(where: Console, text: str | Text, style: str = "") -> None:
 
 def put_columns(where: Console, rows: Sequence[Sequence[str]], left: int = 1) -> None:
     """Print :func:`columns`, the first line in bold."""
+    from rich.text import Text
+
     for i, line in enumerate(columns(rows, left, stream=where)):
         where.print(Text(line), style="" if i else "bold", soft_wrap=True)
 

@@ -6,8 +6,6 @@ import math
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, TextIO, TypeAlias
 
-from rich.console import Console
-from rich.table import Table as RichTable
 from rich.text import Text
 
 from dadapt_cli._typing import Record
@@ -262,21 +260,3 @@ def _penalty(objective: Record, options: Record) -> str:
         "1/(C n)": f"1/(C n) = {value}, C = {options['C']:g}" if rule == "1/(C n)" else "",
     }
     return f" + l2/2 ||w||^2, l2 = {shown.get(rule, value)}"
-
-
-def algorithms(infos: Sequence[Info]) -> None:
-    """Print what ``dadapt algorithms`` shows."""
-    console = Console(highlight=False, markup=False, emoji=False)
-    for info in infos:
-        console.print(Text.assemble((info.name, "bold"), f"  {info.title}"))
-        for name, text in (
-            ("theorem", info.theorem),
-            ("symbols", info.symbols),
-            ("d is", info.d_means),
-            ("options", info.options),
-        ):
-            grid = RichTable.grid(padding=(0, 1))
-            grid.add_column(width=9)
-            grid.add_column()
-            grid.add_row(f"  {name}", text)
-            console.print(grid)

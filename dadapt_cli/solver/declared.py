@@ -89,8 +89,6 @@ class Declared:
         if self.name in info.refuses:
             return False
         (kind,) = MINIBATCH if info.minibatch else FULL_BATCH
-        if self.name in info.without:
-            return False
         return kind in self.takers or ("named" in self.takers and self.name in info.settings)
 
     def check(self, value: Any) -> None:
@@ -124,6 +122,15 @@ class Declared:
         if isinstance(self.default, tuple):
             return ",".join(f"{value:g}" for value in self.default)
         return f"{self.default:g}" if isinstance(self.default, float) else str(self.default)
+
+
+def plain(value: Any) -> Any:
+    """An option's value as JSON can hold it: tuples for lists, Python's numbers for NumPy's."""
+    if isinstance(value, (list, tuple)):
+        return tuple(map(plain, value))
+    if isinstance(value, Mapping):
+        return {plain(label): plain(factor) for label, factor in value.items()}
+    return value.item() if getattr(value, "ndim", None) == 0 else value
 
 
 def option(default: Any, help: str, *flags: str, **rules: Any) -> Any:

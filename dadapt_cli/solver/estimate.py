@@ -11,7 +11,7 @@ from dadapt_cli.packed.folder import Data
 from dadapt_cli.packed.objective import PROGRAM, bytes_needed
 from dadapt_cli.packed.share import Settings
 from dadapt_cli.solver.options import Options
-from dadapt_cli.solver.packed import check
+from dadapt_cli.solver.packed import check, keeping
 
 METHODS = ("dual-avg", "gd", "adagrad", "safe", "accel", "lbfgs", "orth", "newton")
 
@@ -50,15 +50,16 @@ def needs(data: Data, threads: int) -> list[Needs]:
     settings = Settings("float64", False, numbers, threads, False)
     columns = len(numbers) if len(numbers) > 2 else 1
     weights = 8 * data.shape[1] * columns
-    streaming, held = bytes_needed(data, settings)
     found = []
     for method in METHODS:
+        options, info = Options(algo=method), algorithms.find(method).INFO
         own = PAIRS.get(method, 0) * weights
         sample = (SAMPLE + MORE.get(method, 0)) * columns
         text = PROGRAM + ENTRY * data.nnz + sample * data.shape[0] + VECTORS * weights + own
         try:
-            check(Options(algo=method), algorithms.find(method).INFO)
-            packed: tuple[int | None, int | None] = streaming + own, streaming + held + own
+            check(options, info)
+            working, leaves = bytes_needed(data, keeping(settings, info, options, data))
+            packed: tuple[int | None, int | None] = working + own, working + leaves + own
         except UsageError:
             packed = None, None
         found.append(Needs(method, text, *packed))

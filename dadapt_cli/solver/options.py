@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, Literal
 from dadapt_cli._typing import Label, Metric, Scale
 from dadapt_cli.errors import UsageError
 from dadapt_cli.solver.checks import choice, number
-from dadapt_cli.solver.declared import FULL_BATCH, MINIBATCH, NAMED, declared, option
+from dadapt_cli.solver.declared import FULL_BATCH, MINIBATCH, NAMED, declared, option, plain
 from dadapt_cli.system import memory
 
 if TYPE_CHECKING:
@@ -182,6 +182,10 @@ class Options:
     checkpoint_every: float = _durability(
         30.0, "Between checkpoints; 0: each iteration.", at_least=0.0, metavar="SECONDS"
     )
+
+    def __post_init__(self) -> None:
+        for name, value in vars(self).items():
+            object.__setattr__(self, name, plain(value))
 
     def check(self, given: Iterable[str] = ()) -> Algorithm:
         """Return the algorithm; raise UsageError at the first option that cannot be used.

@@ -99,7 +99,7 @@ def keeping(settings: Settings, info: Info, options: Options, data: Data) -> Set
         lead = 8 * unknowns * (directions + 3 * own.lbfgs_pairs + 8)
     if info.name == "newton" or options.reference == "always":
         sample += margin_bytes(settings)
-        leaf, lead = work_bytes(settings), lead + lead_bytes(unknowns)
+        leaf, lead = work_bytes(settings), lead + lead_bytes(data, unknowns)
     return replace(settings, sample_bytes=sample, leaf_bytes=leaf, lead_bytes=lead)
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import os
-from collections.abc import Collection, Iterator, Mapping
+from collections.abc import Collection, Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import asdict, replace
 from pathlib import Path
@@ -30,6 +30,7 @@ from dadapt_cli.model import Model, load
 from dadapt_cli.objective import Problem
 from dadapt_cli.reference import Reference, cache
 from dadapt_cli.reference.reference import ARRAYS
+from dadapt_cli.solver.declared import plain
 from dadapt_cli.solver.options import BUDGETS, DECAYS, LATER, OWN, WRITTEN, Options
 from dadapt_cli.system import lock
 from dadapt_cli.system.files import remove_leftovers
@@ -103,7 +104,7 @@ def _read(path: str) -> Checkpoint:
 
 def _of(saved: Checkpoint) -> Options:
     """The options of the run in a file."""
-    kept = {name: _plain(value) for name, value in saved.head["options"].items()}
+    kept = {name: plain(value) for name, value in saved.head["options"].items()}
     if isinstance(kept["weight"], dict):
         kept["weight"] = {_label(text): factor for text, factor in kept["weight"].items()}
     return Options(**kept)
@@ -136,7 +137,7 @@ def _refuse_to_lose(path: str, *, restart: bool) -> None:
 def _merged(options: Options, given: set[str], saved: Checkpoint) -> Options:
     """The saved options, with the budgets given; any other one given must be the same."""
     kept, before = saved.head["options"], _of(saved)
-    after = replace(before, **{n: _plain(getattr(options, n)) for n in kept if n in given})
+    after = replace(before, **{n: plain(getattr(options, n)) for n in kept if n in given})
     meant_before, meant_after = asdict(_meant(before)), asdict(_meant(after))
     for name in kept:
         one, other = meant_after[name], meant_before[name]
@@ -155,15 +156,6 @@ def _meant(options: Options) -> Options:
     """The options with the algorithm's defaults, if it is known before the data are."""
     info = algorithms.find(options.algo, options.variant).INFO
     return options if info.name == auto.INFO.name else options.resolved(info)
-
-
-def _plain(value: Any) -> Any:
-    """An option's value as JSON gives it back, with tuples for its lists."""
-    if isinstance(value, (list, tuple)):
-        return tuple(map(_plain, value))
-    if isinstance(value, Mapping):
-        return {_plain(label): _plain(factor) for label, factor in value.items()}
-    return value.item() if isinstance(value, np.generic) else value
 
 
 def _shown(value: Any) -> str:
@@ -219,7 +211,7 @@ def identify(
                 "with other options (--zero-based, --features), or start elsewhere or weigh "
                 "otherwise (--init, --weight, sample_weight); give the same"
             )
-    kept = {name: _plain(value) for name, value in asdict(options).items() if name not in OWN}
+    kept = {name: plain(value) for name, value in asdict(options).items() if name not in OWN}
     if isinstance(kept["weight"], dict):  # JSON keys are text: "1" of the label 1, "\"1\"" of "1"
         kept["weight"] = {json.dumps(label): factor for label, factor in kept["weight"].items()}
     kept["threads"] = problem.threads  # the digits of dense products may depend on them

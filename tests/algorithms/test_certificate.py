@@ -21,7 +21,7 @@ from .test_table import absolute_deviations
 
 PAPER = [name for name, module in table().items() if "I" in module.INFO.bounds]
 OTHERS = [name for name, module in table().items() if module.INFO.bounds == ("certified",)
-          and "metric" not in module.INFO.without]  # fmt: skip
+          and "metric" not in module.INFO.refuses]  # fmt: skip
 pytestmark = pytest.mark.usefixtures("one_cache")
 
 SLACK = 1 + 1e-9  # of d <= D: rounding of d and D, both good to about 1e-12

@@ -51,7 +51,7 @@ RUNS: list[Run] = [
     for name, algorithm in table().items()
     if hasattr(algorithm, "start") and not algorithm.INFO.minibatch
     for bound in algorithm.INFO.bounds
-    for metric in (metrics.METRICS if "metric" not in algorithm.INFO.without else ("identity",))
+    for metric in (metrics.METRICS if "metric" not in algorithm.INFO.refuses else ("identity",))
 ]
 
 AVERAGES = [

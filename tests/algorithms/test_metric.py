@@ -16,7 +16,7 @@ from dadapt_cli.reference import newton
 from ..conftest import DATA, load_problem, random_problem, read, vehicle
 
 FULL_BATCH = [name for name, module in table().items() if not module.INFO.minibatch]
-TAKING = [name for name in FULL_BATCH if "metric" not in find(name).INFO.without]
+TAKING = [name for name in FULL_BATCH if "metric" not in find(name).INFO.refuses]
 
 
 def hessian_norm(problem: Problem, w: np.ndarray) -> float:

@@ -65,7 +65,7 @@ def least(row: Row) -> str:
 
 def taken(info: Info, options: Row) -> Row:
     """The options but for those that mean nothing to the algorithm."""
-    return {name: value for name, value in options.items() if name not in info.without}
+    return {name: value for name, value in options.items() if name not in info.refuses}
 
 
 def rows_of(info: Info) -> list[Row]:

@@ -56,7 +56,7 @@ def test_tables_give_means_worst_and_peers(
     # 0.25 and 4: b's is under 2 ms, so the worst is a's; c was not reached.
     assert "| newton | 1.00 (0.25, a); 2/3 |" in shown
     assert "| liblinear | 1.26 (2.00, c); 3/3 |" in shown
-    assert "newton: ahead of the best of the peers in 1 of 3 cells (33 %)" in shown
+    assert "newton: ahead of the best of the peers in 1 of 3 cells (33 %), in 0 of the 0" in shown
     assert "inf x liblinear on c" in shown
     assert "2.00 x liblinear on b" in shown
     assert "| a | 4 | 0.25 | 0.50 | - | . | 2.00 |" in shown

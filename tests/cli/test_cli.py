@@ -70,7 +70,8 @@ def test_every_option_is_documented(cli: Cli) -> None:
     [
         ([["--help"], ["fit", "-h"], ["compare", "-h"]],
          {"numpy", "scipy", "sklearn", "matplotlib"}),
-        ([["algorithms"], ["datasets", "list"]], {"scipy", "sklearn"}),
+        ([["algorithms"], ["datasets", "list"]],
+         {"numpy", "scipy", "sklearn", "pydantic", "http.client", "rich"}),
     ],
 )  # fmt: skip
 def test_help_and_lists_do_not_pay_for_libraries(
@@ -81,6 +82,19 @@ def test_help_and_lists_do_not_pay_for_libraries(
         f"sys.exit(bool({heavy!r} & set(sys.modules)))"
     )
     assert subprocess.run([sys.executable, "-c", code], stdout=-3).returncode == 0
+
+
+def test_options_do_not_pay_for_the_parsers_own_conversion() -> None:
+    """typer imports pydantic for it. What it would say of a wrong value, it still says."""
+    good = ["fit", str(DATA / "iris.scale"), "-n", "3", "--weight", "1=2", "--tol", "1", "-q"]
+    wrong = [*good, "--epochs", "3.5"]
+    code = (
+        f"import sys; from dadapt_cli.cli import run; assert run({good!r}) == 0;"
+        f"assert 'pydantic' not in sys.modules; sys.exit(run({wrong!r}))"
+    )
+    ran = subprocess.run([sys.executable, "-c", code], stdout=-3, stderr=-1, text=True)
+    assert ran.returncode == 2, ran.stderr
+    assert "'--epochs'" in ran.stderr
 
 
 @pytest.mark.parametrize(("algo", "loaded"), [("newton", False), ("lbfgs", True)])

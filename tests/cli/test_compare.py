@@ -60,7 +60,7 @@ EVIL = "\x1b[31m[red]<b>$x$&_"
         (("-a", "gd", "--l2", "-1"), 2, "--l2"),
         (("-a", "gd", "--tol", "nan"), 2, "--tol"),
         (("-a", "gd", "--repeat", 0), 2, "--repeat '0'"),
-        (("--with", "scipy:cg", "-C", "1", "--l2", "1"), 2, "leave it or --l2 out"),
+        (("--with", "scipy:cg", "-C", "1", "--l2", "1"), 2, "leave out -C or --l2"),
         (("-a", "gd", "--bias", "--intercept"), 2, "one constant feature is enough"),
         (("-a", "gd", "-f", "xml"), 2, "choose from table"),
         (("-a", "gd", "--plot", "x.gif"), 2, ".png, .svg or .pdf"),

@@ -69,7 +69,7 @@ def test_records_say_metric_bound_and_what_was_not_taken(cli: Cli, algo: str) ->
     start = json.loads(ran.out)["start"]
     info = FULL_BATCH[algo]
     assert start["metric"] == info.metric
-    assert start["options"]["metric"] == (None if "metric" in info.without else info.metric)
+    assert start["options"]["metric"] == (None if "metric" in info.refuses else info.metric)
     assert start["options"]["bound"] == (info.bounds[0] if info.bounds else None)
     for name in ("memory", "inner", "lbfgs_pairs", "gradient_bound"):
         assert (start["options"][name] is None) == (name not in info.settings)

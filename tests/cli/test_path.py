@@ -137,8 +137,10 @@ def test_what_several_fits_cannot_use_is_refused(cli: Cli, tmp_path: Path) -> No
         ran = cli("fit", VEHICLE, *path, *more)
         assert ran.code == 2, more
         assert words in ran.err
-    ran = cli("fit", VEHICLE, "--cross-validate", 3, "--choose", "one-se")
-    assert "--choose is for --path" in ran.err
+    for alone in (("--cross-validate", 3), ()):
+        ran = cli("fit", VEHICLE, *alone, "--choose", "one-se")
+        assert (ran.code, ran.out) == (2, "")
+        assert "--choose is for --path" in ran.err
     one = tmp_path / "one"
     one.write_text("1 1:1\n1 1:2\n1 1:3\n")
     for more in (path, ("--cross-validate", 2), (*path, "--cross-validate", 2)):

@@ -121,6 +121,8 @@ def test_a_killed_worker_is_replaced_and_changes_no_digit(
     folder: Path, address: str, algo: str, k: int
 ) -> None:
     """Also where it had margins, which another one makes again from the last point given."""
+    with distributed.Client(address, set_as_default=False) as client:
+        client.wait_for_workers(2)  # one may still be started in place of a killed one
     pids = told(address, os.getpid)
     killed = []
 

@@ -252,18 +252,18 @@ def test_mirrors_that_are_not_trusted(
 ) -> None:
     monkeypatch.setenv("DADAPT_MIRROR", mirror)
     with pytest.raises(UsageError, match="give an https address"):
-        download.address(named("iris"))
+        datasets.address(named("iris"))
     assert cli("datasets", "fetch", "letter").code == 2
 
 
 def test_addresses(monkeypatch: pytest.MonkeyPatch) -> None:
     site = "https://www.csie.ntu.edu.tw/~cjlin/libsvmtools/datasets"
     monkeypatch.delenv("DADAPT_MIRROR", raising=False)
-    assert download.address(named("usps")) == f"{site}/multiclass/usps.bz2"
-    assert download.address(named("smallnorb.t")) == f"{site}/multiclass/smallNORB.t.xz"
-    assert download.address(named("a9a.t")) == f"{site}/binary/a9a.t"
+    assert datasets.address(named("usps")) == f"{site}/multiclass/usps.bz2"
+    assert datasets.address(named("smallnorb.t")) == f"{site}/multiclass/smallNORB.t.xz"
+    assert datasets.address(named("a9a.t")) == f"{site}/binary/a9a.t"
     monkeypatch.setenv("DADAPT_MIRROR", "https://mirror.example/data")
-    assert download.address(named("dna")) == "https://mirror.example/data/dna.scale"
+    assert datasets.address(named("dna")) == "https://mirror.example/data/dna.scale"
 
 
 @pytest.mark.parametrize("name", ["../name", "/etc/passwd", "..\\x", "iris.scale/../x"])

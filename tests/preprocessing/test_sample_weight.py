@@ -264,7 +264,7 @@ def vehicle_best() -> np.ndarray:
 def test_a_start_near_the_optimum_has_a_tiny_D(name: str, vehicle_best: np.ndarray) -> None:
     (X, y), best = vehicle(), vehicle_best
     near = best + 1e-5 * np.random.default_rng(0).normal(size=best.shape)
-    more = {"metric": "identity"} if "metric" not in find(name).INFO.without else {}
+    more = {"metric": "identity"} if "metric" not in find(name).INFO.refuses else {}
     result = fit(X, y, l2="1/n", init=near, algo=name, iterations=50, **more)
     D = result.reference[find(name).INFO.distance]
     assert D <= 2e-4

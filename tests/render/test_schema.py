@@ -14,6 +14,7 @@ import pytest
 
 from dadapt_cli.algorithms import table
 from dadapt_cli.compare.case import LEVELS
+from dadapt_cli.paper import criteo
 from dadapt_cli.render.records import RECORDS
 
 from ..conftest import DATA, Ran
@@ -220,6 +221,14 @@ def test_beyond(cli: Cli) -> None:
     ran = cli("paper", "beyond", "iris.scale", *args, "-f", "json", "-q")
     assert ran.code == 0, ran.err
     check("beyond", json.loads(ran.out))
+
+
+def test_criteo(cli: Cli, tmp_path: Path) -> None:
+    criteo.make(str(tmp_path / "made"), 300, columns=60)
+    args = (tmp_path / "made", "--grid", "0.01,0.1", "-f", "json", "-q")
+    for seeds in (1, 2):
+        ran = cli("paper", "criteo", *args, "--seeds", seeds)
+        check("criteo", json.loads(ran.out)[0])
 
 
 @pytest.mark.parametrize("algo", ["adam", "sgd", "adagrad", "cocob"])

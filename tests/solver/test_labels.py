@@ -80,6 +80,27 @@ def test_positive_and_weights_by_name(iris: Any) -> None:
             dadapt.fit(X, text, **options)
 
 
+def test_numpy_numbers_as_options_are_kept_as_json(iris: Any, tmp_path: Path) -> None:
+    X, y, _ = iris
+    options: dict[str, Any] = {
+        "iterations": np.int64(3), "l2": np.float32(0.1), "positive": np.int64(1),
+        "weight": {np.int64(1): np.float64(2.0)}, "reference": "none",
+    }  # fmt: skip
+    result = dadapt.fit(X, y, **options)
+    assert json.loads(json.dumps(result.start))["options"]["weight"] == {"1": 2.0}
+    assert type(result.classes[1]) is int
+    models.save(result.model, tmp_path / "m.npz")
+    assert models.load(tmp_path / "m.npz").classes == ("rest", 1)
+    assert type(dadapt.fit(X, y, positive=1.0, iterations=1, reference="none").classes[1]) is int
+
+
+def test_a_label_of_one_sample_has_no_folds(iris: Any) -> None:
+    X, _, text = iris
+    one = np.array([*text[:149], "only\x1b"])
+    with pytest.raises(DataError, match=r'one sample has the label "only\\u001b"; folds need two'):
+        cross_validate(Samples(X, one), Options(), 2, Monitor())
+
+
 def test_a_checkpoint_tells_the_label_1_from_its_text(iris: Any, tmp_path: Path) -> None:
     X, y, _ = iris
     text = y.astype(int).astype(str)
