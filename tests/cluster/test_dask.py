@@ -402,6 +402,29 @@ def test_workers_go_through_mpiexec_or_else_dask(
     assert "pip install 'dadapt[dask]'" in capsys.readouterr().err
 
 
+WITHOUT_MPI = """
+import sys
+sys.modules["mpi4py"] = None
+from dadapt_cli.cli import run
+if __name__ == "__main__":
+    sys.exit(run(sys.argv[1:]))
+"""
+
+
+def test_an_interrupt_from_the_terminal_is_for_the_driver(folder: Path) -> None:
+    command = [sys.executable, "-c", WITHOUT_MPI, "fit", str(folder), "--workers", "2"]
+    command += ["-n", "1000000", "--every", "1", "-f", "csv"]
+    process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
+                               start_new_session=True)  # fmt: skip
+    assert process.stdout is not None
+    for _ in range(3):
+        assert process.stdout.readline()
+    os.killpg(process.pid, signal.SIGINT)
+    _, err = process.communicate(timeout=120)
+    assert process.returncode == 130, err
+    assert "Traceback" not in err
+
+
 def test_help_and_library_do_without_dask() -> None:
     code = (
         "import sys, dadapt_cli, dadapt_cli.cli; dadapt_cli.fit; "
