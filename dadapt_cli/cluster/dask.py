@@ -20,6 +20,7 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from typing import Any
 
+from dadapt_cli.cluster import dask_tasks
 from dadapt_cli.cluster.dask_tasks import BEHIND, POINTS, Terms, forget, look_at, task
 from dadapt_cli.cluster.worker import (
     Answer,
@@ -92,6 +93,7 @@ class Job:
                     dashboard_address="127.0.0.1:0",
                     memory_limit=None,
                     silence_logs=logging.CRITICAL,
+                    preload=[dask_tasks.__name__],
                 )
             self.address: str = address or self.local.scheduler_address
             self.client = self._connected()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import signal
 import socket
 import threading
 from dataclasses import dataclass, replace
@@ -133,3 +134,12 @@ def _open(terms: Terms, rank: int, worker: Any) -> Share:
 def place(worker: Any) -> str:
     """Where an error is from."""
     return f"worker {worker.address} on {socket.gethostname()}"
+
+
+def dask_setup(worker: Any) -> None:
+    """Called by Dask in a worker that a driver starts on its own machine, as this is a preload.
+
+    What the terminal sends to all processes is for the driver, as in :meth:`.mpi.Job.serve`.
+    """
+    for signum in (signal.SIGINT, signal.SIGHUP):
+        signal.signal(signum, signal.SIG_IGN)

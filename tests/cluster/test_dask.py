@@ -56,8 +56,13 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="module")
 def two() -> Iterator[Any]:
-    """A cluster of two processes, which are started anew when they are killed."""
-    with local(2) as cluster:
+    """A cluster of two processes, which are started anew when they are killed.
+
+    By default it gives one up that takes over 15 s to start, as on a busy machine.
+    """
+    from dask import config
+
+    with config.set({"distributed.deploy.lost-worker-timeout": "1 hour"}), local(2) as cluster:
         yield cluster
 
 
@@ -121,8 +126,6 @@ def test_a_killed_worker_is_replaced_and_changes_no_digit(
     folder: Path, address: str, algo: str, k: int
 ) -> None:
     """Also where it had margins, which another one makes again from the last point given."""
-    with distributed.Client(address, set_as_default=False) as client:
-        client.wait_for_workers(2)  # one may still be started in place of a killed one
     pids = told(address, os.getpid)
     killed = []
 
@@ -397,6 +400,29 @@ def test_workers_go_through_mpiexec_or_else_dask(
     there["distributed"] = False
     assert run(with_workers) == 2
     assert "pip install 'dadapt[dask]'" in capsys.readouterr().err
+
+
+WITHOUT_MPI = """
+import sys
+sys.modules["mpi4py"] = None
+from dadapt_cli.cli import run
+if __name__ == "__main__":
+    sys.exit(run(sys.argv[1:]))
+"""
+
+
+def test_an_interrupt_from_the_terminal_is_for_the_driver(folder: Path) -> None:
+    command = [sys.executable, "-c", WITHOUT_MPI, "fit", str(folder), "--workers", "2"]
+    command += ["-n", "1000000", "--every", "1", "-f", "csv"]
+    process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
+                               start_new_session=True)  # fmt: skip
+    assert process.stdout is not None
+    for _ in range(3):
+        assert process.stdout.readline()
+    os.killpg(process.pid, signal.SIGINT)
+    _, err = process.communicate(timeout=120)
+    assert process.returncode == 130, err
+    assert "Traceback" not in err
 
 
 def test_help_and_library_do_without_dask() -> None:
