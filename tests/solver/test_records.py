@@ -7,6 +7,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 from sklearn.datasets import load_iris
 
@@ -67,7 +68,8 @@ def test_rejected_steps_are_counted_where_there_are_any() -> None:
 
 def test_trial_steps_of_newton_are_no_gradients() -> None:
     X, y = load_iris(return_X_y=True)
-    fit = dadapt.fit(X, y, algo="newton", iterations=60, C=1e4, reference="none")
+    far = 10 * np.random.default_rng(0).normal(size=(4, 3))
+    fit = dadapt.fit(X, y, algo="newton", iterations=60, l2="1/n", init=far, reference="none")
     rejected = fit.end["rejected"]
     assert rejected > 0
     (told,) = (line for line in fit.end["diagnosis"] if "rejected" in line)
