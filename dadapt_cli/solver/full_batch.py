@@ -92,16 +92,21 @@ def _iterates(
         ending.status = stopping.status(now) or ("precision" if state.stalled else None)
         if monitor.interrupts.caught is not None:
             ending.status = "interrupted"
+        exact = None
+        if rough and (ending.status or stopping.budget.reports(k)):
+            # What is said of x_k is known to all digits; the run goes on with its own.
+            exact = problem.value_and_gradient(problem.rescaled(state.x))
+            square = float(np.vdot(exact.g, exact.g))
+            now = replace(now, f=exact.f, f_best=exact.f, grad_square=square)
+            if ending.status in ("tolerance", "optimal"):
+                ending.status = stopping.status(now)
         if state.complete and checkpoint.due(ending=ending.status is not None):
             checkpoint.keep(
                 elapsed,
                 state=state, best=best, average_scores=average_scores, growth=ending.growth, k=k,
             )  # fmt: skip
-        if ending.status and rough:  # what a run ends with is known to all digits
-            evaluation = problem.value_and_gradient(problem.rescaled(state.x))
-            best = _Best(state.x, evaluation.f)
-            square = float(np.vdot(evaluation.g, evaluation.g))
-            now = replace(now, f=evaluation.f, f_best=evaluation.f, grad_square=square)
+        if ending.status and exact is not None:
+            evaluation, best = exact, _Best(state.x, exact.f)
         unreported = step_row(now, state)
         if ending.status or stopping.budget.reports(k):
             f_average = None
@@ -119,7 +124,7 @@ def _iterates(
         if begin + elapsed >= next_progress:
             next_progress = begin + elapsed + PROGRESS_SECONDS
             monitor.progress(k, math.nan if state.d is None else state.d, now.f)
-        before, state.f = state.d, now.f
+        before, state.f = state.d, evaluation.f
         try:
             yield problem.rescaled(evaluation.g)
         except NumericalError as error:

@@ -356,13 +356,14 @@ def rejections(state: object) -> list[str]:
 
 
 def roughness(state: object) -> list[str]:
-    """Where f is not known to all digits, in words."""
+    """Which steps were made in single precision, in words."""
     count = getattr(state, "rough_steps", 0)
     if not count:
         return []
+    steps = "step was" if count == 1 else f"{count} steps were"
     return [
-        f"f before k = {count + 1} is that of single precision, good to about 1e-7 of it; d and "
-        "the bound count the error"
+        f"the first {steps} computed in single precision: d and the bound count its error, and f in "
+        "the rows is in double"
     ]
 
 

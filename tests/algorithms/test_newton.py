@@ -71,9 +71,14 @@ def check(result: FitResult, problem: Problem) -> None:
     known, single = result.reference, problem.dtype == np.float32
     eps = float(np.finfo(problem.dtype).eps)
     f_star, D = known["f_star"], known["D"] + known["D_error"]
-    told = re.search("f before k = ([0-9]+) is that of single", "".join(result.end["diagnosis"]))
-    rough = 0 if told is None else int(told[1])
+    told = re.search("the first ([0-9]*) ?steps? w.* single", "".join(result.end["diagnosis"]))
+    rough = 0 if told is None else int(told[1] or 1)
     assert bool(rough) == _plan.begins_single(problem)
+    if problem.dtype == np.float64:
+        assert (
+            abs(rows[-1]["f_last"] - problem.value_and_gradient(result.w).f)
+            <= 1e-14 * rows[0]["f_last"]
+        )
     share = 1.0
     for before, after in itertools.pairwise(rows):
         # Of the sum of a mean and an l2 term, a few times.
@@ -194,6 +199,40 @@ def test_single_precision_at_first(
     for k in (1, 3):  # a run that ends so: its last row has all digits nevertheless
         part = fitted(X, y, iterations=k, **more)
         assert part.end["f_last"] == problem.value_and_gradient(part.w).f == part.end["f_best"]
+
+
+def test_what_is_said_of_a_step_in_single_precision_is_in_double() -> None:
+    """And saying it changes no digit of the run; a tolerance is judged by it, too."""
+    rng = np.random.default_rng(3)
+    X, y = rng.normal(size=(5000, 8)), np.where(rng.random(5000) < 0.3, 1, -1)
+    problem = Problem(X, encode(y), l2=1e-3)
+    seen: list[tuple[float, float]] = []
+
+    def step(record: dict[str, Any]) -> None:
+        if record["event"] == "step":
+            exact = problem.value_and_gradient(np.zeros(8)) if record["k"] == 0 else None
+            seen.append((record["f_last"], record["grad_norm"]))
+            assert exact is None or exact.f == record["f_last"]
+
+    each = fit(X, y, algo="newton", l2=1e-3, every=1, callback=step)
+    assert "single precision" in "".join(each.end["diagnosis"])
+    rare = fit(X, y, algo="newton", l2=1e-3, every=1000)
+    np.testing.assert_array_equal(each.w, rare.w)
+    for row, (f, norm) in zip(each.trace, seen, strict=True):
+        assert (f, norm) == (row["f_last"], row["grad_norm"])
+        stopped = fit(X, y, algo="newton", l2=1e-3, iterations=max(row["k"], 1), every=1000)
+        at = problem.value_and_gradient(stopped.w)
+        if row["k"] == stopped.end["k"]:
+            assert row["f_last"] == pytest.approx(at.f, rel=1e-15)  # a sum in another order
+            assert row["grad_norm"] == pytest.approx(np.linalg.norm(at.g), rel=1e-9, abs=1e-15)
+    f_star = each.trace[-1]["f_last"]
+    for row in each.trace[1:-1]:
+        gap = row["f_last"] - f_star
+        if gap < 1e-12:
+            continue
+        for tol in (0.99 * gap, 0.9999999 * gap):
+            judged = fit(X, y, algo="newton", l2=1e-3, tol=tol, reference=f_star)
+            assert judged.trace[-1]["f_last"] - f_star <= tol
 
 
 def test_single_precision_where_it_holds_and_pays(monkeypatch: pytest.MonkeyPatch) -> None:
