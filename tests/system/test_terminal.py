@@ -47,7 +47,7 @@ FITS = f"fit {IRIS} -n 3 --reference none --save m.npz --trace t"
 def test_a_closed_stream_swallows(command: str, code: int, closed: str, tmp_path: Path) -> None:
     shell = f"cd {tmp_path}; {DADAPT} {command} {closed}; echo code $? > code"
     ran = subprocess.run(["bash", "-c", shell], capture_output=True, text=True)
-    assert (tmp_path / "code").read_text() == f"code {code}\n"
+    assert (tmp_path / "code").read_text() == f"code {code}\n", ran.stderr
     assert bool(ran.stdout) == (code < 2 and " >&-" not in f" {closed}")
     assert bool(ran.stderr) == (code > 1 and "2>&-" not in closed)
     if "--trace" in command:
