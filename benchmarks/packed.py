@@ -326,13 +326,16 @@ def memory_of_text(options: argparse.Namespace, room: Path) -> None:
         print(f"{method:10} {entry:5.1f} bytes a non-zero, {row:6.1f} a sample", flush=True)
 
 
+FIT = "dadapt fit FOLDER, auto, --tol 1e-4"
+
+
 def timed(*command: str) -> tuple[float, float, float]:
-    """Wall seconds, processor seconds and peak memory in MB of a process and its children."""
+    """Wall seconds, processor seconds and peak memory in MB of a process that must succeed."""
     begin, process = time.perf_counter(), subprocess.Popen(command, stdout=subprocess.DEVNULL)
     _, code, usage = os.wait4(process.pid, 0)
-    process.returncode = code
-    if code:
-        sys.exit(f"{command[0]} ended with {code}")
+    process.returncode = os.waitstatus_to_exitcode(code)
+    if process.returncode:
+        sys.exit(f"{' '.join(command[:5])} ended with {process.returncode} (1: short of the goal)")
     wall = time.perf_counter() - begin
     return wall, usage.ru_utime + usage.ru_stime, usage.ru_maxrss / 1e3
 
@@ -345,8 +348,8 @@ def whole(options: argparse.Namespace, room: Path) -> None:
     dadapt = [sys.executable, "-m", "dadapt_cli"]
     jobs: dict[str, list[str]] = {
         "dadapt pack": [*dadapt, "pack", str(text), str(packed), "-q"],
-        "dadapt fit FOLDER, auto, --tol 1e-4": [
-            *dadapt, "fit", str(packed), "--l2", "1/n", "--tol", "1e-4", "-q",
+        FIT: [
+            *dadapt, "fit", str(packed), "--l2", "1/n", "--tol", "1e-4", "-n", "100000", "-q",
         ],
     }  # fmt: skip
     if shutil.which("liblinear-train"):

@@ -362,8 +362,8 @@ def roughness(state: object) -> list[str]:
         return []
     steps = "step was" if count == 1 else f"{count} steps were"
     return [
-        f"the first {steps} computed in single precision: d and the bound count its error, and f in "
-        "the rows is in double"
+        f"the first {steps} computed in single precision: d and the bound count its error, and f "
+        "in the rows is in double"
     ]
 
 

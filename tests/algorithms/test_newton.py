@@ -449,7 +449,14 @@ def shaped(n: int, p: int, n_classes: int = 2, per_row: int | None = None) -> _p
     entries = n * (per_row or p)
     X: Any = np.broadcast_to(1.0, (n, p)) if per_row is None else SimpleNamespace(size=entries)
     shape: Any = SimpleNamespace(
-        n=n, p=p, n_classes=n_classes, softmax=n_classes > 2, X=X, nonzeros=entries
+        n=n,
+        p=p,
+        n_classes=n_classes,
+        softmax=n_classes > 2,
+        X=X,
+        nonzeros=entries,
+        stored=entries,
+        most_sampled=n,
     )
     return _plan.plan(shape)
 
