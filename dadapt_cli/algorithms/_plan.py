@@ -131,7 +131,7 @@ def plan(problem: Problem) -> Plan:
     few, step = min(most, 10 * p), step_seconds(problem)
     rows = n if n * unknowns**2 <= NOTHING else rows
     few = n if n * p**2 <= NOTHING else few
-    if p > 2 * n:
+    if p > 2 * n and n * unknowns**2 > NOTHING:
         reason = "more than twice as many features as samples: L-BFGS pairs alone"
         return Plan("identity", 10, 0, few, step, reason)
     steps = build_seconds(problem, rows, unknowns) / step
@@ -156,7 +156,9 @@ def plan(problem: Problem) -> Plan:
 
 
 def _about(steps: float) -> str:
-    return "less than a step" if steps < 1 else f"about {steps:.0f} steps"
+    if steps < 1:
+        return "less than a step"
+    return "about a step" if steps < 1.5 else f"about {steps:.0f} steps"
 
 
 def step_seconds(problem: Problem) -> float:

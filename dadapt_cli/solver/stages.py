@@ -30,6 +30,7 @@ from dadapt_cli.solver.samples import Samples
 from dadapt_cli.solver.stopping import Budget, Stopping
 from dadapt_cli.solver.trace import Outcome, Trace, finite
 from dadapt_cli.system import blas, memory
+from dadapt_cli.system.activity import tell
 
 log = logging.getLogger("dadapt")
 
@@ -236,6 +237,7 @@ def _start(setup: _Setup, known: _Known) -> _Run:
     data = trace.describe(setup.samples.X, whole.n, labels, source)
     began = trace.start(data, whole, options, info, known.reference, state.d)
     monitor.record(began)
+    tell("solving")
     monitor.interrupts.patient = True
     rows = Trace(problem, known.reference, monitor, setup.judge, info.distance)
     checkpoint.rows = rows.rows
