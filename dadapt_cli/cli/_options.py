@@ -75,7 +75,10 @@ def _process(parameter: Any, convert: Callable[[Any, Any], Any], ctx: Any, value
     source: Any = ctx.get_parameter_source(parameter.name)
     several = parameter.multiple or parameter.nargs != 1
     kind = getattr(getattr(parameter, "type_descriptor", None), "annotation", None)
-    if parameter.required and value in (None, ()):
+    limits = (getattr(parameter, name, None) for name in ("min", "max"))
+    if (parameter.required and value in (None, ())) or (
+        source.name != "DEFAULT" and any(limit is not None for limit in limits)
+    ):
         return convert(ctx, value)
     if several and value is None:
         value = ()
