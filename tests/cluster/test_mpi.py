@@ -220,7 +220,7 @@ def test_the_tree_of_ranks_adds_what_one_process_adds() -> None:
         own = (True, nodes)
         for receives, other in partners(rank, size):
             if receives:
-                own = job._both("value", own, answer(other))
+                own = job._both(own, answer(other))
         return own
 
     good, nodes = answer(0)
@@ -229,11 +229,10 @@ def test_the_tree_of_ranks_adds_what_one_process_adds() -> None:
     assert (level, i) == (one.top, 0)
     assert total[0] == one.total[0]
     assert total[1].tobytes() == one.total[1].tobytes()
-    rows = [(0, 0, (np.ones(2),)), (0, 1, (np.ones(3),))]  # siblings that are not to be added
+    rows = [(0, 0, (np.ones(2),))]
     job = object.__new__(Job)
-    assert job._both("sample", (True, rows[:1]), (True, rows[1:])) == (True, rows)
-    assert job._both("value", (True, rows), (False, "x")) == (False, "x")
-    assert job._both("value", (False, "x"), (True, rows)) == (False, "x")
+    assert job._both((True, rows), (False, "x")) == (False, "x")
+    assert job._both((False, "x"), (True, rows)) == (False, "x")
 
 
 def test_a_killed_rank_ends_the_job_and_the_checkpoint_goes_on(
