@@ -66,15 +66,22 @@ class _Piece:
         value = self.quad[_PAD - 1 :].take(end)
         if longest <= 4:
             return value
-        shortest = int(length.min())
-        value = value.astype(np.uint32 if longest <= 8 else np.uint64)
+        value = value.astype(np.uint32 if longest <= 9 else np.uint64)
         for group in range(1, min(5, -(-longest // 4))):
-            higher = self.quad[_PAD - 1 - 4 * group :].take(end)
-            if shortest <= 4 * group:
+            quad = self.quad[_PAD - 1 - 4 * group :]
+            power = value.dtype.type(10 ** (4 * group))
+            longer = length > 4 * group
+            count = np.count_nonzero(longer)
+            if 8 * count < len(longer):
+                some = np.flatnonzero(longer)
+                value[some] += quad.take(end[some]).astype(value.dtype) * power
+                continue
+            higher = quad.take(end)
+            if count < len(longer):
                 # Operands of one type: NumPy converts others through small buffers.
-                higher *= (length > 4 * group).astype(np.uint16)
+                higher *= longer.astype(np.uint16)
             higher = higher.astype(value.dtype)
-            higher *= value.dtype.type(10 ** (4 * group))
+            higher *= power
             value += higher
         return value
 
@@ -115,9 +122,9 @@ def parse(text: bytes) -> Rows | None:
         return None
     value, last, end_at, stop = parsed
     # The chain: a colon follows the end of the value before it, or else the end of a label.
-    first = np.flatnonzero(colon[1:] != last[:-1] + 1)
-    first += 1
-    first = np.concatenate(([0], first))
+    begins = np.ones(len(colon), bool)
+    np.not_equal(colon[1:] - 1, last[:-1], out=begins[1:])
+    first = np.flatnonzero(begins)
     if len(first) != np.count_nonzero(with_features):
         return None
     if not np.array_equal(colon[first], label_end[with_features] + 1):
@@ -156,19 +163,25 @@ def _line_ends(piece: _Piece, newlines: Array, ends: Array) -> bool:
 def _labels(piece: _Piece, newlines: Array) -> tuple[Array, Array] | None:
     """Read the label of each line; also where, in the list of non-digits, each one ends."""
     at, byte = piece.at, piece.byte
-    first = np.concatenate(([0], newlines[:-1] + 1))
-    start = np.concatenate(([0], at[newlines[:-1]] + 1))
-    minus = byte[first] == _MINUS
-    signed = minus | (byte[first] == _PLUS)
-    signed &= at[first] == start
+    first = np.zeros(len(newlines), np.intp)
+    start = np.zeros(len(newlines), np.intp)
+    np.add(newlines[:-1], 1, out=first[1:])
+    np.add(at.take(newlines[:-1]), 1, out=start[1:])
+    leader = byte.take(first)
+    minus = leader == _MINUS
+    signed = minus | (leader == _PLUS)
+    signed &= at.take(first) == start
     end = first + signed
-    stop = byte[end]
-    odd = np.flatnonzero((stop != _BLANK) & (stop != _NEWLINE))
-    length = at[end] - start - signed
+    stop = byte.take(end)
+    plain = (stop == _BLANK) | (stop == _NEWLINE)
+    odd = np.flatnonzero(~plain)
+    end_at = at.take(end)
+    length = end_at - start
+    length -= signed
     longest = int(length.max())
-    if longest > 16 or (length < 1)[(stop == _BLANK) | (stop == _NEWLINE)].any():
+    if longest > 16 or (length.min() < 1 and (length < 1)[plain].any()):
         return None
-    label = piece.number(at[end], length, longest).astype(np.float64)
+    label = piece.number(end_at, length, longest).astype(np.float64)
     np.negative(label, out=label, where=minus)
     known: dict[bytes, float] = {}
     for row in odd.tolist():  # labels such as 1.0; few distinct ones in any file
@@ -181,7 +194,9 @@ def _labels(piece: _Piece, newlines: Array) -> tuple[Array, Array] | None:
                 return None
             known[token] = float(token)
         label[row], end[row] = known[token], stop_at
-    return (label, end) if (np.abs(label) <= MAX_LABEL).all() else None
+    if (longest > 15 or len(odd)) and not (np.abs(label) <= MAX_LABEL).all():
+        return None
+    return label, end
 
 
 def _values(
@@ -238,10 +253,9 @@ def _values(
         if whole.any():
             power = _INT_POWERS.astype(mantissa.dtype).take(scale, mode="clip")
             mantissa += whole.astype(mantissa.dtype, copy=False) * power
-    exponent = (stop | np.uint8(32)) == _E
     power10 = -scale
-    if exponent.any():
-        some = np.flatnonzero(exponent)
+    some = np.flatnonzero((stop | np.uint8(32)) == _E)
+    if len(some):
         if len(power10) == 1:
             power10 = np.full(len(colon), power10[0])
         exponents = _exponents(piece, last[some])
@@ -274,14 +288,18 @@ def _float(token: bytes) -> float:
 def _exponents(piece: _Piece, letter: Array) -> tuple[Array, Array] | None:
     """Read the exponent after each ``e``; also where, in the list of non-digits, it ends."""
     at, byte = piece.at, piece.byte
-    after = byte.take(letter + 1)
-    signed = ((after == _MINUS) | (after == _PLUS)) & (at[letter + 1] == at[letter] + 1)
-    end = letter + 1 + signed
-    length = at[end] - at[letter] - 1 - signed
+    end = letter + 1
+    after = byte.take(end)
+    begin = at.take(letter) + 1
+    signed = (after == _MINUS) | (after == _PLUS)
+    signed &= at.take(end) == begin
+    end += signed
+    end_at = at.take(end)
+    length = end_at - begin - signed
     if length.min() < 1:
         return None
     # Five digits or more are beyond any fast conversion: say so by an enormous exponent.
-    power = np.where(length > 4, 10**6, piece.quad[_PAD - 1 :].take(at[end])).astype(np.int64)
+    power = np.where(length > 4, 10**6, piece.quad[_PAD - 1 :].take(end_at)).astype(np.int64)
     return np.where(after == _MINUS, -power, power), end
 
 
