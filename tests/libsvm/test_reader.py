@@ -137,7 +137,7 @@ def test_a_dense_beginning_does_not_decide_about_memory(
 @pytest.mark.parametrize("rows", [1, 20])
 @pytest.mark.parametrize("digits", range(1, 21))
 def test_numbers_of_each_length_among_short_ones(tmp_path, digits, rows):
-    """A machine integer must hold the longest number of a piece, be it the only one or one in 20."""
+    """A machine integer must hold the longest number of a piece, alone or one in twenty."""
     nines = "9" * digits
     tokens = [nines, f"0.{nines}", f"-{nines[:-1]}.9", f"{nines}e-3"]
     for token in tokens:
