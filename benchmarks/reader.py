@@ -7,8 +7,8 @@
 
 Peers that are not installed are left out (``pip install 'dadapt[bench]'``). Memory is
 measured on Linux only. The real files are
-those of the folder ../shared/data beside the project's main checkout (DADAPT_SHARED); the wide
-and the large file are made here, always the same.
+those of the folder ../shared/data beside the project's main checkout (DADAPT_SHARED); the wide,
+the varied and the large file are made here, always the same.
 """
 
 from __future__ import annotations
@@ -53,12 +53,24 @@ def wide_text(size: int, seed: int = 0) -> Iterator[bytes]:
         yield row
 
 
+def varied_text() -> Iterator[bytes]:
+    """12,000 rows of 60 pairs, values of both signs as ``%.6g``: digits vary in number."""
+    rng = np.random.default_rng(0)
+    for _ in range(12_000):
+        indices = np.sort(rng.choice(90_000, 60, replace=False)) + 1
+        values = rng.normal(size=60)
+        pairs = " ".join(f"{i}:{v:.6g}" for i, v in zip(indices, values, strict=True))
+        yield f"{rng.choice([-1, 1]):+d} {pairs}\n".encode()
+
+
 def make_files(folder: Path) -> dict[str, Path]:
-    """Write the three files to read."""
-    files = {name: folder / name for name in ("a9a x 20", "wide real values", "news20")}
+    """Write the four files to read."""
+    names = ("a9a x 20", "wide real values", "varied real values", "news20")
+    files = {name: folder / name for name in names}
     data = SHARED / "data"
     files["a9a x 20"].write_bytes(lzma.decompress((data / "a9a.xz").read_bytes()) * 20)
     files["wide real values"].write_bytes(b"".join(wide_text(40_000_000)))
+    files["varied real values"].write_bytes(b"".join(varied_text()))
     files["news20"].write_bytes(lzma.decompress((data / "news20.xz").read_bytes()))
     return files
 

@@ -29,6 +29,7 @@ _PAD = 24  # bytes in front: five groups of four digits are looked up without a 
 _TAIL = b"\n" * 6  # behind: the longest walk from a colon to the end of its value is six
 _NEWLINE, _BLANK, _PLUS, _MINUS, _POINT, _COLON, _E = b"\n +-.:e"
 _POWERS = np.array([float(10**k) for k in range(23)])
+_DIVISORS = np.roll(_POWERS[::-1], 1)  # 10^k at -k
 _INT_POWERS = np.array([10**k for k in range(20)], dtype=np.uint64)
 
 
@@ -57,18 +58,30 @@ class _Piece:
         self.at = np.flatnonzero(~is_digit[_PAD:])
         self.byte = padded[_PAD:].take(self.at)
 
-    def number(self, end: Array, length: Array) -> Array:
-        """Value of the digits [end - length, end), at most 20, as an unsigned integer."""
-        longest, shortest = int(length.max()), int(length.min())
+    def number(self, end: Array, length: Array, longest: int) -> Array:
+        """Value of the digits [end - length, end), at most 20, as an unsigned integer.
+
+        ``longest`` is the maximum of the lengths.
+        """
         value = self.quad[_PAD - 1 :].take(end)
         if longest <= 4:
             return value
-        value = value.astype(np.uint32 if longest <= 8 else np.uint64)
+        value = value.astype(np.uint32 if longest <= 9 else np.uint64)
         for group in range(1, min(5, -(-longest // 4))):
-            higher = self.quad[_PAD - 1 - 4 * group :].take(end).astype(value.dtype)
-            if shortest <= 4 * group:
-                higher *= length > 4 * group
-            higher *= value.dtype.type(10 ** (4 * group))
+            quad = self.quad[_PAD - 1 - 4 * group :]
+            power = value.dtype.type(10 ** (4 * group))
+            longer = length > 4 * group
+            count = np.count_nonzero(longer)
+            if 8 * count < len(longer):
+                some = np.flatnonzero(longer)
+                value[some] += quad.take(end[some]).astype(value.dtype) * power
+                continue
+            higher = quad.take(end)
+            if count < len(longer):
+                # Operands of one type: NumPy converts others through small buffers.
+                higher *= longer.astype(np.uint16)
+            higher = higher.astype(value.dtype)
+            higher *= power
             value += higher
         return value
 
@@ -103,14 +116,15 @@ def parse(text: bytes) -> Rows | None:
     if not len(colon):
         bare = _line_ends(piece, newlines, label_end)
         return Rows(label, counts, np.empty(0, np.int32), np.empty(0)) if bare else None
-    parsed = _values(piece, colon)
+    colon_at = at.take(colon)
+    parsed = _values(piece, colon, colon_at)
     if parsed is None:
         return None
-    value, last, end_at = parsed
+    value, last, end_at, stop = parsed
     # The chain: a colon follows the end of the value before it, or else the end of a label.
-    first = np.flatnonzero(colon[1:] != last[:-1] + 1)
-    first += 1
-    first = np.concatenate(([0], first))
+    begins = np.ones(len(colon), bool)
+    np.not_equal(colon[1:] - 1, last[:-1], out=begins[1:])
+    first = np.flatnonzero(begins)
     if len(first) != np.count_nonzero(with_features):
         return None
     if not np.array_equal(colon[first], label_end[with_features] + 1):
@@ -121,18 +135,17 @@ def parse(text: bytes) -> Rows | None:
     if not _line_ends(piece, newlines, ends):
         return None
     # All values end at a blank, but for those that a newline ends.
-    closed = np.count_nonzero(byte.take(last) == _BLANK)
+    closed = np.count_nonzero(stop == _BLANK)
     if closed + np.count_nonzero((ends == newlines) & with_features) != len(colon):
         return None
-    length = at.take(colon)
-    colon_at = length.copy()
+    length = colon_at.copy()
     length[1:] -= end_at[:-1]
     length[first] = colon_at[first] - at[colon[first] - 1]
     length -= 1
     longest = int(length.max())
     if length.min() < 1 or longest > 16:
         return None
-    index = piece.number(colon_at, length)
+    index = piece.number(colon_at, length, longest)
     counts[with_features] = beyond - first
     return Rows(label, counts, index.astype(np.int32 if longest < 10 else np.int64), value)
 
@@ -150,19 +163,25 @@ def _line_ends(piece: _Piece, newlines: Array, ends: Array) -> bool:
 def _labels(piece: _Piece, newlines: Array) -> tuple[Array, Array] | None:
     """Read the label of each line; also where, in the list of non-digits, each one ends."""
     at, byte = piece.at, piece.byte
-    first = np.concatenate(([0], newlines[:-1] + 1))
-    start = np.concatenate(([0], at[newlines[:-1]] + 1))
-    minus = byte[first] == _MINUS
-    signed = minus | (byte[first] == _PLUS)
-    signed &= at[first] == start
+    first = np.zeros(len(newlines), np.intp)
+    start = np.zeros(len(newlines), np.intp)
+    np.add(newlines[:-1], 1, out=first[1:])
+    np.add(at.take(newlines[:-1]), 1, out=start[1:])
+    leader = byte.take(first)
+    minus = leader == _MINUS
+    signed = minus | (leader == _PLUS)
+    signed &= at.take(first) == start
     end = first + signed
-    stop = byte[end]
-    odd = np.flatnonzero((stop != _BLANK) & (stop != _NEWLINE))
-    length = at[end] - start - signed
+    stop = byte.take(end)
+    plain = (stop == _BLANK) | (stop == _NEWLINE)
+    odd = np.flatnonzero(~plain)
+    end_at = at.take(end)
+    length = end_at - start
+    length -= signed
     longest = int(length.max())
-    if longest > 16 or (length < 1)[(stop == _BLANK) | (stop == _NEWLINE)].any():
+    if longest > 16 or (length.min() < 1 and (length < 1)[plain].any()):
         return None
-    label = piece.number(at[end], length).astype(np.float64)
+    label = piece.number(end_at, length, longest).astype(np.float64)
     np.negative(label, out=label, where=minus)
     known: dict[bytes, float] = {}
     for row in odd.tolist():  # labels such as 1.0; few distinct ones in any file
@@ -175,75 +194,80 @@ def _labels(piece: _Piece, newlines: Array) -> tuple[Array, Array] | None:
                 return None
             known[token] = float(token)
         label[row], end[row] = known[token], stop_at
-    return (label, end) if (np.abs(label) <= MAX_LABEL).all() else None
+    if (longest > 15 or len(odd)) and not (np.abs(label) <= MAX_LABEL).all():
+        return None
+    return label, end
 
 
-def _values(piece: _Piece, colon: Array) -> tuple[Array, Array, Array] | None:
+def _values(
+    piece: _Piece, colon: Array, colon_at: Array
+) -> tuple[Array, Array, Array, Array] | None:
     """Read the number after each colon.
 
-    Also where each one ends, in the list of non-digits and in the text.
+    Also where each one ends, in the list of non-digits and in the text, and the byte there.
     """
     at, byte = piece.at, piece.byte
-    begin = at.take(colon)
-    begin += 1
-    follower = byte[1:].take(colon)
+    begin = colon_at + 1
+    whole_end = colon + 1
+    follower = byte.take(whole_end)
     minus = follower == _MINUS
     signed = minus | (follower == _PLUS)
     sign = signed.any()
-    whole_end = colon + 1
     if sign:
-        signed &= at[whole_end] == begin
-        begin += signed
-        whole_end += signed
+        signed &= at.take(whole_end) == begin
+        step = signed.astype(np.intp)
+        begin += step
+        whole_end += step
         follower = byte.take(whole_end)
     point = follower == _POINT
     points = np.count_nonzero(point)
     point_at = at.take(whole_end)
-    digits: Array | int
+    digits: Array
     if points:
-        last = whole_end + (point if points < len(point) else 1)
+        one = point.astype(np.intp) if points < len(point) else 1
+        last = whole_end + one
         stop = byte.take(last)
         end_at = at.take(last)
         places = end_at - point_at
-        places -= point
+        places -= one
         digits = end_at - begin
-        digits -= point
+        digits -= one
     else:
         last, stop, end_at, places = whole_end, follower, point_at, None
         digits = end_at - begin
     most = int(digits.max())
     if digits.min() < 1:
         return None
-    whole = piece.number(point_at, digits if places is None else point_at - begin)
     if places is None:
-        mantissa, scale = whole, np.zeros(1, np.int64)
+        mantissa, scale = piece.number(point_at, digits, most), np.zeros(1, np.int64)
     else:
+        before = point_at - begin
+        whole = piece.number(point_at, before, int(before.max()))
         fewest, longest = int(places.min()), int(places.max())
         scale = places[:1] if fewest == longest else places
-        mantissa = piece.number(end_at, places)
-        if points < len(point):
-            mantissa *= point  # without a point, the digits before the end are the whole part
+        mantissa = piece.number(end_at, places, longest)
+        if points < len(point):  # without a point, the digits before the end are the whole part
+            mantissa *= point.astype(mantissa.dtype)
         if most > 4:
             mantissa = mantissa.astype(np.uint32 if most <= 9 else np.uint64, copy=False)
         if whole.any():
-            power = _INT_POWERS.take(scale, mode="clip").astype(mantissa.dtype)
-            mantissa = mantissa + whole.astype(mantissa.dtype) * power
-    exponent = (stop | np.uint8(32)) == _E
+            power = _INT_POWERS.astype(mantissa.dtype).take(scale, mode="clip")
+            mantissa += whole.astype(mantissa.dtype, copy=False) * power
     power10 = -scale
-    if exponent.any():
-        some = np.flatnonzero(exponent)
-        power10 = np.broadcast_to(power10, len(colon)).copy()
+    some = np.flatnonzero((stop | np.uint8(32)) == _E)
+    if len(some):
+        if len(power10) == 1:
+            power10 = np.full(len(colon), power10[0])
         exponents = _exponents(piece, last[some])
         if exponents is None:
             return None
         power, final = exponents
         power10[some] += power
-        last = last.copy()
-        last[some] = final
-        stop, end_at = byte.take(last), at.take(last)
+        last[some], stop[some], end_at[some] = final, byte[final], at[final]
     value, slow = _scaled(mantissa, power10, digits, most)
     if sign:
-        np.negative(value, out=value, where=minus)
+        bits = value.view(np.uint64)
+        bits |= minus.astype(np.uint64) << np.uint64(63)
     if slow is not None:
         text = piece.text
         start = begin[slow]
@@ -253,7 +277,7 @@ def _values(piece: _Piece, colon: Array) -> tuple[Array, Array, Array] | None:
         value[slow] = [_float(text[a:b]) for a, b in spans]
         if not np.isfinite(value[slow]).all():
             return None
-    return value, last, end_at
+    return value, last, end_at, stop
 
 
 def _float(token: bytes) -> float:
@@ -264,14 +288,18 @@ def _float(token: bytes) -> float:
 def _exponents(piece: _Piece, letter: Array) -> tuple[Array, Array] | None:
     """Read the exponent after each ``e``; also where, in the list of non-digits, it ends."""
     at, byte = piece.at, piece.byte
-    after = byte.take(letter + 1)
-    signed = ((after == _MINUS) | (after == _PLUS)) & (at[letter + 1] == at[letter] + 1)
-    end = letter + 1 + signed
-    length = at[end] - at[letter] - 1 - signed
+    end = letter + 1
+    after = byte.take(end)
+    begin = at.take(letter) + 1
+    signed = (after == _MINUS) | (after == _PLUS)
+    signed &= at.take(end) == begin
+    end += signed
+    end_at = at.take(end)
+    length = end_at - begin - signed
     if length.min() < 1:
         return None
     # Five digits or more are beyond any fast conversion: say so by an enormous exponent.
-    power = np.where(length > 4, 10**6, piece.quad[_PAD - 1 :].take(at[end])).astype(np.int64)
+    power = np.where(length > 4, 10**6, piece.quad[_PAD - 1 :].take(end_at)).astype(np.int64)
     return np.where(after == _MINUS, -power, power), end
 
 
@@ -286,7 +314,7 @@ def _scaled(
     value = mantissa.astype(np.float64)
     if largest <= 0 and least >= -22:
         if len(power10) > 1:
-            value /= _POWERS.take(-power10)
+            value /= _DIVISORS.take(power10)
         elif least:
             value /= _POWERS[-least]
         if most <= 15:

@@ -132,3 +132,16 @@ def test_a_dense_beginning_does_not_decide_about_memory(
     monkeypatch.setattr("dadapt_cli.libsvm.assemble._CHECKED_FROM", 2**20)
     monkeypatch.setattr("dadapt_cli.system.memory.available", lambda: 2**25)
     assert load(path).X.nnz == 200 * 199
+
+
+@pytest.mark.parametrize("rows", [1, 20])
+@pytest.mark.parametrize("digits", range(1, 21))
+def test_numbers_of_each_length_among_short_ones(tmp_path, digits, rows):
+    """A machine integer must hold the longest number of a piece, alone or one in twenty."""
+    nines = "9" * digits
+    tokens = [nines, f"0.{nines}", f"-{nines[:-1]}.9", f"{nines}e-3"]
+    for token in tokens:
+        path = tmp_path / "data"
+        path.write_text(f"1 1:{token}\n" + "1 1:0.5 2:3\n" * (rows - 1))
+        X, _ = read_libsvm(path)
+        assert X.data[0] == float(token), token
