@@ -245,7 +245,6 @@ def test_single_precision_where_it_holds_and_pays(monkeypatch: pytest.MonkeyPatc
     assert not begins(X, dtype=np.float32)
     assert not begins(1e20 * X)
     assert not begins(1e-20 * X)
-    monkeypatch.setattr(_plan, "ASKED", 0)
     problem = Problem(X, encode(np.arange(len(X)) % 2))
     assert _plan.begins_single(problem)
     with memory.limited(1):
