@@ -19,10 +19,9 @@ from dadapt_cli.objective import Evaluation, Problem, metric
 from dadapt_cli.objective.ball import Ball
 from dadapt_cli.objective.deduplicate import PAYS_FROM, collapse
 from dadapt_cli.packed.folder import Data
-from dadapt_cli.packed.objective import Packed
 from dadapt_cli.preprocessing.prepare import Preparation, Prepared, prepare
 from dadapt_cli.reference import Reference
-from dadapt_cli.solver import certify, packed, resume, start, trace
+from dadapt_cli.solver import certify, resume, start, trace
 from dadapt_cli.solver.monitor import Monitor
 from dadapt_cli.solver.options import Options
 from dadapt_cli.solver.result import FitResult as FitResult
@@ -101,6 +100,8 @@ def _prepare(
     try:
         problem: Problem
         if isinstance(samples.X, Data):
+            from dadapt_cli.solver import packed
+
             packed.check(options, algorithm.INFO, samples.job)
             data, problem = packed.prepared(samples.X, options, algorithm.INFO, samples.job)
         else:
@@ -128,6 +129,8 @@ def _prepare(
         options = replace(options, **{**picked, "metric": options.metric or picked.get("metric")})
         algorithm = options.check()
         if problem.sums is not None:
+            from dadapt_cli.solver import packed
+
             packed.check(options, algorithm.INFO, samples.job)
         monitor.note(f"auto picked {reason}")
     resolved = options.resolved(algorithm.INFO)
@@ -166,8 +169,9 @@ def _reference(setup: _Setup, given: Reference | None) -> _Known:
 
     A resumed run keeps the reference it began with.
     """
-    options, problem, sha256 = setup.options, setup.problem, setup.samples.source.sha256
-    if isinstance(problem, Packed):
+    options, sha256 = setup.options, setup.samples.source.sha256
+    problem: Any = setup.problem
+    if problem.sums is not None:
         problem = problem.in_float64()
     elif problem.dtype != np.float64:
         problem = start.problem_of(setup.data, options, np.float64)
