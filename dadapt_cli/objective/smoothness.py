@@ -15,7 +15,7 @@ from typing import Any
 
 import numpy as np
 
-from dadapt_cli._typing import Array, Matrix
+from dadapt_cli._typing import Array
 from dadapt_cli.errors import DataError
 from dadapt_cli.objective import Problem
 from dadapt_cli.objective.blocks import Csr, arrays_of, sparse

@@ -135,10 +135,10 @@ def evaluate(problem: Problem, w: Array, mean: float | None = None) -> Evaluated
             slack[rows] *= c
             R, moved = (R.T * c).T, (moved.T * c).T
         # A chunk's sum is made by itself: the number of terms in a row is what errors grow with.
-        for of, terms, total in ((X, R, g), (size, moved, g_error)):
+        for of, terms, whole in ((X, R, g), (size, moved, g_error)):
             work[...] = 0.0
             add_transposed(of, terms, work)
-            total += work
+            whole += work
         residual_sum += float(np.abs(R).sum())
         largest = max(largest, float(E.max(initial=0.0)))
     # TINY covers a stored x below the normal range, and each product that fell below it.
