@@ -212,10 +212,12 @@ def factor(
     if lower is None:
         return None
     scale = scale if unit is None else unit * scale
-    inverse = None
+    made = Curvature(scale=scale, equal=equal, scaled=form != "kron")
     if len(lower) <= INVERTED:
-        lower, inverse = None, _inverse(lower)
-    return Curvature(lower=lower, inverse=inverse, scale=scale, equal=equal, scaled=form != "kron")
+        made.inverse = _inverse(lower)
+    else:
+        made.lower = lower
+    return made
 
 
 def _shares(sample: Sample) -> Array:
