@@ -265,7 +265,7 @@ def _finish(setup: _Setup, run: _Run, outcome: Outcome) -> FitResult:
         outcome = replace(outcome, row={**outcome.row, **rows})
     here = known.exact.sums is None
     proves = not outcome.reason and (here or believed.ball is not None)
-    gap, ball = _proven(setup, known, believed, outcome) if proves else (None, None)
+    gap, ball = _proven(setup, run, believed, outcome) if proves else (None, None)
     ball = ball if here else None  # labels of packed rows are not proven
     end = trace.end(
         outcome,
@@ -318,13 +318,17 @@ def _finish(setup: _Setup, run: _Run, outcome: Outcome) -> FitResult:
 
 
 def _proven(
-    setup: _Setup, known: _Known, believed: Reference, outcome: Outcome
+    setup: _Setup, run: _Run, believed: Reference, outcome: Outcome
 ) -> tuple[float | None, Ball | None]:
     """The bound on f - f* at the outcome, and a ball around the optimum.
 
     What stopped the run may have proven a smaller one.
     """
-    gap, ball = certify.gap_at(known.exact, believed, outcome.w)
+    known, kept = run.known, run.stopping.enclosed
+    if kept and believed is known.reference and np.array_equal(kept[0], outcome.w):
+        gap, ball = kept[1]
+    else:
+        gap, ball = certify.gap_at(known.exact, believed, outcome.w)
     tol, stopped = setup.options.tol, outcome.status == "tolerance"
     if stopped and believed.status != "given" and gap is not None and tol is not None:
         gap = min(gap, tol)
