@@ -25,6 +25,13 @@ LEVEL = 1e-8
 DOUBLE = 64
 """Unknowns up to which a double-precision factor costs no more than its calls."""
 
+INVERTED = 64
+"""Unknowns up to which NumPy factors and the triangle is inverted, which takes a tenth of a ms:
+scipy.linalg would take longer to import than such a fit takes (benchmarks/startup.py)."""
+
+HALVED = 32
+"""Rows from which a triangle is inverted by halves: NumPy inverts any matrix, at 8 x the cost."""
+
 FACTORS = ("binary", "full", "kron")
 
 UNEQUAL = 64.0
@@ -45,6 +52,8 @@ def _lapack() -> Any:
 class Curvature:
     """B, near the inverse of the Hessian: scale (L L')^-1 scale, or scale^2 without a factor.
 
+    ``lower`` is L; up to INVERTED unknowns ``inverse``, its inverse, is there instead.
+
     ``scale`` is (p,) or, with the classes one after the other, (C p,); None: 1.
 
     Along equal weights of all classes a softmax loss does not change, only the l2 term: there the
@@ -55,9 +64,15 @@ class Curvature:
     """
 
     lower: Array | None = None
+    inverse: Array | None = None
     scale: Array | None = None
     equal: Array | None = None
     scaled: bool = False
+
+    @property
+    def factored(self) -> bool:
+        """Whether there is a factor."""
+        return self.lower is not None or self.inverse is not None
 
     def solve(self, g: Array) -> Array:
         """B g, float64, for g of shape (p,) or (p, C)."""
@@ -75,7 +90,10 @@ class Curvature:
         rows = g.T.reshape(-1) if whole else g
         scale = self.scale if rows.ndim == 1 else self.scale[:, None]
         b = rows * scale
-        if self.lower is not None:
+        if self.inverse is not None:
+            M = self.inverse
+            b = M.T @ (M @ b.astype(M.dtype, copy=False))
+        elif self.lower is not None:
             single = self.lower.dtype == np.float32
             solve = _lapack().spotrs if single else _lapack().dpotrs
             b = solve(self.lower, b.astype(self.lower.dtype, copy=False), lower=1)[0]
@@ -194,7 +212,12 @@ def factor(
     if lower is None:
         return None
     scale = scale if unit is None else unit * scale
-    return Curvature(lower=lower, scale=scale, equal=equal, scaled=form != "kron")
+    made = Curvature(scale=scale, equal=equal, scaled=form != "kron")
+    if len(lower) <= INVERTED:
+        made.inverse = _inverse(lower)
+    else:
+        made.lower = lower
+    return made
 
 
 def _shares(sample: Sample) -> Array:
@@ -253,13 +276,37 @@ def cholesky(H: Array) -> tuple[Array | None, Array]:
     scale = 1.0 / np.sqrt(H.diagonal().astype(np.float64))
     H *= scale.astype(H.dtype)
     H *= scale.astype(H.dtype)[:, None]
-    potrf = _lapack().spotrf if H.dtype == np.float32 else _lapack().dpotrf
     lift, least = 0.0, 10 * float(np.finfo(H.dtype).eps)
     for _ in range(LIFTS):
-        lower, failed = potrf(H.T, lower=1, clean=0)
-        if not failed and math.isfinite(float(lower.diagonal().sum())):
+        lower = _triangle(H)
+        if lower is not None and math.isfinite(float(lower.diagonal().sum())):
             return lower, scale
         more = max(10 * lift, least)
         H.reshape(-1)[:: len(H) + 1] += more - lift
         lift = more
     return None, scale
+
+
+def _triangle(H: Array) -> Array | None:
+    """L with L L' = H, of H's dtype; None if H is not positive definite.
+
+    What is above the diagonal of a larger one than INVERTED is undefined.
+    """
+    if len(H) <= INVERTED:
+        try:
+            return np.linalg.cholesky(H)
+        except np.linalg.LinAlgError:
+            return None
+    potrf = _lapack().spotrf if H.dtype == np.float32 else _lapack().dpotrf
+    lower, failed = potrf(H.T, lower=1, clean=0)
+    return None if failed else lower
+
+
+def _inverse(L: Array) -> Array:
+    """The inverse of a lower triangle, 0 above its diagonal, in its dtype."""
+    if len(L) < HALVED:
+        return np.linalg.inv(L)
+    half, M = len(L) // 2, np.zeros_like(L)
+    M[:half, :half], M[half:, half:] = _inverse(L[:half, :half]), _inverse(L[half:, half:])
+    M[half:, :half] = -M[half:, half:] @ (L[half:, :half] @ M[:half, :half])
+    return M

@@ -59,9 +59,6 @@ SMALLEST_ROW, LARGEST_SUM = 1e-15, 1e30
 """Least mean square of a row, and largest sum of squares: in between, products are far from the
 ends of single precision, whose underflow the bounds on rounding do not count."""
 
-ASKED = 2**26
-"""Bytes of a copy from which the memory is asked for: reading what is free takes 0.1 ms."""
-
 NOTHING = 2_000_000
 """Multiplications in a sample of all rows that cost no more than its calls."""
 
@@ -117,9 +114,7 @@ def begins_single(problem: Problem) -> bool:
         return False
     if not SMALLEST_ROW * problem.n < sum_of_squares(problem) < LARGEST_SUM:
         return False
-    needed = 4 * (problem.X.size + 3 * scores)
-    free = memory.available() if needed > ASKED else None
-    return free is None or free > needed
+    return memory.fits(4 * (problem.X.size + 3 * scores))
 
 
 def plan(problem: Problem) -> Plan:

@@ -366,7 +366,7 @@ def _move(state: Newton, g: Array, trial: Trial) -> None:
         _refresh(state)
     new = _gradient(state)
     state.g_x = new.astype(problem.dtype, copy=False)
-    if state.plan.pairs or state.B.lower is None:  # no factor: the pairs are all there is
+    if state.plan.pairs or not state.B.factored:  # no factor: the pairs are all there is
         y = new - g
         sy = dot(trial.s, y)
         if sy > CURVED * dot(np.abs(trial.s), np.abs(y)):

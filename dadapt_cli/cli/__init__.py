@@ -9,31 +9,24 @@ import contextlib
 import os
 import sys
 from collections.abc import Callable
+from importlib import import_module
 from typing import Annotated, Any
 
 import typer
 
 from dadapt_cli import __version__
-from dadapt_cli.cli import (
-    _cluster,
-    algorithms,
-    check,
-    compare,
-    datasets,
-    fit,
-    pack,
-    paper,
-    predict,
-    regress,
-    show,
-    verify,
-)
+from dadapt_cli.cli import _cluster
 from dadapt_cli.cli._messages import say
 from dadapt_cli.cli._options import Command, Group, deferred, typed
 from dadapt_cli.errors import DadaptError, ExitCode, Interrupted
 
-COMMANDS = (fit, predict, check, compare, pack, verify, show, regress, algorithms)
-GROUPS = (datasets, paper)
+COMMANDS = (
+    *("fit", "predict", "check", "compare", "pack"),
+    *("verify", "show", "regress", "algorithms"),
+)
+GROUPS = ("datasets", "paper")
+"""The modules of this package, each for the command of its name; imported where they are run."""
+
 CONTEXT = {"help_option_names": ["-h", "--help"]}
 
 
@@ -47,19 +40,22 @@ def application(name: str | None = None) -> typer.Typer:
         pretty_exceptions_enable=False,
         context_settings=CONTEXT,
     )
-    for command in COMMANDS:
-        if name in (None, command.NAME):
-            app.command(command.NAME, cls=Command)(deferred(command.main))
-    for group in GROUPS:
-        if name in (None, group.NAME):
-            commands = typer.Typer(
-                cls=Group, help=group.HELP, rich_markup_mode=None, context_settings=CONTEXT
-            )
-            for own, main in group.COMMANDS.items():
-                commands.command(own, cls=Command)(deferred(main))
-            app.add_typer(commands, name=group.NAME)
+    for own in COMMANDS if name is None else {name}.intersection(COMMANDS):
+        app.command(own, cls=Command)(deferred(_module(own).main))
+    for own in GROUPS if name is None else {name}.intersection(GROUPS):
+        group = _module(own)
+        commands = typer.Typer(
+            cls=Group, help=group.HELP, rich_markup_mode=None, context_settings=CONTEXT
+        )
+        for part, main in group.COMMANDS.items():
+            commands.command(part, cls=Command)(deferred(main))
+        app.add_typer(commands, name=own)
     app.callback()(_root)
     return app
+
+
+def _module(name: str) -> Any:
+    return import_module(f"{__name__}.{name}")
 
 
 def _print_version(wanted: bool) -> None:
@@ -84,8 +80,7 @@ def _discard_stdout() -> None:
 
 
 def _finish(argv: list[str]) -> int:
-    known = [own.NAME for own in (*COMMANDS, *GROUPS)]
-    app = application(argv[0] if argv and argv[0] in known else None)
+    app = application(argv[0] if argv and argv[0] in (*COMMANDS, *GROUPS) else None)
     parsed: Any = app(args=argv or ["--help"], prog_name="dadapt", standalone_mode=False)
     code = parsed() if callable(parsed) else parsed  # help and version leave nothing to call
     sys.stdout.flush()

@@ -7,8 +7,6 @@ import typer
 from dadapt_cli.cli._options import FORMATS, Format
 from dadapt_cli.solver.checks import choice
 
-NAME = "algorithms"
-
 
 def main(output: Format = "table") -> None:
     """List the algorithms: the paper's number and symbols, theorem, options, what d means.

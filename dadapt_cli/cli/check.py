@@ -15,8 +15,6 @@ from dadapt_cli.solver.checks import choice
 if TYPE_CHECKING:
     from dadapt_cli.libsvm.describe import Description
 
-NAME = "check"
-
 _LABELS_SHOWN = 20
 
 

@@ -17,8 +17,6 @@ from dadapt_cli.errors import ExitCode, UsageError
 from dadapt_cli.solver.declared import declared, option, same
 from dadapt_cli.solver.options import Options
 
-NAME = "compare"
-
 _data, _objective, _budget = (
     partial(same, Options, group=name) for name in ("Data", "Objective", "Budget")
 )

@@ -14,7 +14,6 @@ from dadapt_cli.solver.checks import choice
 if TYPE_CHECKING:
     from dadapt_cli.datasets import Dataset
 
-NAME = "datasets"
 HELP = "LIBSVM problems by name, the paper's 12 and others: list, fetch, find them."
 
 Name = Annotated[

@@ -17,9 +17,6 @@ from dadapt_cli.errors import ExitCode, UsageError
 from dadapt_cli.solver.declared import declared, option
 from dadapt_cli.solver.options import Options
 
-NAME = "fit"
-
-
 _output = partial(option, group="Output")
 
 

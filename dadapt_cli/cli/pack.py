@@ -13,8 +13,6 @@ from dadapt_cli.cli._reading import Input, Reading, require_input
 from dadapt_cli.errors import ExitCode, UsageError
 from dadapt_cli.solver.declared import declared, option, same
 
-NAME = "pack"
-
 LEAF = 2**22
 """The default of :mod:`dadapt_cli.packed.format`, repeated so that --help need not import NumPy."""
 

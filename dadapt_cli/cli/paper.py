@@ -21,7 +21,6 @@ if TYPE_CHECKING:
     from dadapt_cli.paper.beyond import Study as Checked
     from dadapt_cli.paper.protocol import Protocol
 
-NAME = "paper"
 HELP = "Repeat the paper's convex experiments, its printed numbers beside the measured ones."
 
 Names = Annotated[

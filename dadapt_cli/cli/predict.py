@@ -24,8 +24,6 @@ if TYPE_CHECKING:
 
     _Scored = tuple[Any, Any]
 
-NAME = "predict"
-
 ROWS = 10_000
 """Number of rows that are formatted at once."""
 

@@ -9,8 +9,6 @@ import typer
 from dadapt_cli.cli._options import Quiet, command_line
 from dadapt_cli.errors import ExitCode
 
-NAME = "regress"
-
 FORMATS = ("table", "json", "junit", "markdown")
 
 

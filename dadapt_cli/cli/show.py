@@ -13,8 +13,6 @@ from dadapt_cli.cli._options import FORMATS, Format
 from dadapt_cli.errors import DataError, InputOutputError, UsageError
 from dadapt_cli.solver.checks import choice
 
-NAME = "show"
-
 TOP = 10
 """Number of weights shown per class."""
 

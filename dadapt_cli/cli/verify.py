@@ -19,8 +19,6 @@ if TYPE_CHECKING:
     from dadapt_cli.reference.referee import Judgement
     from dadapt_cli.solver.options import Options
 
-NAME = "verify"
-
 OBJECTIVE = ("bias", "intercept", "scale", "positive")
 """Options of the objective that are passed on unchanged."""
 

@@ -13,7 +13,6 @@ from dadapt_cli.errors import DataError, UsageError
 from dadapt_cli.model import Model, Verdict
 from dadapt_cli.objective import Problem
 from dadapt_cli.packed.folder import Data
-from dadapt_cli.packed.stream import rows
 from dadapt_cli.preprocessing.labels import indices
 from dadapt_cli.preprocessing.scaling import Scaling
 
@@ -124,6 +123,8 @@ class PackedHeldOut:
 
 def samples(data: Data) -> Iterator[tuple[Matrix, Array]]:
     """Rows of a packed folder and their labels, leaf by leaf, float64."""
+    from dadapt_cli.packed.stream import rows
+
     names = np.array(list(data.classes), np.float64)
     for own in rows(data, np.dtype(np.float64)):
         yield own.X, names[own.numbers]

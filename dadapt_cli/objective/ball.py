@@ -11,12 +11,16 @@ import numpy as np
 import scipy.sparse as sp
 
 from dadapt_cli._typing import Array, Indices, Mask, Matrix
-from dadapt_cli.objective.blocks import rows_of
+from dadapt_cli.objective.blocks import arrays_of
 from dadapt_cli.objective.rounding import TINY, U, gamma
 from dadapt_cli.objective.smoothness import magnitudes
 
 AT_ONCE = 2**20
 """Stored entries whose squares are handled at once."""
+
+
+PLAIN = 1e140
+"""Where entries are between its inverse and this, squares neither overflow nor underflow."""
 
 
 @dataclass(frozen=True)
@@ -72,26 +76,38 @@ class Ball:
 
 
 def row_norms_up(X: Any) -> Array:
-    """Upper bounds on ||x_i||_2 of the exact data, (n,); a row is scaled before it is squared."""
+    """Upper bounds on ||x_i||_2 of the exact data, (n,); where needed, a row is scaled first."""
     if isinstance(X, np.ndarray):
         largest = np.abs(X).max(axis=1, initial=0.0)
         whole = np.where(largest > 0, largest, 1.0)
         return _norms_up(np.square(X / whole[:, None]).sum(axis=1), whole, X.shape[1])
-    norms = np.empty(X.shape[0])
+    norms, plain = np.empty(X.shape[0]), all(map(_plain, _parts(X.data)))
     # In parts: the scaled entries of all rows would be twice the data.
     edges = np.searchsorted(X.indptr, np.arange(0, X.nnz, AT_ONCE)).tolist()
     for first, last in itertools.pairwise(np.unique([0, *edges, X.shape[0]]).tolist()):
-        own = rows_of(X, slice(first, last))
+        own = arrays_of(X, slice(first, last))
         size, lengths = np.abs(own.data), np.diff(own.indptr)
         filled = lengths > 0
-        largest = np.zeros(last - first)
+        starts, squares = own.indptr[:-1][filled], np.zeros(last - first)
+        whole = np.ones(last - first)
         if size.size:
-            largest[filled] = np.maximum.reduceat(size, own.indptr[:-1][filled])
-        whole = np.where(largest > 0, largest, 1.0)
-        scaled = np.square(size / np.repeat(whole, lengths))
-        squares = sp.csr_array((scaled, own.indices, own.indptr), own.shape).sum(axis=1)
-        norms[first:last] = _norms_up(np.ravel(squares), whole, X.shape[1])
+            if not plain:
+                largest = np.maximum.reduceat(size, starts)
+                whole[filled] = np.where(largest > 0, largest, 1.0)
+                size /= np.repeat(whole, lengths)
+            squares[filled] = np.add.reduceat(np.square(size, out=size), starts)
+        norms[first:last] = _norms_up(squares, whole, X.shape[1])
     return norms
+
+
+def _parts(values: Array) -> list[Array]:
+    return [values[i : i + AT_ONCE] for i in range(0, len(values), AT_ONCE)]
+
+
+def _plain(values: Array) -> bool:
+    """Whether the squares of all of them are normal numbers."""
+    size = np.abs(values)
+    return bool(size.min() > 1.0 / PLAIN and size.max() < PLAIN)
 
 
 def _norms_up(squares: Array, whole: Array, columns: int) -> Array:

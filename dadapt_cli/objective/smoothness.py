@@ -15,7 +15,7 @@ from typing import Any
 
 import numpy as np
 
-from dadapt_cli._typing import Array, Matrix
+from dadapt_cli._typing import Array
 from dadapt_cli.errors import DataError
 from dadapt_cli.objective import Problem
 from dadapt_cli.objective.blocks import Csr, arrays_of, sparse
@@ -48,10 +48,12 @@ class Smoothness:
     method: str
 
 
-def magnitudes(X: Matrix) -> Matrix:
+def magnitudes(X: Any) -> Any:
     """|X|, entry by entry; X itself when nothing is negative."""
     if isinstance(X, np.ndarray):
         return X if X.min(initial=0) >= 0 else np.abs(X)
+    if isinstance(X, Csr):
+        return X._replace(data=np.abs(X.data))
     if X.data.min(initial=0) >= 0:
         return X
     return sparse().csr_array((np.abs(X.data), X.indices, X.indptr), shape=X.shape)

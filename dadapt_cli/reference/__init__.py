@@ -78,13 +78,14 @@ def certify(problem: Problem, witness: Witness, x0: Array | None = None) -> Refe
 
     Status ``none``, with the reason, where nothing is.
     """
-    from dadapt_cli.reference import newton, recession
     from dadapt_cli.reference.enclosure import enclose
     from dadapt_cli.reference.witness import attained
 
     x0 = problem.zeros() if x0 is None else x0
     if problem.l2 > 0:
         return attained(problem, enclose(problem, witness.w, x0=x0), witness, x0)
+    from dadapt_cli.reference import newton, recession
+
     if math.prod(problem.shape) > newton.LARGEST_DENSE:
         return recession.certify_wide(problem, witness)
     return recession.certify(problem, witness, x0)

@@ -127,9 +127,12 @@ def enclose(
             return found
         if curvature is None:
             curvature = not found.gap <= SHARP * at.f_upper or found.ball is None
+        if not curvature:
+            return found
         unknowns = math.prod(problem.shape)
-        too_large = unknowns > LARGEST_FACTOR or not _fits(unknowns)
-        if not curvature or (too_large and found.ball is not None):
+        # The Hessian, its factor, the inverse and temporaries.
+        too_large = unknowns > LARGEST_FACTOR or not memory.fits(MATRICES * 8 * unknowns**2)
+        if too_large and found.ball is not None:
             return found
         if too_large:
             reason = found.reason or f"{unknowns} weights are too many to factor their curvature"
@@ -137,12 +140,6 @@ def enclose(
         if known is None:
             known = of_columns(problem) if problem.l2 == 0 else structural(problem)
         return _sharper(found, _curved(here, bare, known, factor=True))
-
-
-def _fits(unknowns: int) -> bool:
-    """Whether there is memory for the Hessian, its factor, the inverse and temporaries."""
-    there = memory.available()
-    return there is None or MATRICES * 8 * unknowns**2 <= there
 
 
 @dataclass(frozen=True)

@@ -22,7 +22,8 @@ import scipy.sparse as sp
 
 from dadapt_cli._typing import Array, Matrix
 from dadapt_cli.objective import Problem
-from dadapt_cli.objective.blocks import rows_of
+from dadapt_cli.objective.blocks import arrays_of, rows_of
+from dadapt_cli.objective.products import add_transposed, forward
 from dadapt_cli.objective.rounding import TINY, U, down, gamma, norm_bounds, total, total_up, up
 from dadapt_cli.objective.smoothness import magnitudes
 
@@ -71,20 +72,24 @@ def mean_of(problem: Problem) -> float:
     return math.fsum(problem.sample_weight.tolist())
 
 
-def chunks(X: Matrix) -> Iterator[tuple[slice, Matrix]]:
+def spans(X: Matrix) -> list[slice]:
     """The rows of X in chunks of about CHUNK; fewer of them where X has few entries a column."""
     n, p = X.shape
     rows = CHUNK
     if sp.issparse(X):
         rows = max(CHUNK, math.ceil(n / max(1, X.nnz // p)))
-    for begin in range(0, n, rows):
-        own = slice(begin, min(n, begin + rows))
+    return [slice(begin, min(n, begin + rows)) for begin in range(0, n, rows)]
+
+
+def chunks(X: Matrix) -> Iterator[tuple[slice, Matrix]]:
+    """The chunks of :func:`spans` with their rows."""
+    for own in spans(X):
         yield own, rows_of(X, own)
 
 
 def longest_sum(X: Matrix) -> int:
     """Terms that a sum over the rows of X counts as, chunk by chunk."""
-    sizes = [own.stop - own.start for own, _ in chunks(X)]
+    sizes = [own.stop - own.start for own in spans(X)]
     return max(sizes, default=0) + len(sizes)
 
 
@@ -108,12 +113,14 @@ def evaluate(problem: Problem, w: Array, mean: float | None = None) -> Evaluated
     long = gamma(longest_sum(problem.X) + relative + 16.0)
     loss, slack = np.empty(problem.n), np.empty(problem.n)
     g, g_error = np.zeros(problem.shape), np.zeros(problem.shape)
+    work, absolute = np.empty(problem.shape), np.abs(w)
     curvature = np.empty((problem.n, *problem.shape[1:]))
     others = np.empty_like(curvature) if problem.softmax else None
     largest = residual_sum = 0.0
-    for rows, X in chunks(problem.X):
+    for rows in spans(problem.X):
+        X = arrays_of(problem.X, rows)
         size = magnitudes(X)
-        z, E = _scores(problem, rows, X, size, w)
+        z, E = _scores(problem, rows, X, size, (w, absolute))
         parts = (_softmax if problem.softmax else _logistic)(problem, rows, z)
         loss[rows], away, R, curvature[rows] = parts[:4]
         if others is not None:
@@ -127,8 +134,11 @@ def evaluate(problem: Problem, w: Array, mean: float | None = None) -> Evaluated
             loss[rows] *= c
             slack[rows] *= c
             R, moved = (R.T * c).T, (moved.T * c).T
-        g += X.T @ R
-        g_error += size.T @ moved
+        # A chunk's sum is made by itself: the number of terms in a row is what errors grow with.
+        for of, terms, whole in ((X, R, g), (size, moved, g_error)):
+            work[...] = 0.0
+            add_transposed(of, terms, work)
+            whole += work
         residual_sum += float(np.abs(R).sum())
         largest = max(largest, float(E.max(initial=0.0)))
     # TINY covers a stored x below the normal range, and each product that fell below it.
@@ -167,24 +177,30 @@ def _summed(problem: Any, w: Array, mean: float) -> Evaluated:
     )  # fmt: skip
 
 
-def _scores(problem: Problem, rows: slice, X: Matrix, size: Matrix, w: Array) -> tuple[Any, Array]:
-    """The scores of some rows, and for each row a bound on their errors."""
+def _scores(
+    problem: Problem, rows: slice, X: Any, size: Any, weights: tuple[Array, Array]
+) -> tuple[Any, Array]:
+    """The scores of some rows, and for each row a bound on their errors; `weights` are w, |w|."""
     entries = X.shape[1] if isinstance(X, np.ndarray) else int(np.diff(X.indptr).max(initial=0))
-    z, scale = X @ w, size @ np.abs(w)
+    w, absolute = weights
+    z, scale = (np.empty((rows.stop - rows.start, *problem.shape[1:])) for _ in range(2))
+    forward(X, w, z)
+    forward(size, absolute, scale)
     if problem.dropped is not None:
         z[problem.dropped[rows]] = -np.inf
         scale[problem.dropped[rows]] = 0.0
     if problem.softmax:
         scale = scale.max(axis=1)
-    E = gamma(entries + 10.0) * scale + TINY * (entries + 1.0 + float(np.abs(w).sum()))
+    E = gamma(entries + 10.0) * scale + TINY * (entries + 1.0 + float(absolute.sum()))
     return z, np.asarray(E)
 
 
 def scores_with_error(problem: Problem, w: Array) -> tuple[Array, Array]:
     """X w, and for each row a bound on the error of its scores, (n,)."""
     z, E = np.empty((problem.n, *problem.shape[1:])), np.empty(problem.n)
-    for rows, X in chunks(problem.X):
-        z[rows], E[rows] = _scores(problem, rows, X, magnitudes(X), w)
+    for rows in spans(problem.X):
+        X = arrays_of(problem.X, rows)
+        z[rows], E[rows] = _scores(problem, rows, X, magnitudes(X), (w, np.abs(w)))
     return z, E
 
 

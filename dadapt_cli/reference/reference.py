@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass, field, replace
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from dadapt_cli._typing import Array
@@ -85,8 +85,7 @@ class Reference:
 
     def document(self) -> dict[str, Any]:
         """All that can be written as JSON: the fields but the ARRAYS."""
-        known = asdict(replace(self, witness=None, ball=None, direction=None))
-        return {name: value for name, value in known.items() if name not in ARRAYS}
+        return {name: value for name, value in vars(self).items() if name not in ARRAYS}
 
     def record(self) -> dict[str, Any]:
         """The object of the start record."""

@@ -7,8 +7,6 @@ import math
 import numpy as np
 
 from dadapt_cli._typing import Array, Matrix, Record
-from dadapt_cli.certificate import proof
-from dadapt_cli.certificate.proof import Claim
 from dadapt_cli.errors import UsageError
 from dadapt_cli.objective import Problem, metric
 from dadapt_cli.objective.ball import Ball
@@ -114,18 +112,20 @@ def write_proof(
     InputOutputError
         The file cannot be written; an existing one is left unchanged.
     """
+    from dadapt_cli.certificate import proof
+
     assert options.certificate is not None
     if samples.source.sha256 is None:
         raise UsageError("certificate: a proof names its data by their text; use dadapt fit FILE")
     if known.status != "attained" or known.witness is None or known.f_star is None:
         return known.reason or "there is no certified f*"
     scale = metric.scale(exact, options.metric or "identity")
-    claims = [Claim("f_star", down(known.f_star - (known.gap or 0.0)), known.f_star)]
+    claims = [proof.Claim("f_star", down(known.f_star - (known.gap or 0.0)), known.f_star)]
     for name in ("D", "D_inf"):
         least, most = known.least_distance(name), known.distance(name)
         if least is not None and most is not None:
-            claims.append(Claim(name, least, most))
-    claims += [Claim("d", row["d"], k=row["k"]) for row in rows if row["d"] is not None]
+            claims.append(proof.Claim(name, least, most))
+    claims += [proof.Claim("d", row["d"], k=row["k"]) for row in rows if row["d"] is not None]
     weights = sample_weights(samples.y, samples.sample_weight, options.weight, options.positive)
     proof.write(
         options.certificate,

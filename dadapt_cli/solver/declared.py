@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import MISSING, dataclass, field, fields
-from functools import cache
+from functools import cache, cached_property
 from types import UnionType
 from typing import Any, Literal, Union, get_args, get_origin, get_type_hints
 
@@ -69,12 +69,12 @@ class Declared:
         """The name as typed, without the first dashes."""
         return self.flags[0].lstrip("-") if self.flags else self.name.replace("_", "-")
 
-    @property
+    @cached_property
     def choices(self) -> tuple[str, ...]:
         """The words of a Literal."""
         return get_args(self.kinds[0]) if get_origin(self.kinds[0]) is Literal else ()
 
-    @property
+    @cached_property
     def limits(self) -> dict[str, Any]:
         """The range, as far as there is one."""
         given = {name: getattr(self, name) for name in Range._fields}
@@ -82,7 +82,11 @@ class Declared:
 
     def holds(self, kind: type) -> bool:
         """Whether a value may be of this type."""
-        return any((get_origin(own) or own) is kind for own in self.kinds)
+        return kind in self._types
+
+    @cached_property
+    def _types(self) -> tuple[Any, ...]:
+        return tuple(get_origin(kind) or kind for kind in self.kinds)
 
     def taken_by(self, info: Any) -> bool:
         """Whether the algorithm of this :class:`~dadapt_cli.algorithms.Info` takes it."""
@@ -92,8 +96,8 @@ class Declared:
         return kind in self.takers or ("named" in self.takers and self.name in info.settings)
 
     def check(self, value: Any) -> None:
-        """Raise UsageError if `value` is not allowed for the option."""
-        if value is None and self.default is None:
+        """Raise UsageError if `value` is not allowed for the option. Its default is."""
+        if value is self.default:
             return
         if self.choices:
             choice(self.typed, value, self.choices)
@@ -126,6 +130,8 @@ class Declared:
 
 def plain(value: Any) -> Any:
     """An option's value as JSON can hold it: tuples for lists, Python's numbers for NumPy's."""
+    if value is None or type(value) in (str, bool, int, float):
+        return value
     if isinstance(value, (list, tuple)):
         return tuple(map(plain, value))
     if isinstance(value, Mapping):

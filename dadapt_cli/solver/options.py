@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
-from functools import partial
+from functools import cache, partial
 from typing import TYPE_CHECKING, Any, Literal
 
 from dadapt_cli._typing import Label, Metric, Scale
@@ -209,7 +209,8 @@ class Options:
 
     def __post_init__(self) -> None:
         for name, value in vars(self).items():
-            object.__setattr__(self, name, plain(value))
+            if (made := plain(value)) is not value:
+                object.__setattr__(self, name, made)
 
     def check(self, given: Iterable[str] = ()) -> Algorithm:
         """Return the algorithm; raise UsageError at the first option that cannot be used.
@@ -332,6 +333,7 @@ WRITTEN = tuple(name for name, one in declared(Options).items() if one.metavar =
 """Options that name a file to write, which only the user may choose, never a checkpoint."""
 
 
+@cache
 def not_for(info: Info, options: type = Options) -> tuple[str, ...]:
     """Options, with underscores, that mean nothing to an algorithm."""
     return tuple(name for name, one in declared(options).items() if not one.taken_by(info))
@@ -339,9 +341,9 @@ def not_for(info: Info, options: type = Options) -> tuple[str, ...]:
 
 def refuse(info: Info, algo: str, given: Iterable[str], options: type = Options) -> None:
     """Raise UsageError at the first option given that the algorithm does not take."""
-    foreign = not_for(info, options)
+    known = declared(options)
     for name in given:
-        if name in foreign:
+        if name in known and not known[name].taken_by(info):
             raise UsageError(
                 f"--{name.replace('_', '-')} is not an option of --algo {algo}; "
                 f"it takes {info.options}"

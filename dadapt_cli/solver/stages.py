@@ -19,10 +19,9 @@ from dadapt_cli.objective import Evaluation, Problem, metric
 from dadapt_cli.objective.ball import Ball
 from dadapt_cli.objective.deduplicate import PAYS_FROM, collapse
 from dadapt_cli.packed.folder import Data
-from dadapt_cli.packed.objective import Packed
 from dadapt_cli.preprocessing.prepare import Preparation, Prepared, prepare
 from dadapt_cli.reference import Reference
-from dadapt_cli.solver import certify, packed, resume, start, trace
+from dadapt_cli.solver import certify, resume, start, trace
 from dadapt_cli.solver.monitor import Monitor
 from dadapt_cli.solver.options import Options
 from dadapt_cli.solver.result import FitResult as FitResult
@@ -102,6 +101,8 @@ def _prepare(
     try:
         problem: Problem
         if isinstance(samples.X, Data):
+            from dadapt_cli.solver import packed
+
             packed.check(options, algorithm.INFO, samples.job)
             data, problem = packed.prepared(samples.X, options, algorithm.INFO, samples.job)
         else:
@@ -129,6 +130,8 @@ def _prepare(
         options = replace(options, **{**picked, "metric": options.metric or picked.get("metric")})
         algorithm = options.check()
         if problem.sums is not None:
+            from dadapt_cli.solver import packed
+
             packed.check(options, algorithm.INFO, samples.job)
         monitor.note(f"auto picked {reason}")
     resolved = options.resolved(algorithm.INFO)
@@ -167,8 +170,9 @@ def _reference(setup: _Setup, given: Reference | None) -> _Known:
 
     A resumed run keeps the reference it began with.
     """
-    options, problem, sha256 = setup.options, setup.problem, setup.samples.source.sha256
-    if isinstance(problem, Packed):
+    options, sha256 = setup.options, setup.samples.source.sha256
+    problem: Any = setup.problem
+    if problem.sums is not None:
         problem = problem.in_float64()
     elif problem.dtype != np.float64:
         problem = start.problem_of(setup.data, options, np.float64)
@@ -263,7 +267,7 @@ def _finish(setup: _Setup, run: _Run, outcome: Outcome) -> FitResult:
         outcome = replace(outcome, row={**outcome.row, **rows})
     here = known.exact.sums is None
     proves = not outcome.reason and (here or believed.ball is not None)
-    gap, ball = _proven(setup, known, believed, outcome) if proves else (None, None)
+    gap, ball = _proven(setup, run, believed, outcome) if proves else (None, None)
     ball = ball if here else None  # labels of packed rows are not proven
     end = trace.end(
         outcome,
@@ -316,13 +320,17 @@ def _finish(setup: _Setup, run: _Run, outcome: Outcome) -> FitResult:
 
 
 def _proven(
-    setup: _Setup, known: _Known, believed: Reference, outcome: Outcome
+    setup: _Setup, run: _Run, believed: Reference, outcome: Outcome
 ) -> tuple[float | None, Ball | None]:
     """The bound on f - f* at the outcome, and a ball around the optimum.
 
     What stopped the run may have proven a smaller one.
     """
-    gap, ball = certify.gap_at(known.exact, believed, outcome.w)
+    known, kept = run.known, run.stopping.enclosed
+    if kept and believed is known.reference and np.array_equal(kept[0], outcome.w):
+        gap, ball = kept[1]
+    else:
+        gap, ball = certify.gap_at(known.exact, believed, outcome.w)
     tol, stopped = setup.options.tol, outcome.status == "tolerance"
     if stopped and believed.status != "given" and gap is not None and tol is not None:
         gap = min(gap, tol)

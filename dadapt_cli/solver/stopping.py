@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 from dadapt_cli._typing import Array, Matrix
 from dadapt_cli.objective import Problem
+from dadapt_cli.objective.ball import Ball
 from dadapt_cli.reference import Reference
 
 CURVE = frozenset((
@@ -107,6 +108,8 @@ class Stopping:
         ||g||^2 when rounding last hid what the tolerance asks for: not worth asking again soon.
     ask_at
         The k from which the labels are checked again: a check costs a few products.
+    enclosed
+        The last weights that the tolerance was checked at, and what ``certify.gap_at`` said.
     """
 
     problem: Problem
@@ -116,6 +119,7 @@ class Stopping:
     rows: Matrix = None
     refused: float = math.inf
     ask_at: int = 0
+    enclosed: tuple[Array, tuple[float | None, Ball | None]] | None = None
 
     def status(self, now: Iterate) -> str | None:
         """The status with which to stop before the next step (or epoch), or None."""
@@ -155,7 +159,10 @@ class Stopping:
 
         w = self.problem.rescaled(now.x)
         for curvature in (False, None):
-            gap, _ = gap_at(self.exact, self.reference, w, curvature=curvature)
+            found = gap_at(self.exact, self.reference, w, curvature=curvature)
+            if curvature is False:
+                self.enclosed = w.copy(), found
+            gap = found[0]
             if gap is not None and gap <= tolerance:
                 return True
         self.refused = now.grad_square / 4

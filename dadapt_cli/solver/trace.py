@@ -6,7 +6,7 @@ import math
 import os
 import platform
 from collections.abc import Callable
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
@@ -259,7 +259,7 @@ def start(
             "weighted": problem.sample_weight is not None,
         },
         "options": {
-            **asdict(options),
+            **vars(options),
             "l2": problem.l2,
             "threads": problem.threads,
             **dict.fromkeys(not_for(info)),

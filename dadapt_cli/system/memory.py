@@ -11,6 +11,10 @@ from dadapt_cli.errors import DataError
 _limits: list[int] = []
 """Of this process, as the user said; the last one counts."""
 
+ASKED = 2**26
+"""Bytes from which memory is asked for, if the user sets no limit: reading what is free takes half
+a millisecond, and what is smaller than this a process takes as it starts."""
+
 UNITS = {"K": 2**10, "M": 2**20, "G": 2**30, "T": 2**40}
 
 
@@ -56,6 +60,14 @@ def available() -> int | None:
     return min((n for n in found if n is not None), default=None)
 
 
+def fits(needed: int) -> bool:
+    """Whether so many bytes may be taken: up to ASKED, unless there is a limit, or what is free."""
+    if needed <= ASKED and limit() is None:
+        return True
+    there = available()
+    return there is None or needed <= there
+
+
 def require(
     needed: int,
     what: str,
@@ -81,8 +93,8 @@ def require(
     DataError
         Less is free.
     """
-    there = available()
-    if there is not None and needed > there:
+    if not fits(needed):
+        there = available() or 0
         raise DataError(
             f"{what} needs {needed / 2**30:.1f} GiB of memory, {there / 2**30:.1f} GiB are "
             f"available; {remedy}",

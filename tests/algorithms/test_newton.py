@@ -245,7 +245,6 @@ def test_single_precision_where_it_holds_and_pays(monkeypatch: pytest.MonkeyPatc
     assert not begins(X, dtype=np.float32)
     assert not begins(1e20 * X)
     assert not begins(1e-20 * X)
-    monkeypatch.setattr(_plan, "ASKED", 0)
     problem = Problem(X, encode(np.arange(len(X)) % 2))
     assert _plan.begins_single(problem)
     with memory.limited(1):
@@ -380,6 +379,29 @@ def test_the_least_lift_that_factors() -> None:
         np.testing.assert_allclose(lifted, np.diag(np.diagonal(lifted)), atol=20 * eps)
         assert 0 < np.diagonal(lifted).max() < 1e4 * eps
     assert _factor.cholesky(np.array([[1.0, np.nan], [np.nan, 1.0]]))[0] is None
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+@pytest.mark.parametrize("unknowns", [1, 5, _factor.HALVED, 47, _factor.INVERTED])
+def test_a_small_factor_is_lapacks(
+    monkeypatch: pytest.MonkeyPatch, unknowns: int, dtype: type
+) -> None:
+    """Inverted, by NumPy, it gives the products that the factor gives, in its precision."""
+    rng = np.random.default_rng(unknowns)
+    X = rng.normal(size=(4 * unknowns, unknowns)) / math.sqrt(4 * unknowns)
+    H, b = (X.T @ X).astype(dtype), rng.normal(size=unknowns)
+    found = []
+    for most in (_factor.INVERTED, 0):
+        monkeypatch.setattr(_factor, "INVERTED", most)
+        lower, scale = _factor.cholesky(H.copy())
+        assert lower is not None
+        assert lower.dtype == dtype
+        kept = {"inverse": _factor._inverse(lower)} if most else {"lower": lower}
+        assert not most or kept["inverse"].dtype == dtype
+        found.append(_factor.Curvature(**kept, scale=scale).solve(b))
+    error = 100 * float(np.finfo(dtype).eps) * np.linalg.cond(H.astype(np.float64))
+    np.testing.assert_allclose(found[0], found[1], rtol=0, atol=error * np.abs(b).max())
+    assert np.linalg.norm(H @ found[0] - b) <= error * np.linalg.norm(b)
 
 
 def test_a_poor_step_gives_way_to_the_gradients(monkeypatch: pytest.MonkeyPatch) -> None:

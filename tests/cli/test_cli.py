@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 import subprocess
 import sys
@@ -106,6 +107,25 @@ def test_options_do_not_pay_for_the_parsers_own_conversion() -> None:
     ran = subprocess.run([sys.executable, "-c", code], stdout=-3, stderr=-1, text=True)
     assert ran.returncode == 2, ran.stderr
     assert "'--epochs'" in ran.stderr
+
+
+def test_a_small_fit_imports_what_it_uses(tmp_path: Path) -> None:
+    """Its f* known, and 12 unknowns, which NumPy factors; the other commands stay on disk."""
+    fit = ["fit", str(DATA / "iris.scale"), "-a", "auto", "-q"]
+    unused = [
+        *("scipy.linalg", "scipy.optimize", "sklearn", "dadapt_cli.cli.compare"),
+        *("dadapt_cli.packed.objective", "dadapt_cli.certificate.proof"),
+        *("dadapt_cli.reference.newton", "dadapt_cli.reference.recession"),
+    ]
+    code = (
+        f"import sys; from dadapt_cli.cli import run; assert run({fit!r}) == 0;"
+        f"print(*set({unused!r}) & set(sys.modules), file=sys.stderr)"
+    )
+    environment = {**os.environ, "DADAPT_CACHE": str(tmp_path)}
+    command = [sys.executable, "-c", code]
+    for loaded in ("dadapt_cli.reference.newton", ""):  # computed, and read
+        ran = subprocess.run(command, env=environment, capture_output=True, text=True, check=True)
+        assert (ran.stderr.strip() != "") == (loaded != ""), ran.stderr
 
 
 @pytest.mark.parametrize(("algo", "loaded"), [("newton", False), ("lbfgs", True)])

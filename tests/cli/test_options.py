@@ -221,6 +221,13 @@ def test_algorithms_name_options_that_there_are() -> None:
             assert f"--{name.replace('_', '-')}" in info.options, (info.name, name)
 
 
+def test_defaults_are_allowed() -> None:
+    """The checks take that for granted of a value that is the default."""
+    for one in declared(Options).values():
+        if one.default is not None:
+            replace(one, default=None).check(one.default)
+
+
 def test_words_that_stand_elsewhere_are_the_declared_ones() -> None:
     assert tuple(metric.POWERS) == metric.METRICS == declared(Options)["metric"].choices
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from fractions import Fraction
+
 import numpy as np
 import pytest
 import scipy.sparse as sp
@@ -44,3 +46,16 @@ def test_norms_of_rows_in_parts_are_those_of_all(monkeypatch: pytest.MonkeyPatch
         monkeypatch.setattr(ball, "AT_ONCE", entries)
         assert np.array_equal(ball.row_norms_up(X), whole)
     assert len(ball.row_norms_up(sp.csr_array((0, 50)))) == 0
+
+
+@pytest.mark.parametrize("unit", [1.0, 1e150, 1e-160, 1e-300, 1e300])
+def test_row_norms_are_upper_bounds_of_any_size(unit: float) -> None:
+    """1e-6 is for what cannot be told from underflow; without it a sum's rounding is 1e-14."""
+    X = data()[:200]
+    X.data = unit * (1.0 + np.abs(X.data))
+    X.data[::7] *= -1.0
+    X = sp.vstack([X, sp.csr_array((2, X.shape[1]))], format="csr")
+    for i, norm in enumerate(ball.row_norms_up(X)):
+        square = sum(Fraction(float(x)) ** 2 for x in X.data[X.indptr[i] : X.indptr[i + 1]])
+        assert square <= Fraction(float(norm)) ** 2
+        assert not square or Fraction(float(norm)) ** 2 <= square * Fraction(1 + 1e-6)

@@ -15,6 +15,8 @@ from dadapt_cli.certificate import check
 from dadapt_cli.cli import run
 from dadapt_cli.errors import DataError, UsageError
 from dadapt_cli.objective.ball import Ball
+from dadapt_cli.solver import certify
+from dadapt_cli.solver.stopping import Iterate, Stopping
 
 from ..conftest import DATA
 
@@ -54,6 +56,47 @@ def test_no_proof_where_nothing_is_certified(
     X, y = read_libsvm(VEHICLE)
     with pytest.raises(UsageError, match="dadapt fit FILE"):
         fit(X, y, l2="1/n", iterations=5, certificate=str(proof))
+
+
+@pytest.mark.parametrize("algo", ["newton", "dual-avg"])
+@pytest.mark.parametrize("reference", ["none", "auto"])
+def test_what_stopped_a_run_is_not_proven_twice(
+    monkeypatch: pytest.MonkeyPatch, algo: str, reference: str
+) -> None:
+    """At the weights that met the tolerance; anew at others, as where the budget ended."""
+    X, y = read_libsvm(VEHICLE)
+    asked: list[bytes] = []
+    enclose = certify.enclose
+
+    def counted(problem: Any, w: Any, **how: Any) -> Any:
+        asked.append(w.tobytes())
+        return enclose(problem, w, **how)
+
+    monkeypatch.setattr(certify, "enclose", counted)
+    options: dict[str, Any] = {"algo": algo, "reference": reference, "scale": "minmax", "l2": 0.1}
+    gaps = []
+    for budget, status in ({"tol": 1e-2}, "tolerance"), ({"iterations": 3}, "iterations"):
+        asked.clear()
+        result = fit(X, y, **options, **budget)
+        assert result.status == status
+        assert asked.count(result.w.tobytes()) == 1
+        gaps.append(result.end["gap"])
+    monkeypatch.setattr(Stopping, "enclosed", property(lambda self: None, lambda self, at: None))
+    assert fit(X, y, **options, tol=1e-2).end["gap"] == gaps[0] <= 1e-2
+
+
+def test_what_was_proven_elsewhere_is_not_taken(monkeypatch: pytest.MonkeyPatch) -> None:
+    X, y = read_libsvm(VEHICLE)
+
+    def elsewhere(self: Stopping, now: Iterate, tolerance: float) -> bool:
+        self.enclosed = np.zeros(self.problem.shape), (1e-9, None)
+        return False
+
+    monkeypatch.setattr(Stopping, "_proven", elsewhere)
+    options: dict[str, Any] = {"scale": "minmax", "l2": 0.1, "reference": "none"}
+    result = fit(X, y, **options, algo="newton", tol=1e-2, iterations=2)
+    assert result.status == "iterations"
+    assert result.end["gap"] > 1e-8
 
 
 @pytest.mark.parametrize("options", [{}, {"intercept": True}, {"bias": True}, {"scale": "minmax"}])
