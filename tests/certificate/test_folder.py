@@ -133,6 +133,22 @@ def test_pieces_change_nothing_but_rounding(
             assert widths.max() <= 3 * widths.min()
 
 
+@pytest.mark.parametrize("name", SIZES)
+def test_pieces_are_small_and_all_rows_are_in_one(
+    packed: dict[str, Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str
+) -> None:
+    monkeypatch.setattr(folder, "ENTRIES", 150)
+    document = prove(packed[name], tmp_path / "p")
+    data = opened(packed[name])
+    most = max(150, data.about["longest_row"])
+    rows = entries = 0
+    for q, y, row, column, x in folder.Folder(document, str(packed[name])).parts:
+        assert 0 < len(y) == len(q) <= 150
+        assert len(row) == len(column) == len(x) <= most
+        rows, entries = rows + len(y), entries + len(x)
+    assert (rows, entries) == (data.shape[0], data.nnz)
+
+
 # --------------------------------------------------------------------------------- false claims
 
 
@@ -489,3 +505,11 @@ def test_enclosures_contain_the_value_in_50_digits(
         low, high = found[kind]["enclosed"]
         assert mp.mpf(low) <= value <= mp.mpf(high), (kind, low, value, high)
         assert found[kind]["verdict"] == "proven"
+    found_f, g, g_error, *_ = folder.Folder(document, str(own)).evaluate(2 * w)
+    f, gradient, _ = exact.losses(2 * point)
+    assert mp.mpf(found_f[0]) <= f <= mp.mpf(found_f[1])
+    rounding = 2.0**-53 * abs(table).mean(axis=0)[:, None] * 0.01  # of products with residuals
+    assert (g_error[:p] > rounding).all()
+    for at, value in enumerate(gradient):
+        own_g, error = (v.T.ravel()[at] for v in (g, g_error))
+        assert abs(mp.mpf(float(own_g)) - value) <= mp.mpf(float(error))
