@@ -39,11 +39,10 @@ from typing import Any
 import numpy as np
 
 U, ETA, SLACK = 2.0**-53, 2.0**-1060, 1.001  # rounding, underflow; rounding of error bounds
-LARGEST_FILE, RATIO = 2**30, 200  # bytes; bytes of text for a compressed byte
-MOST_VALUES = 2_000_000  # brackets and commas of the JSON: what it can grow to in memory
+LARGEST_FILE, RATIO, MOST_VALUES = 2**30, 200, 2_000_000  # bytes; of a compressed one; of JSON
 MOST_UNKNOWNS, MOST_ENTRIES = 1500, 2e7  # of a Hessian, and of the dense data it is made from
 OPENERS: dict[bytes, Any] = {b"\x1f\x8b": gzip.open, b"BZh": bz2.open, b"\xfd7zXZ\0": lzma.open}
-NONE, OVERFLOW = type(None), "the numbers overflow"
+NONE, OVERFLOW, SECTIONS = type(None), "the numbers overflow", ("data", "objective", "witness")
 Array = Any
 Interval = tuple[float, float]
 UNKNOWN: Interval = (0.0, math.inf)
@@ -150,51 +149,51 @@ class Objective:
     """f, as a proof describes it, on the data; BadInputError where the two do not fit."""
 
     def __init__(self, document: Any, text: bytes) -> None:
-        need(isinstance(document, dict) and document.get("schema") == 1, "not a proof of schema 1")
-        parts = (get(document, name, dict) for name in ("data", "objective", "witness"))
-        about, objective, witness = parts
-        found, names = hashlib.sha256(text).hexdigest(), get(about, "labels", list)
-        need(get(about, "sha256", str) == found, f"for other data: the sha256 of this is {found}")
-        whole = [v for v in names if type(v) is int and abs(v) <= 2**53]
-        distinct = len(set(whole)) == len(whole) and len(names) - len(whole) == ("rest" in names)
-        need(distinct and len(names) > 1, "'labels' are not two or more different ones")
-        self.C, features = len(names), get(about, "features", int)
-        self.columns = self.C if self.C > 2 else 1  # of weights; two classes have scores (0, X w)
-        self.l2, self.intercept = number(objective, "l2"), get(objective, "intercept", bool)
-        self.constant = get(objective, "bias", bool) or self.intercept
-        self.p, loss = features + self.constant, "softmax" if self.C > 2 else "logistic"
-        fits = get(objective, "loss", str) == loss and self.l2 >= 0
-        fits &= get(witness, "shape", list) == [self.p, self.C][: min(self.columns, 2)]
-        need(fits, "'loss' or 'shape' does not fit 'labels' and 'features', or 'l2' is negative")
-        self.w = array(
-            witness, "w", self.p, self.columns
-        )  # from here on p is not larger than the file
-        self.x0 = array(witness, "x0", self.p, self.columns, missing=0.0)
-        self.metric = array(witness, "metric", self.p, 1, missing=1.0)
-        self.lowest = 1 - get(about, "zero_based", bool)
+        self._describe(document, hashlib.sha256(text).hexdigest())
         labels, self.row, self.column, self.x = self._read(text)
-        self.n = n = len(labels)
-        need(get(about, "samples", int) == n, f"'samples' is not {n}, the number in the data")
+        n, names, objective = len(labels), self.names, document["objective"]
+        need(self.n == n, f"'samples' is not {n}, the number in the data")
         weights = array(objective, "sample_weight", n, missing=1.0)
         need(min(weights) >= 0 < weights.sum() < math.inf, "'sample_weight' has no sum")
-        self.divisors, self.relative = np.ones(self.p), U  # x is a decimal, rounded
-        if get(objective, "scale", str, NONE) == "unit":
+        scale, self.divisors = get(objective, "scale", str, NONE), np.ones(self.p)
+        self.relative = {None: U, "unit": 8 * U}.get(scale, 2 * U)  # x is a decimal, rounded
+        if scale == "unit":
             ends, listed = np.searchsorted(self.row, np.arange(n + 1)).tolist(), self.x.tolist()
             norms = [math.hypot(*listed[a : b - self.constant]) for a, b in pairwise(ends)]
-            self.x = np.where(self.column < features, self.x / np.array(norms)[self.row], self.x)
-            self.relative = 8 * U
-        elif objective["scale"] is not None:
-            self.divisors[:features], self.relative = array(objective, "scale", features), 2 * U
+            self.x = np.where(self.column < self.features, self.x / np.array(norms)[self.row], 1.0)
+        elif scale is not None:
+            self.divisors[: self.features] = array(objective, "scale", self.features)
         need(min(*self.metric, *self.divisors) > 0, "'scale' or 'metric' is not positive")
         self.x = self.x / self.divisors[self.column]
-        self.by_column = np.argsort(self.column, kind="stable")
         self.y = np.full(n, names.index("rest") if "rest" in names else -1)
         for c, name in enumerate(names):
             self.y[labels == name] = c  # no number equals "rest"
         self.q = weights / math.fsum(weights)
         need({*self.y[weights > 0]} == {*range(self.C)}, "'labels' are not those of the data")
-        self.ridge = np.full((self.p, 1), self.l2)
-        self.ridge[self.p - self.intercept :] = 0.0
+        self.parts: Any = [(self.q, self.y, self.row, self.column, self.x)]  # here one of them
+
+    def _describe(self, document: Any, found: str) -> None:
+        """All but the samples, which must be those of this sha256."""
+        need(isinstance(document, dict) and document.get("schema") == 1, "not a proof of schema 1")
+        about, objective, witness = (get(document, x, dict) for x in SECTIONS)
+        names = self.names = get(about, "labels", list)
+        need(get(about, "sha256", str) == found, f"for other data: the sha256 of this is {found}")
+        whole = [v for v in names if type(v) is int and abs(v) <= 2**53]
+        distinct = len(set(whole)) == len(whole) and len(names) - len(whole) == ("rest" in names)
+        need(distinct and len(names) > 1, "'labels' are not two or more different ones")
+        self.C, self.n = len(names), get(about, "samples", int)
+        self.columns = self.C if self.C > 2 else 1  # of weights; two classes have scores (0, X w)
+        self.l2, self.intercept = number(objective, "l2"), get(objective, "intercept", bool)
+        self.constant = get(objective, "bias", bool) or self.intercept
+        self.features, self.lowest = get(about, "features", int), 1 - get(about, "zero_based", bool)
+        self.p, loss = self.features + self.constant, "softmax" if self.C > 2 else "logistic"
+        fits = get(objective, "loss", str) == loss and self.l2 >= 0
+        fits &= get(witness, "shape", list) == [self.p, self.C][: min(self.columns, 2)]
+        need(fits, "'loss' or 'shape' does not fit 'labels' and 'features', or 'l2' is negative")
+        self.w = array(witness, "w", self.p, self.columns)  # from here on p is that of the file
+        self.x0 = array(witness, "x0", self.p, self.columns, missing=0.0)
+        self.metric = array(witness, "metric", self.p, 1, missing=1.0)
+        self.ridge = np.where(np.arange(self.p) < self.p - self.intercept, self.l2, 0.0)[:, None]
 
     def _read(self, text: bytes) -> tuple[Array, ...]:
         """Labels; row, column and value of each entry that is not 0, in order."""
@@ -216,41 +215,44 @@ class Objective:
         return np.array(labels), row[x != 0], column[x != 0], x[x != 0]
 
     def evaluate(self, w: Array) -> tuple[Interval, Array, Array, Array, Array]:
-        """f; g and its error; probabilities P, (n, C), and the error of the scores behind them."""
-        Z, E = np.zeros((2, self.n, self.C))
-        for c in range(-self.columns, 0):
-            products = self.x * w[self.column, c]
-            size = np.bincount(self.row, abs(products) + ETA, self.n)
-            Z[:, c] = totals(products, self.row, self.n)
-            E[:, c] = SLACK * ((self.relative + U) * size + U * abs(Z[:, c])) + ETA
-        C, top, own = self.C, (np.arange(self.n), Z.argmax(axis=1)), (np.arange(self.n), self.y)
-        omega = SLACK * np.partition(E, C - 2)[:, -2:].sum(axis=1)  # of a difference of two scores
-        t = np.maximum(Z - Z[top][:, None], -800.0)  # exp(-800) is 0
-        e = np.exp(t)
-        e[top] = 0.0
-        others = e.sum(axis=1)
-        loss = np.log1p(others) + (Z[top] - Z[own])
-        bound = ((C + 10) * others - (e * t).sum(axis=1)) / (1.0 + others) + 9 * loss
-        e[top] = 1.0
-        P = e / (1.0 + others)[:, None]
-        r_error = np.minimum(omega[:, None] / 4, P * np.expm1(omega)[:, None])
-        r_error += P * U * (24 + 3 * C - t) + 2.0**-1020
-        r = P.copy()  # the residuals: P, but the own one is minus the sum of the others
-        r[own] = r_error[own] = 0.0
-        r[own] = -r.sum(axis=1)
-        moved = np.minimum(omega, SLACK * np.exp(omega) * (abs(r) * E).sum(axis=1))
-        mean = math.fsum(self.q * loss)
-        error = 4 * U * mean + SLACK * float(self.q @ (moved + SLACK * U * bound + ETA))
-        term = self.l2 / 2 * length(w[self.ridge[:, 0] > 0]) * length(w[self.ridge[:, 0] > 0])
-        error = SLACK * (error + 8 * U * term + U * (mean + term)) + ETA
-        r_error[own] = r_error.sum(axis=1) - U * (C + 2) * r[own]
-        r, r_error = r * self.q[:, None], r_error * self.q[:, None]
-        g, g_error = np.empty((2, *w.shape))
-        x, row, column = (a[self.by_column] for a in (self.x, self.row, self.column))
-        for c in range(-self.columns, 0):
-            g[:, c] = totals(x * r[row, c], column, self.p)
-            each = abs(x) * (r_error[row, c] + (self.relative + 6 * U) * abs(r[row, c])) + ETA
-            g_error[:, c] = np.bincount(column, each, self.p)
+        """f; g and its error; probabilities P, (n, C), and the error of the scores, of a part."""
+        means, error, g, g_error = [], 0.0, *np.zeros((2, *w.shape))
+        for q, y, row, column, x in self.parts:
+            Z, E = np.zeros((2, len(y), self.C))
+            for c in range(-self.columns, 0):
+                products = x * w[column, c]
+                size = np.bincount(row, abs(products) + ETA, len(y))
+                Z[:, c] = totals(products, row, len(y))
+                E[:, c] = SLACK * ((self.relative + U) * size + U * abs(Z[:, c])) + ETA
+            C, top, own = self.C, (np.arange(len(y)), Z.argmax(axis=1)), (np.arange(len(y)), y)
+            omega = SLACK * np.partition(E, C - 2)[:, -2:].sum(axis=1)  # of differences of scores
+            t = np.maximum(Z - Z[top][:, None], -800.0)  # exp(-800) is 0
+            e = np.exp(t)
+            e[top] = 0.0
+            others = e.sum(axis=1)
+            loss = np.log1p(others) + (Z[top] - Z[own])
+            bound = ((C + 10) * others - (e * t).sum(axis=1)) / (1.0 + others) + 9 * loss
+            e[top] = 1.0
+            P = e / (1.0 + others)[:, None]
+            r_error = np.minimum(omega[:, None] / 4, P * np.expm1(omega)[:, None])
+            r_error += P * U * (24 + 3 * C - t) + 2.0**-1020
+            r = P.copy()  # the residuals: P, but the own one is minus the sum of the others
+            r[own] = r_error[own] = 0.0
+            r[own] = -r.sum(axis=1)
+            moved = np.minimum(omega, SLACK * np.exp(omega) * (abs(r) * E).sum(axis=1))
+            means.append(math.fsum(q * loss))
+            error += 4 * U * means[-1] + SLACK * float(q @ (moved + SLACK * U * bound + ETA))
+            r_error[own] = r_error.sum(axis=1) - U * (C + 2) * r[own]
+            r, r_error, order = r * q[:, None], r_error * q[:, None], column.argsort(kind="stable")
+            x, row, (used, to) = x[order], row[order], np.unique(column[order], return_inverse=True)
+            for c in range(-self.columns, 0):
+                sums = totals(x * r[row, c], to, len(used))
+                g[used, c] += sums
+                each = abs(x) * (r_error[row, c] + (self.relative + 6 * U) * abs(r[row, c])) + ETA
+                g_error[used, c] += np.bincount(to, each) + U * (abs(sums) + abs(g[used, c]))
+        mean, norm = math.fsum(means), length(w[self.ridge[:, 0] > 0])
+        term = self.l2 / 2 * norm * norm
+        error = SLACK * (error + 8 * U * term + U * (2 * mean + term)) + ETA
         g_error = SLACK * (g_error + U * (2 * abs(g) + 4 * abs(self.ridge * w))) + ETA
         f = outward(mean + term - error, mean + term + error)
         return f, g + self.ridge * w, g_error, P, omega
@@ -263,8 +265,7 @@ class Objective:
             f, g, g_error, P, omega = self.evaluate(w)
             if not free.any():  # (A)
                 norm = length(g) + length(g_error)
-                gap = SLACK * norm / (2 * self.l2) * norm
-                away = away - g / (2 * self.l2)
+                gap, away = SLACK * norm / (2 * self.l2) * norm, away - g / (2 * self.l2)
                 rounding = length((g_error + 4 * U * abs(g)) / (2 * self.l2))
                 largest = radius = SLACK * (norm / (2 * self.l2) + rounding) / metric.min()
             else:
@@ -354,13 +355,13 @@ def compare(claimed: Interval, found: Interval, why: str) -> dict[str, Any]:
 
 
 @np.errstate(all="ignore")
-def judge(document: Any, text: bytes) -> list[dict[str, Any]]:
+def judge(document: Any, text: Any, of: type[Objective] = Objective) -> list[dict[str, Any]]:
     """Each claim of a proof with its verdict; BadInputError for a proof that is not this text's."""
-    objective, verdicts = Objective(document, text), []
+    objective, verdicts = of(document, text), []
     found, missing = objective.enclose()
     need(get(document, "claims", list), "a proof without claims")
     for claim in document["claims"]:
-        kind, size, why = get(claim, "kind", str), objective.w.shape, missing
+        kind, size = get(claim, "kind", str), objective.w.shape
         row = {"kind": kind, "k": get(claim, "k", int) if kind in ("d", "f", "bound") else None}
         if kind == "not-attained":
             verdict = objective.recession(array(claim, "direction", *size), text)
@@ -372,22 +373,21 @@ def judge(document: Any, text: bytes) -> list[dict[str, Any]]:
                 w = array(claim, "w", *size) if "w" in claim else objective.w
                 (low, high), star = objective.evaluate(w)[0], found["f_star"]
                 enclosed = (low, high) if kind == "f" else outward(low - star[1], high - star[0])
-                why = missing if kind == "bound" else ""
             ends = zip(ENDS[kind], UNKNOWN, strict=True)
             low, high = (number(claim, end) if end else other for end, other in ends)
-            row |= compare((low, high), enclosed, why)
+            row |= compare((low, high), enclosed, "" if kind == "f" else missing)
         verdicts.append(row)
     return verdicts
 
 
-def main(arguments: list[str]) -> int:
+def main(arguments: list[str], read: Any = read_text, of: Any = Objective) -> int:
     """Run the command line; return the exit code."""
     parser = argparse.ArgumentParser(description="Check the claims of a proof against its data.")
     _ = parser.add_argument("proof"), parser.add_argument("data")
     parser.add_argument("--tolerance", type=float, default=0.0, help="to which a claim must hold")
     options = parser.parse_args(arguments)
     try:
-        verdicts = judge(load(options.proof), read_text(options.data))
+        verdicts = judge(load(options.proof), read(options.data), of)
     except (BadInputError, OSError) as error:
         print(f"check: {error}", file=sys.stderr)
         return 4 if isinstance(error, OSError) else 3

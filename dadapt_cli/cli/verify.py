@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import decimal
 import math
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
@@ -161,11 +162,17 @@ def _check(files: list[str], tolerance: float, output: str) -> int:
     if proof == "-":
         raise UsageError("PROOF -: a proof is read from a file; name it")
 
-    from dadapt_cli.certificate import check
+    from dadapt_cli.certificate import check, folder
     from dadapt_cli.cli._messages import print_json
 
     try:
-        verdicts = check.judge(check.load(proof), check.read_text(data))
+        document = check.load(proof)
+        if Path(data).is_dir():
+            verdicts = check.judge(document, data, folder.Folder)
+        else:
+            verdicts = check.judge(document, check.read_text(data))
+    except folder.DamagedError as error:
+        raise DataError(str(error)) from None
     except check.BadInputError as error:
         text = str(error)
         raise DataError(text if text.startswith((proof, data)) else f"{proof}: {text}") from None

@@ -11,6 +11,7 @@ from dadapt_cli.errors import UsageError
 from dadapt_cli.objective import Problem, metric
 from dadapt_cli.objective.ball import Ball
 from dadapt_cli.objective.rounding import down, up
+from dadapt_cli.packed.folder import Data
 from dadapt_cli.preprocessing.prepare import Prepared
 from dadapt_cli.preprocessing.sample_weight import sample_weights
 from dadapt_cli.reference import Reference
@@ -18,6 +19,10 @@ from dadapt_cli.reference.enclosure import enclose
 from dadapt_cli.reference.intercept import lower_bound
 from dadapt_cli.solver.options import Options
 from dadapt_cli.solver.samples import Samples
+
+WIDER = 1.01
+"""How much wider intervals are claimed than they are known: the checker's own bounds of errors are
+rounded up by 0.1 %, and where w is not exact to rounding, the gradient is what both are made of."""
 
 
 def ball_at(exact: Problem, known: Reference, w: Array) -> Ball | None:
@@ -115,26 +120,31 @@ def write_proof(
     from dadapt_cli.certificate import proof
 
     assert options.certificate is not None
-    if samples.source.sha256 is None:
+    sha256, zero_based, weights = samples.source.sha256, samples.source.zero_based, None
+    if isinstance(samples.X, Data):
+        sha256, zero_based = samples.X.sha256, samples.X.about["zero_based"]
+    else:
+        weights = sample_weights(samples.y, samples.sample_weight, options.weight, options.positive)
+    if sha256 is None:
         raise UsageError("certificate: a proof names its data by their text; use dadapt fit FILE")
     if known.status != "attained" or known.witness is None or known.f_star is None:
         return known.reason or "there is no certified f*"
     scale = metric.scale(exact, options.metric or "identity")
-    claims = [proof.Claim("f_star", down(known.f_star - (known.gap or 0.0)), known.f_star)]
+    claims = [proof.Claim("f_star", down(known.f_star - WIDER * (known.gap or 0.0)), known.f_star)]
     for name in ("D", "D_inf"):
         least, most = known.least_distance(name), known.distance(name)
         if least is not None and most is not None:
-            claims.append(proof.Claim(name, least, most))
+            room = (WIDER - 1.0) * (most - least)
+            claims.append(proof.Claim(name, max(0.0, down(least - room)), up(most + room)))
     claims += [proof.Claim("d", row["d"], k=row["k"]) for row in rows if row["d"] is not None]
-    weights = sample_weights(samples.y, samples.sample_weight, options.weight, options.positive)
     proof.write(
         options.certificate,
         proof.Data(
-            samples.source.sha256,
+            sha256,
             samples.X.shape[0],
             samples.X.shape[1],
             data.labels.classes,
-            samples.source.zero_based,
+            zero_based,
         ),
         proof.Objective(
             exact.l2,

@@ -25,7 +25,6 @@ from dadapt_cli.solver.start import l2_of
 REFUSED = {
     "scale": "the values are on disk as they are; scale the text before it is packed",
     "weight": "samples count alike",
-    "certificate": "its checker reads text; fit the text for a proof",
     "stop_when_proven": "labels are not proven on packed data",
 }
 """Options that packed data do not take, and why."""
@@ -69,6 +68,10 @@ def _check_proofs(options: Options, job: Any) -> None:
     """Refuse what would need proofs that packed data do not have."""
     l2 = l2_of(options, 1.0) > 0
     always = options.reference == "always"
+    if options.certificate is not None and not always:
+        raise UsageError(
+            "--certificate on packed data is of what --reference always finds; give both, and --l2"
+        )
     wanted = always or (options.tol is not None and isinstance(options.reference, str))
     if wanted and (not l2 or options.intercept):
         name = "--reference always" if always else "--tol"
