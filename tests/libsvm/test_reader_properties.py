@@ -115,6 +115,8 @@ def mutated(draw) -> bytes:
 @example(text=b"1 1:1\n2 \n")
 @example(text=b"1 1:.5\n")
 @example(text=b"1 1:5-3\n")
+@example(text=b"1 1:1e5-3\n")
+@example(text=b"1-1 1:5\n")
 @example(text=b"-1-1:5\n")
 @example(text=b"1  1:1\n 2 1:1 \n")
 @example(text=b"1:5\n")
