@@ -349,7 +349,7 @@ def whole(options: argparse.Namespace, room: Path) -> None:
     jobs: dict[str, list[str]] = {
         "dadapt pack": [*dadapt, "pack", str(text), str(packed), "-q"],
         FIT: [
-            *dadapt, "fit", str(packed), "--l2", "1/n", "--tol", "1e-4", "-n", "100000", "-q",
+            *dadapt, "fit", str(packed), "-a", "auto", "--l2", "1/n", "--tol", "1e-4", "-q",
         ],
     }  # fmt: skip
     if shutil.which("liblinear-train"):
