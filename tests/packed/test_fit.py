@@ -244,6 +244,7 @@ def test_auto_picks_what_packed_data_take(
     plain = share.Settings("float64", False, numbers, 1, False)
     there = bytes_needed(small, plain)[0] - 60 * 2**20  # just enough, beside the program
     monkeypatch.setattr(memory, "available", lambda: there)
+    monkeypatch.setattr(memory, "ASKED", 0)  # what is free is asked for little, too
     assert picked(small, None, threads=1).startswith("lbfgs")
     with pytest.raises(DataError, match="--leaf"):
         picked(small, None, threads=1, checkpoint=tmp_path / "3")
