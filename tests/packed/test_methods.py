@@ -246,6 +246,7 @@ def test_memory_is_asked_for_before_work(folders: dict[str, Path]) -> None:
     with pytest.raises(DataError, match="--leaf"):
         dadapt_cli.fit(data, algo="newton", memory_limit="1M")
     with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("dadapt_cli.system.memory.ASKED", 0)  # also for little
         patch.setattr("dadapt_cli.system.memory.available", lambda: own - 1)
         with pytest.raises(DataError, match="--leaf"):
             dadapt_cli.fit(data, algo="newton", iterations=1)
